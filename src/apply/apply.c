@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "apply/apply.h"
+
+#include <time.h>
+
+#include "apply/internal.h"
+#include "apply/lane.h"
+
+static int (*const steps[STEP_KIND_MAX])(struct apply_context *, const struct step *) = {
+#define STEP(kind, name, flags) [STEP_##kind] = apply_##kind,
+#include "plan/step.def"
+#undef STEP
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int apply_step(struct apply_context *cxt, const struct step *step)
+{
+	const struct apply_events *events = cxt->events;
+	double began = now();
+	int r;
+
+	if (events)
+		events->begin(events->context, step);
+	r = steps[step->kind](cxt, step);
+	if (events && r == 0)
+		events->end(events->context, step, now() - began);
+	return r;
+}
+
+/* How many steps from `step` on belong to disks and can go on side by side. */
+static size_t lane_group(const struct step *step, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && step_flags(&step[i]) & STEP_LANE)
+		i++;
+	return i;
+}
+
+static bool has_step(const struct plan *plan, enum step_kind kind)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (step->kind == kind)
+			return true;
+	return false;
+}
+
+bool apply_needs_passphrase(const struct plan *plan)
+{
+	return has_step(plan, STEP_LUKS_FORMAT) || has_step(plan, STEP_LUKS_OPEN);
+}
+
+int apply_run(const struct plan *plan, struct apply_context *cxt)
+{
+	const struct step *all = plan->steps.items;
+	int r = 0;
+
+	if (has_step(plan, STEP_LUKS_FORMAT))
+		r = kdf_prepare(cxt);
+	for (size_t i = 0; r == 0 && i < plan->steps.n_items;) {
+		size_t n = lane_group(&all[i], plan->steps.n_items - i);
+
+		r = n ? lanes_run(cxt, &all[i], n) : apply_step(cxt, &all[i]);
+		i += n ? n : 1;
+	}
+	return r;
+}
+
+/* From the deepest mount up; what is not there any more needs no closing. */
+int apply_close(struct apply_context *cxt)
+{
+	const char *pool = cxt->layout->pool.name;
+	int r;
+
+	r = run_words(cxt->run, cxt->diag, "zpool", "export", pool, NULL);
+	FOR_EACH_DISK(disk, cxt->layout)
+	{
+		_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk->name);
+		_cleanup_free_ char *node = str_printf("/dev/mapper/%s", mapping);
+
+		if (r == 0 && access(node, F_OK) == 0)
+			r = run_words(cxt->run, cxt->diag, "cryptsetup", "close", mapping, NULL);
+	}
+	return r;
+}
+
+static const struct {
+	enum step_kind kind;
+	const char *program;
+	const char *package;
+} tools[] = {
+	{ STEP_ESP_FORMAT, "mkfs.vfat", "dosfstools" },
+	{ STEP_POOL_CREATE, "zpool", "zfsutils-linux" },
+	{ STEP_POOL_IMPORT, "zpool", "zfsutils-linux" },
+	{ STEP_DATASET_CREATE, "zfs", "zfsutils-linux" },
+	{ STEP_SWAP_FORMAT, "mkswap", "util-linux" },
+	{ STEP_UNPACK, "tar", "tar" },
+};
+
+static const struct {
+	enum step_kind kind;
+	const char *module;
+	const char *sign; /* there as soon as it is loaded or built in */
+	const char *package;
+} modules[] = {
+	{ STEP_LUKS_OPEN, "dm-crypt", "/sys/module/dm_crypt", "linux-image-amd64" },
+	{ STEP_POOL_CREATE, "zfs", "/sys/module/zfs", "zfs-dkms" },
+	{ STEP_POOL_IMPORT, "zfs", "/sys/module/zfs", "zfs-dkms" },
+	{ STEP_ESP_SYNC, "vfat", "/sys/module/vfat", "linux-image-amd64" },
+};
+
+static int missing(struct diag *diag, const char *kind, const char *name, const char *package)
+{
+	(void)diag_error(diag, -ENOENT, "the %s '%s' is missing", kind, name);
+	diag_hint(diag, "apt install %s", package);
+	return -ENOENT;
+}
+
+static bool has_module(struct runner *run_by, const char *module, const char *sign)
+{
+	const char *const argv[] = { "modprobe", "-q", module, NULL };
+
+	return access(sign, F_OK) == 0 ||
+	       run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL) == 0;
+}
+
+int apply_check_tools(const struct plan *plan, struct runner *run_by, struct diag *diag)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+		_cleanup_free_ char *path = run_find(tools[i].program);
+
+		if (has_step(plan, tools[i].kind) && !path)
+			r = missing(diag, "program", tools[i].program, tools[i].package);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(modules); i++)
+		if (has_step(plan, modules[i].kind) &&
+		    !has_module(run_by, modules[i].module, modules[i].sign))
+			r = missing(diag, "kernel module", modules[i].module, modules[i].package);
+	return r;
+}

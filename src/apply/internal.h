@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "apply/apply.h"
+#include "observe/observe.h"
+#include "plan/name.h"
+
+/* step-*.c: each function is named after its step. 0 or a negative errno, said in cxt->diag. */
+#define STEP(kind, name, flags) int apply_##kind(struct apply_context *cxt, const struct step *step);
+#include "plan/step.def"
+#undef STEP
+
+/* device.c */
+
+char *device_disk(const struct apply_context *cxt, const char *disk); /* its node, or NULL */
+
+/*
+ * The node and GPT name of the partition of a role on a disk of the layout, new or settled.
+ * Waits for udev's and the kernel's sake. -ENODEV with a diag when it is not there.
+ */
+int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
+		     char **ret_node, char **ret_name);
+int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */
+
+/* The layout's dataset below the pool, full name. */
+char *apply_dataset(const struct apply_context *cxt, const char *name);
+int dataset_set(struct apply_context *cxt, const char *dataset, const char *property,
+		const char *value);
+int dataset_sync(struct apply_context *cxt); /* everything written so far is on the disks */
+
+int kdf_prepare(struct apply_context *cxt);

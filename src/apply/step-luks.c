@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* LUKS2 devices, through libcryptsetup. */
+
+#include <libcryptsetup.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+
+#include "apply/internal.h"
+
+#define DATA_OFFSET	  (16 * MIB) /* cryptsetup's default; fixed, whatever the device says */
+#define DIGEST_ITERATIONS 1000u	     /* the least: the digest is of a key with full entropy */
+
+static void crypt_freep(struct crypt_device **cd)
+{
+	crypt_free(*cd);
+}
+
+/* What libcryptsetup says goes into the diag of whoever is at work, not onto the terminal. */
+static void keep_errors(int level, const char *message, void *context)
+{
+	struct strbuf *said = context;
+
+	if (level == CRYPT_LOG_ERROR)
+		strbuf_add(said, message);
+}
+
+static int failed(struct apply_context *cxt, int r, const char *what, const char *disk,
+		  struct strbuf *said)
+{
+	if (said->data)
+		str_trim_end(said->data);
+	return diag_error(cxt->diag, r, "cannot %s '%s': %s", what, disk,
+			  said->size ? said->data : strerror(-r));
+}
+
+static uint32_t memory_kib(const struct layout_kdf *kdf)
+{
+	uint64_t memory = kdf->memory;
+	struct sysinfo info;
+
+	/* As cryptsetup does: a key slot that needs more than half of the memory may not open. */
+	if (sysinfo(&info) == 0)
+		memory = MIN_OF(memory, (uint64_t)info.totalram * info.mem_unit / 2);
+	return (uint32_t)(memory / KIB);
+}
+
+static struct crypt_pbkdf_type slot_kdf(const struct apply_context *cxt)
+{
+	const struct layout_kdf *kdf = &cxt->layout->encryption.kdf;
+	bool argon = kdf->type == KDF_ARGON2ID;
+
+	return (struct crypt_pbkdf_type){
+		.type = argon ? CRYPT_KDF_ARGON2ID : CRYPT_KDF_PBKDF2,
+		.hash = argon ? NULL : "sha256",
+		.time_ms = (uint32_t)kdf->time,
+		.iterations = cxt->kdf.iterations,
+		.max_memory_kb = argon ? cxt->kdf.memory_kib : 0,
+		.parallel_threads = argon ? cxt->kdf.threads : 0,
+		.flags = CRYPT_PBKDF_NO_BENCHMARK,
+	};
+}
+
+/* Measured once for all members: they shall cost the same, and measuring takes seconds. */
+int kdf_prepare(struct apply_context *cxt)
+{
+	const struct layout_encryption *e = &cxt->layout->encryption;
+	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct crypt_pbkdf_type kdf;
+	int r;
+
+	cxt->kdf.threads = (uint32_t)MIN_OF(e->kdf.threads, (uint64_t)MAX_OF(n_cpus, 1));
+	cxt->kdf.memory_kib = memory_kib(&e->kdf);
+	cxt->kdf.iterations = (uint32_t)e->kdf.iterations;
+	if (cxt->kdf.iterations)
+		return 0;
+	kdf = slot_kdf(cxt);
+	kdf.flags = 0;
+	r = crypt_benchmark_pbkdf(NULL, &kdf, "benchmark", 9, "0123456789abcdef0123456789abcdef",
+				  32, e->key_size / 8, NULL, NULL);
+	if (r < 0)
+		return diag_error(cxt->diag, r, "cannot find out what a passphrase costs here: %s",
+				  strerror(-r));
+	cxt->kdf.iterations = kdf.iterations;
+	cxt->kdf.memory_kib = kdf.max_memory_kb;
+	return 0;
+}
+
+static int format(struct apply_context *cxt, struct crypt_device *cd, const char *disk)
+{
+	const struct layout_encryption *e = &cxt->layout->encryption;
+	_cleanup_free_ char *label = name_label_new(disk);
+	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
+	size_t n_cipher = strcspn(e->cipher, "-");
+	_cleanup_free_ char *cipher = str_printf("%.*s", (int)n_cipher, e->cipher);
+	const struct crypt_pbkdf_type digest = { .type = CRYPT_KDF_PBKDF2, .hash = "sha256",
+						 .iterations = DIGEST_ITERATIONS,
+						 .flags = CRYPT_PBKDF_NO_BENCHMARK };
+	const struct crypt_pbkdf_type kdf = slot_kdf(cxt);
+	struct crypt_params_luks2 params = { .sector_size = (uint32_t)e->sector_size,
+					     .label = label, .subsystem = subsystem };
+	int r;
+
+	r = crypt_set_data_offset(cd, DATA_OFFSET / 512);
+	if (r == 0)
+		r = crypt_set_pbkdf_type(cd, &digest);
+	if (r == 0)
+		r = crypt_format(cd, CRYPT_LUKS2, cipher, e->cipher + n_cipher + 1, NULL, NULL,
+				 e->key_size / 8, &params);
+	if (r == 0)
+		r = crypt_set_pbkdf_type(cd, &kdf);
+	if (r == 0)
+		r = crypt_keyslot_add_by_volume_key(cd, 0, NULL, 0, cxt->passphrase->data,
+						    cxt->passphrase->size);
+	if (r >= 0 && e->discards)
+		r = crypt_persistent_flags_set(cd, CRYPT_FLAGS_ACTIVATION,
+					       CRYPT_ACTIVATE_ALLOW_DISCARDS);
+	return MIN_OF(r, 0);
+}
+
+/* Interrupted: anything may be in a partition that is marked new, and it is made again. */
+int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_free_ char *node = NULL, *name = NULL;
+	int r;
+
+	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
+	if (r)
+		return r;
+	if (streq(name, step->object))
+		return diag_error(cxt->diag, -EEXIST, "%s is not new any more", node);
+	r = crypt_init(&cd, node);
+	if (r)
+		return failed(cxt, r, "open", step->disk, &said);
+	crypt_set_log_callback(cd, keep_errors, &said);
+	r = format(cxt, cd, step->disk);
+	return r ? failed(cxt, r, "encrypt", step->disk, &said) : 0;
+}
+
+static int load(const char *node, struct crypt_device **ret, struct strbuf *said)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	int r;
+
+	r = crypt_init(&cd, node);
+	if (r)
+		return r;
+	crypt_set_log_callback(cd, keep_errors, said);
+	r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r)
+		return r;
+	*ret = take_ptr(cd);
+	return 0;
+}
+
+/* Opening leaves nothing on the disk. */
+int apply_LUKS_OPEN(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_free_ char *node = NULL, *name = NULL;
+	int r;
+
+	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
+	if (r)
+		return r;
+	r = load(node, &cd, &said);
+	if (r == 0)
+		r = crypt_activate_by_passphrase(cd, step->object, CRYPT_ANY_SLOT,
+						 cxt->passphrase->data, cxt->passphrase->size, 0);
+	if (r == -EPERM) {
+		(void)diag_error(cxt->diag, r, "the passphrase does not open '%s'", step->disk);
+		diag_hint(cxt->diag, "this disk has its passphrase already: run again and type "
+			  "that one; nothing was changed");
+		return r;
+	}
+	return r < 0 ? failed(cxt, r, "open", step->disk, &said) : 0;
+}
+
+/* The commit point of a member: its label, in both copies of the header. */
+int apply_LUKS_FILLED(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_free_ char *node = NULL, *name = NULL;
+	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
+	int r;
+
+	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
+	if (r)
+		return r;
+	r = load(node, &cd, &said);
+	if (r == 0)
+		r = crypt_set_label(cd, step->object, subsystem);
+	return r ? failed(cxt, r, "mark", step->disk, &said) : 0;
+}

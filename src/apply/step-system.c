@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The operating system. How far it came stands in eyrie:state of the root dataset, which is
+ * set after `zpool sync`: what it says has reached the disks.
+ */
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "apply/internal.h"
+#include "base/file.h"
+#include "boot/text.h"
+
+#define WORK_FOLDER "/var/cache/eyrie"
+#define UNPACK_DEADLINE (4 * 3600u)
+#define INITRD_DEADLINE 3600u
+
+static int set_state(struct apply_context *cxt, const char *root, const char *state,
+		     const char *hash)
+{
+	_cleanup_free_ char *value = str_printf("%s%s", state, hash);
+	int r = dataset_sync(cxt);
+
+	return r ? r : dataset_set(cxt, root, NAME_STATE_PROPERTY, value);
+}
+
+/* The hash behind the ':' of the state that is set now. */
+static int get_hash(struct apply_context *cxt, const char *root, char **ret)
+{
+	_cleanup_free_ char *output = NULL;
+	const char *const argv[] = { "zfs", "get", "-Hp", "-o", "value", NAME_STATE_PROPERTY,
+				     root, NULL };
+	int r = run(cxt->run, &(struct command){ .argv = argv, .ret_output = &output },
+		    cxt->diag);
+	const char *colon = r ? NULL : strchr(output, ':');
+
+	if (r)
+		return r;
+	*ret = str_dup(colon ? colon + 1 : "");
+	str_trim_end(*ret);
+	return 0;
+}
+
+/* Back to the empty dataset: what an interrupted run left is gone. */
+static int empty_root(struct apply_context *cxt, const char *root)
+{
+	_cleanup_free_ char *snapshot = str_printf("%s@" NAME_EMPTY_SNAPSHOT, root);
+	const char *const list[] = { "zfs", "list", "-H", "-t", "snapshot", "-o", "name",
+				     snapshot, NULL };
+
+	if (run(cxt->run, &(struct command){ .argv = list, .flags = RUN_OPTIONAL }, NULL) == 0)
+		return run_words(cxt->run, cxt->diag, "zfs", "rollback", "-r", snapshot, NULL);
+	return run_words(cxt->run, cxt->diag, "zfs", "snapshot", snapshot, NULL);
+}
+
+/* The tarball of the layout; with a suite it is made first, on the new pool, which has room. */
+static int get_tarball(struct apply_context *cxt, char **ret)
+{
+	const struct layout_system *system = &cxt->layout->system;
+	_cleanup_free_ char *folder = str_printf("%s" WORK_FOLDER, cxt->target);
+	int r;
+
+	if (system->tarball) {
+		*ret = str_dup(system->tarball);
+		return 0;
+	}
+	r = file_make_folder(folder, cxt->diag);
+	if (r)
+		return r;
+	*ret = str_printf("%s/root-%s.tar", folder, system->suite);
+	return tarball_make(cxt->run, cxt->layout, &(struct tarball_options){}, *ret, cxt->diag);
+}
+
+static int unpack(struct apply_context *cxt, const char *tarball)
+{
+	const struct command tar = {
+		.argv = (const char *const[]){ "tar", "--extract", "--file", tarball,
+					       "--directory", cxt->target, "--numeric-owner",
+					       "--xattrs", "--xattrs-include=*", "--acls",
+					       "--preserve-permissions", NULL },
+		.deadline = UNPACK_DEADLINE,
+	};
+	int r = run(cxt->run, &tar, cxt->diag);
+
+	if (r)
+		diag_hint(cxt->diag, "when the pool was full, larger disks or a smaller system "
+			  "help; run again, and it begins with an empty dataset");
+	return r;
+}
+
+/* Interrupted: the state says populating, and the next run goes back to @empty. */
+int apply_UNPACK(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *root = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *tarball = NULL;
+	char hash[HASH_HEX_SIZE];
+	int r;
+
+	r = empty_root(cxt, root);
+	if (r == 0)
+		r = set_state(cxt, root, STATE_POPULATING, "");
+	if (r == 0)
+		r = get_tarball(cxt, &tarball);
+	if (r)
+		return r;
+	r = file_hash(tarball, hash);
+	if (r)
+		return diag_error(cxt->diag, r, "cannot read the root tarball %s: %s", tarball,
+				  strerror(-r));
+	r = unpack(cxt, tarball);
+	if (r == 0 && !cxt->layout->system.tarball)
+		(void)unlink(tarball);
+	return r ? r : set_state(cxt, root, STATE_UNPACKED, hash);
+}
+
+/* configuration */
+
+static int write_in(struct apply_context *cxt, const char *path, const char *text, mode_t mode)
+{
+	_cleanup_free_ char *full = str_printf("%s%s", cxt->target, path);
+
+	return file_replace(full, text, mode, cxt->diag);
+}
+
+/* write_in() of a text that is freed. */
+static int write_taken(struct apply_context *cxt, const char *path, char *text)
+{
+	_cleanup_free_ char *owned = text;
+
+	return write_in(cxt, path, owned, 0644);
+}
+
+static int write_layout(struct apply_context *cxt)
+{
+	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+	int r = file_read(cxt->layout_file, &text);
+
+	if (r)
+		return diag_error(cxt->diag, r, "cannot read %s: %s", cxt->layout_file,
+				  strerror(-r));
+	/* It may hold the hash of root's password. */
+	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
+}
+
+static int write_boot_files(struct apply_context *cxt)
+{
+	_cleanup_(observed_freep) struct observed *have = NULL;
+	const struct layout *layout = cxt->layout;
+	int r;
+
+	r = observe_machine(cxt->run, layout, cxt->target, &have, cxt->diag);
+	if (r == 0)
+		r = write_taken(cxt, "/etc/crypttab", boot_crypttab(layout, have));
+	if (r == 0)
+		r = write_taken(cxt, "/etc/fstab", boot_fstab(layout));
+	if (r == 0)
+		r = write_taken(cxt, "/etc/dracut.conf.d/50-eyrie.conf", boot_dracut_conf(layout));
+	if (r == 0)
+		r = write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
+	return r;
+}
+
+static int write_identity(struct apply_context *cxt)
+{
+	const char *host = cxt->layout->host;
+	_cleanup_free_ char *hostid = str_printf("%s/etc/hostid", cxt->target);
+	int r;
+
+	r = write_taken(cxt, "/etc/hostname", str_printf("%s\n", host));
+	if (r == 0)
+		r = write_taken(cxt, "/etc/hosts",
+				str_printf("127.0.0.1\tlocalhost\n127.0.1.1\t%s\n"
+					   "::1\tlocalhost ip6-localhost ip6-loopback\n", host));
+	if (r == 0 && access(hostid, F_OK) < 0)
+		r = run_words(cxt->run, cxt->diag, "zgenhostid", "-o", hostid, NULL);
+	return r;
+}
+
+static int write_network(struct apply_context *cxt)
+{
+	static const char dhcp[] = "# Written by eyrie; eyrie.yaml(5) says what from.\n"
+				   "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n";
+	int r;
+
+	if (cxt->layout->system.network != NETWORK_DHCP)
+		return 0;
+	r = write_in(cxt, "/etc/systemd/network/80-eyrie.network", dhcp, 0644);
+	if (r)
+		return r;
+	return run(cxt->run, &(struct command){
+			.argv = (const char *const[]){ "systemctl", "enable", "systemd-networkd",
+						       NULL },
+			.root = cxt->target }, cxt->diag);
+}
+
+static int write_timezone(struct apply_context *cxt)
+{
+	_cleanup_free_ char *link = str_printf("%s/etc/localtime", cxt->target);
+	_cleanup_free_ char *zone = str_printf("/usr/share/zoneinfo/%s",
+					       cxt->layout->system.timezone);
+
+	(void)unlink(link);
+	if (symlink(zone, link) < 0)
+		return diag_error(cxt->diag, -errno, "cannot make %s: %m", link);
+	return 0;
+}
+
+static int write_access(struct apply_context *cxt)
+{
+	const struct layout_system *system = &cxt->layout->system;
+	_cleanup_free_ char *keys = strv_join(&system->root_keys, "\n");
+	_cleanup_free_ char *lines = str_printf("%s\n", keys);
+	_cleanup_free_ char *password = NULL;
+	int r = 0;
+
+	if (system->root_keys.n_items)
+		r = write_in(cxt, "/root/.ssh/authorized_keys", lines, 0600);
+	if (r || !system->root_password)
+		return r;
+	password = str_printf("root:%s\n", system->root_password);
+	return run(cxt->run, &(struct command){
+			.argv = (const char *const[]){ "chpasswd", "-e", NULL },
+			.root = cxt->target, .input = password }, cxt->diag);
+}
+
+static int copy_into(struct apply_context *cxt, const char *source, const char *folder)
+{
+	return run_words(cxt->run, cxt->diag, "cp", "--", source, folder, NULL);
+}
+
+/* dpkg is safe to run again over what an interrupted run left. */
+static int install_debs(struct apply_context *cxt)
+{
+	_cleanup_free_ char *folder = str_printf("%s" WORK_FOLDER, cxt->target);
+	_cleanup_strv_ struct strv argv = STRV_NULL, copies = STRV_NULL;
+	int r = file_make_folder(folder, cxt->diag);
+
+	strv_add_all(&argv, "dpkg", "--install", NULL);
+	for (size_t i = 0; r == 0 && cxt->debs && i < cxt->debs->n_items; i++) {
+		const char *deb = cxt->debs->items[i], *slash = strrchr(deb, '/');
+		const char *name = slash ? slash + 1 : deb;
+
+		r = copy_into(cxt, deb, folder);
+		strv_addf(&argv, WORK_FOLDER "/%s", name);
+		strv_addf(&copies, "%s/%s", folder, name);
+	}
+	if (r == 0 && copies.n_items)
+		r = run(cxt->run, &(struct command){ .argv = (const char *const *)argv.items,
+						     .root = cxt->target }, cxt->diag);
+	for (size_t i = 0; i < copies.n_items; i++)
+		(void)unlink(copies.items[i]);
+	return r;
+}
+
+/* Interrupted: everything here gives the same when it is done twice. */
+int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
+{
+	static int (*const parts[])(struct apply_context *) = {
+		write_layout, write_boot_files, write_identity, write_network,
+		write_timezone, write_access, install_debs,
+	};
+	_cleanup_free_ char *root = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *hash = NULL;
+	int r = get_hash(cxt, root, &hash);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
+		r = parts[i](cxt);
+	return r ? r : set_state(cxt, root, STATE_CONFIGURED, hash);
+}
+
+static int make_initrd(struct apply_context *cxt, const char *version)
+{
+	_cleanup_free_ char *image = str_printf("/boot/initrd.img-%s", version);
+
+	return run(cxt->run, &(struct command){
+			.argv = (const char *const[]){ "dracut", "--force", "--quiet", "--kver",
+						       version, image, NULL },
+			.root = cxt->target, .deadline = INITRD_DEADLINE }, cxt->diag);
+}
+
+/* Interrupted: the state is not done, and each image is made again. */
+int apply_INITRD(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *root = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
+	_cleanup_free_ char *hash = NULL;
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	size_t n = 0;
+	int r = 0;
+
+	while (dir && r == 0 && (entry = readdir(dir))) {
+		const char *version = starts_with(entry->d_name, "vmlinuz-");
+
+		if (!version)
+			continue;
+		r = make_initrd(cxt, version);
+		n++;
+	}
+	if (dir)
+		closedir(dir);
+	if (r)
+		return r;
+	if (!n) {
+		r = diag_error(cxt->diag, -ENOENT, "the system has no kernel in /boot");
+		diag_hint(cxt->diag, "the root tarball wants linux-image-amd64");
+		return r;
+	}
+	r = get_hash(cxt, root, &hash);
+	return r ? r : set_state(cxt, root, STATE_DONE, hash);
+}

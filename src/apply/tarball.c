@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A root tarball of Debian, by mmdebstrap(1). */
+
+#include <stdio.h>
+
+#include "apply/internal.h"
+
+/* What the machine needs to boot, to be looked after and to be reached. */
+static const char *const packages_always[] = {
+	"linux-image-amd64", "zfsutils-linux", "zfs-zed", "zfs-dracut", "dracut",
+	"systemd-sysv", "systemd-boot-efi", "udev", "dbus", "kmod", "zstd", "login", "passwd",
+	"util-linux", "iproute2", "procps", "cryptsetup-bin", "dosfstools", "e2fsprogs", "mdadm",
+	"libfyaml0", "libsmartcols1", "libfdisk1", "libjson-c5", "libmount1", "libblkid1",
+	"libcryptsetup12", "tzdata", NULL,
+};
+
+/* By suite: what was renamed or split. */
+static const struct {
+	const char *suite;
+	const char *packages;
+} packages_of_suite[] = {
+	{ "trixie", "systemd-cryptsetup,systemd-boot-tools,libssl3t64" },
+	{ "bookworm", "cryptsetup,systemd-boot,libssl3" },
+};
+
+#define DKMS "zfs-dkms,linux-headers-amd64"
+#define MAKE_DEADLINE (4 * 3600u)
+
+char *tarball_packages(const struct layout *layout, const struct tarball_options *options)
+{
+	_cleanup_strv_ struct strv all = STRV_NULL;
+
+	for (const char *const *p = packages_always; *p; p++)
+		strv_add(&all, *p);
+	for (size_t i = 0; i < ARRAY_SIZE(packages_of_suite); i++)
+		if (streq(packages_of_suite[i].suite, layout->system.suite))
+			strv_add(&all, packages_of_suite[i].packages);
+	if (!options->zfs_modules)
+		strv_add(&all, DKMS);
+	if (layout->system.root_keys.n_items)
+		strv_add(&all, "openssh-server");
+	for (size_t i = 0; i < layout->system.packages.n_items; i++)
+		strv_add(&all, layout->system.packages.items[i]);
+	return strv_join(&all, ",");
+}
+
+/*
+ * zfs-dracut refuses to make an initramfs for a kernel without zfs.ko, and would leave dpkg
+ * half configured; so the modules' package goes in before everything that could call dracut,
+ * and dracut itself does nothing until eyrie has written its configuration.
+ */
+static void add_hooks(struct strv *argv, const struct tarball_options *options)
+{
+	if (options->zfs_modules) {
+		strv_addf(argv, "--essential-hook=copy-in %s /tmp", options->zfs_modules);
+		strv_add(argv, "--essential-hook=chroot \"$1\" sh -c 'dpkg -i /tmp/*.deb && rm /tmp/*.deb'");
+	}
+	strv_add(argv, "--essential-hook=printf '#!/bin/sh\\n' >\"$1\"/usr/local/sbin/dracut "
+		       "&& chmod 755 \"$1\"/usr/local/sbin/dracut");
+	strv_add(argv, "--customize-hook=rm \"$1\"/usr/local/sbin/dracut");
+}
+
+int tarball_make(struct runner *run_by, const struct layout *layout,
+		 const struct tarball_options *options, const char *path, struct diag *diag)
+{
+	_cleanup_free_ char *packages = tarball_packages(layout, options);
+	_cleanup_free_ char *aside = str_printf("%s.new", path);
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+	int r;
+
+	strv_add_all(&argv, "mmdebstrap", "--variant=apt", "--format=tar",
+		     "--components=main,contrib",
+		     "--aptopt=APT::Install-Recommends \"false\"", NULL);
+	strv_addf(&argv, "--include=%s", packages);
+	add_hooks(&argv, options);
+	strv_add_all(&argv, layout->system.suite, aside, NULL);
+	r = run(run_by, &(struct command){ .argv = (const char *const *)argv.items,
+					   .flags = options->visible ? RUN_VISIBLE : 0,
+					   .deadline = MAKE_DEADLINE }, diag);
+	if (r == 0 && rename(aside, path) < 0)
+		r = diag_error(diag, -errno, "cannot write %s: %m", path);
+	if (r)
+		(void)unlink(aside);
+	return r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Whole small files, written so that a crash leaves the old one or the new one. */
+
+#include <sys/types.h>
+
+#include "base/diag.h"
+
+#define FILE_MAX (16 * MIB) /* bytes that file_read() takes at most */
+
+int file_read(const char *path, struct strbuf *ret); /* -errno, -EFBIG; no diag */
+char *file_read_line(const char *path);		     /* first line, trimmed; NULL if none */
+
+/*
+ * Write `text` to `path`: aside, fsync, rename, fsync of the folder, whose parents are made.
+ * A crash leaves the old file whole, or the new one. Does nothing when it already says so.
+ */
+int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag);
+
+int file_make_folder(const char *path, struct diag *diag); /* with parents, mode 0755 */
+int file_sync_folder(const char *path);
+
+int fd_write_all(int fd, const void *data, size_t size);
+int fd_read_all(int fd, void *data, size_t size); /* -EIO when it ends early */
+
+/* SHA-256 in lower-case hex, 64 digits; `max` bytes at most are read from where fd stands. */
+#define HASH_HEX_SIZE 65
+int fd_hash(int fd, uint64_t max, char ret[static HASH_HEX_SIZE]);
+int file_hash(const char *path, char ret[static HASH_HEX_SIZE]);
+int data_hash(const void *data, size_t size, char ret[static HASH_HEX_SIZE]);

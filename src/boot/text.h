@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The texts of the files that make the machine boot. Pure: values in, text out; whoever writes
+ * them uses file_replace(). Each text begins with a line that says who wrote it.
+ */
+
+#include "layout/layout.h"
+#include "observe/observed.h"
+
+char *boot_cmdline(const struct layout *layout); /* kernel parameters */
+char *boot_loader_conf(const struct layout *layout); /* loader.conf of systemd-boot */
+
+/* An entry of the Boot Loader Specification, type #1. */
+char *boot_entry(const struct layout *layout, const char *version, const char *hash);
+char *boot_entry_name(const char *version, const char *hash);  /* file in loader/entries */
+char *boot_kernel_folder(const char *version, const char *hash); /* below the ESP */
+
+/* Each disk of the layout as it lies in `have`, which may lack some. */
+char *boot_crypttab(const struct layout *layout, const struct observed *have);
+char *boot_fstab(const struct layout *layout);
+char *boot_dracut_conf(const struct layout *layout);
+
+/* A drop-in for systemd in the initramfs, by which it opens the members. */
+#define BOOT_INITRD_DROPIN "/etc/systemd/system/initrd.target.d/50-eyrie.conf"
+char *boot_initrd_dropin(const struct layout *layout);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Questions to the person at the terminal. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <termios.h>
+
+#include "cli/cli.h"
+
+bool cli_can_ask(void)
+{
+	return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+char *cli_ask(const char *question, const char *proposal)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t room = 0;
+
+	fprintf(stderr, "%s%s%s%s: ", question, proposal ? " [" : "", proposal ? proposal : "",
+		proposal ? "]" : "");
+	if (getline(&line, &room, stdin) < 0)
+		return NULL;
+	str_trim_end(line);
+	return *line || !proposal ? take_ptr(line) : str_dup(proposal);
+}
+
+/* A line without echo; a signal while it is typed leaves the terminal as it was. */
+static int ask_secret(const char *question, struct secret *secret)
+{
+	struct termios before, silent;
+	sigset_t all, old;
+	int r;
+
+	if (tcgetattr(STDIN_FILENO, &before) < 0)
+		return -errno;
+	silent = before;
+	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	silent.c_lflag |= ICANON | ECHONL;
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, &old);
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+	fprintf(stderr, "%s", question);
+	r = secret_read(secret, STDIN_FILENO, /* line= */ true);
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	/* Ctrl-C came in as a character: it means what it always means. */
+	if (r == 0 && memchr(secret->data, 3, secret->size))
+		return -EINTR;
+	return r;
+}
+
+static int read_file(struct cli *cli, const char *path, struct secret *secret)
+{
+	_cleanup_close_ int opened = -1;
+	bool is_stdin = streq(path, "-");
+	int r;
+
+	if (!is_stdin) {
+		opened = open(path, O_RDONLY | O_CLOEXEC);
+		if (opened < 0)
+			return diag_error(&cli->diag, -errno, "cannot open %s: %m", path);
+	}
+	r = secret_read(secret, is_stdin ? STDIN_FILENO : opened, /* line= */ is_stdin);
+	if (r)
+		return diag_error(&cli->diag, r, "cannot read a passphrase from %s: %s", path,
+				  r == -ENODATA ? "it is empty" : strerror(-r));
+	return 0;
+}
+
+static int ask_twice(struct cli *cli, bool twice, struct secret *secret)
+{
+	_cleanup_(secret_freep) struct secret *again = secret_new();
+	int r = ask_secret("Passphrase for the disks: ", secret);
+
+	if (r == -ENODATA)
+		return diag_error(&cli->diag, r, "an empty passphrase protects nothing");
+	if (r == 0 && twice)
+		r = ask_secret("The same again: ", again);
+	if (r)
+		return diag_error(&cli->diag, r, "no passphrase was given: %s", strerror(-r));
+	if (twice && !secret_equal(secret, again)) {
+		(void)diag_error(&cli->diag, -EINVAL, "the two passphrases differ");
+		diag_hint(&cli->diag, "nothing was touched; run again");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
+{
+	_cleanup_(secret_freep) struct secret *secret = secret_new();
+	int r;
+
+	if (cli->options.passphrase_file) {
+		r = read_file(cli, cli->options.passphrase_file, secret);
+	} else if (cli_can_ask()) {
+		r = ask_twice(cli, twice, secret);
+	} else {
+		r = diag_error(&cli->diag, -ENOTTY,
+			       "a passphrase is needed, and there is no terminal to ask on");
+		diag_hint(&cli->diag, "give --passphrase-file FILE, or - for stdin");
+	}
+	if (r)
+		return r;
+	*ret = take_ptr(secret);
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+static void show(struct cli *cli, const struct plan *plan)
+{
+	struct json_object *json;
+
+	if (!cli->options.json) {
+		view_plan(plan, stdout);
+		return;
+	}
+	json = record_to_json(&record_plan, plan);
+	json_object_object_add(json, "findings", view_findings_json(&cli->diag));
+	view_json(json, stdout);
+}
+
+static enum cli_exit run_plan(struct cli *cli)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_(observed_freep) struct observed *have = NULL;
+	_cleanup_(plan_freep) struct plan *plan = NULL;
+	const struct plan_options options = cli_plan_options(cli);
+
+	if (cli_read_layout(cli, &layout) != CLI_OK)
+		return CLI_REFUSED;
+	if (cli_observe(cli, layout, &have))
+		return CLI_FAILED;
+	if (plan_make(layout, have, &options, &plan, &cli->diag))
+		return CLI_REFUSED;
+	show(cli, plan);
+	if (plan->n_consents_missing)
+		return CLI_CONSENT;
+	return cli->options.check && plan->steps.n_items ? CLI_PENDING : CLI_OK;
+}
+
+const struct cli_command cmd_plan = {
+	.name = "plan",
+	.synopsis = "[LAYOUT]",
+	.summary = "What would be done, and what each step destroys; writes nothing",
+	.n_args_max = 1,
+	.takes = CLI_TAKES(JSON) | CLI_TAKES(CHECK) | CLI_TAKES(WIPE) | CLI_TAKES(TARGET) |
+		 CLI_TAKES(OBSERVED) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
+	.run = run_plan,
+};

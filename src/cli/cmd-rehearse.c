@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libgen.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+
+#include "apply/apply.h"
+#include "base/file.h"
+#include "cli/cli.h"
+#include "config.h"
+#include "rehearse/rehearse.h"
+
+struct show {
+	struct cli *cli;
+	struct json_object *results;
+	struct libscols_table *table;
+};
+
+/* Beside the program in a build folder, else where it was installed. */
+static char *libexec_folder(void)
+{
+	char exe[4096] = "";
+	_cleanup_free_ char *script = NULL;
+
+	if (readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0)
+		script = str_printf("%s/appliance.sh", dirname(exe));
+	return str_dup(script && access(script, X_OK) == 0 ? exe : EYRIE_LIBEXEC);
+}
+
+static char *cache_folder(const struct cli *cli)
+{
+	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	if (cli->options.cache)
+		return str_dup(cli->options.cache);
+	return base ? str_printf("%s/eyrie", base) :
+		      str_printf("%s/.cache/eyrie", home ? home : "/root");
+}
+
+/* The modules are compiled here: under emulation that would take an hour. */
+static int build_modules(struct cli *cli, const char *libexec, const char *cache,
+			 const char *suite, char **ret)
+{
+	_cleanup_free_ char *script = str_printf("%s/appliance.sh", libexec);
+	const struct command command = {
+		.argv = (const char *const[]){ script, "zfs-modules", cache, suite, NULL },
+		.deadline = 2 * 3600,
+		.ret_output = ret,
+	};
+	int r = run(&cli->run, &command, &cli->diag);
+
+	if (r == 0)
+		str_trim_end(*ret);
+	return r;
+}
+
+/* The root tarball of this layout's suite and packages, made once. */
+static int build_tarball(struct cli *cli, const struct layout *layout, const char *modules,
+			 const char *cache, char **ret)
+{
+	_cleanup_strbuf_ struct strbuf inputs = STRBUF_NULL;
+	_cleanup_free_ char *packages = tarball_packages(layout, &(struct tarball_options){
+							 .zfs_modules = modules });
+	_cleanup_free_ char *path = NULL;
+	char hash[HASH_HEX_SIZE];
+
+	strbuf_printf(&inputs, "%s\n%s\n%s\n", layout->system.suite, packages, modules);
+	(void)data_hash(inputs.data, inputs.size, hash);
+	path = str_printf("%s/root-%s-%.12s.tar", cache, layout->system.suite, hash);
+	if (access(path, R_OK) < 0) {
+		int r = tarball_make(&cli->run, layout,
+				     &(struct tarball_options){ .zfs_modules = modules }, path,
+				     &cli->diag);
+
+		if (r)
+			return r;
+	}
+	*ret = take_ptr(path);
+	return 0;
+}
+
+static void say(const struct cli *cli, const char *format, ...) _printf_(2, 3);
+
+static void say(const struct cli *cli, const char *format, ...)
+{
+	va_list ap;
+
+	if (cli->options.quiet)
+		return;
+	va_start(ap, format);
+	(void)vfprintf(stderr, format, ap);
+	va_end(ap);
+}
+
+static void drill_begins(void *context, const struct drill *drill)
+{
+	const struct show *show = context;
+
+	say(show->cli, "drill: %s\n", drill->name);
+}
+
+static const char *const verdicts[] = {
+	[DRILL_NOT_RUN] = "not run",
+	[DRILL_PASSED] = "passed",
+	[DRILL_FAILED] = "FAILED",
+};
+
+static void add_row(struct show *show, const struct drill *drill,
+		    const struct drill_outcome *outcome)
+{
+	struct libscols_line *line = scols_table_new_line(show->table, NULL);
+	_cleanup_strbuf_ struct strbuf notes = STRBUF_NULL;
+	_cleanup_free_ char *seconds = str_printf("%.0f s", outcome->seconds);
+
+	for (size_t i = 0; i < outcome->n_phases; i++)
+		strbuf_printf(&notes, "%s%s %.0f s", i ? ", " : "", outcome->phases[i].name,
+			      outcome->phases[i].seconds);
+	(void)scols_line_set_data(line, 0, drill->name);
+	(void)scols_line_set_data(line, 1, verdicts[outcome->verdict]);
+	(void)scols_line_set_data(line, 2, seconds);
+	(void)scols_line_set_data(line, 3, outcome->reason ? outcome->reason :
+					   notes.size	   ? notes.data :
+							     "");
+}
+
+static void drill_ends(void *context, const struct drill *drill,
+		       const struct drill_outcome *outcome)
+{
+	struct show *show = context;
+	struct json_object *json = json_object_new_object();
+
+	json_object_object_add(json, "drill", json_object_new_string(drill->name));
+	json_object_object_add(json, "verdict",
+			       json_object_new_string(verdicts[outcome->verdict]));
+	json_object_object_add(json, "seconds", json_object_new_double(outcome->seconds));
+	if (outcome->reason)
+		json_object_object_add(json, "reason", json_object_new_string(outcome->reason));
+	if (outcome->log)
+		json_object_object_add(json, "log", json_object_new_string(outcome->log));
+	json_object_array_add(show->results, json);
+	add_row(show, drill, outcome);
+	if (outcome->verdict == DRILL_FAILED)
+		say(show->cli, "drill: %s: FAILED: %s\n", drill->name, outcome->reason);
+	else if (outcome->verdict == DRILL_PASSED)
+		say(show->cli, "drill: %s: passed in %.0f s\n", drill->name, outcome->seconds);
+}
+
+static void console_line(void *context, const char *line)
+{
+	const struct show *show = context;
+
+	if (show->cli->options.verbose)
+		say(show->cli, "| %s\n", line);
+}
+
+static void show_results(struct show *show)
+{
+	struct json_object *json;
+
+	if (!show->cli->options.json) {
+		(void)scols_print_table(show->table);
+		return;
+	}
+	json = json_object_new_object();
+	json_object_object_add(json, "drills", json_object_get(show->results));
+	json_object_object_add(json, "findings", view_findings_json(&show->cli->diag));
+	view_json(json, stdout);
+}
+
+static enum cli_exit rehearse_it(struct cli *cli, const struct layout *layout,
+				 const char *cache, const char *libexec, const char *tarball)
+{
+	struct show show = { .cli = cli, .results = json_object_new_array(),
+			     .table = scols_new_table() };
+	const struct rehearse_options options = {
+		.cache = cache,
+		.libexec = libexec,
+		.tarball = tarball,
+		.package = cli->options.debs.items[0],
+		.keep = cli->options.keep,
+		.only = cli->options.drills.n_items ? &cli->options.drills : NULL,
+		.keep_going = cli->options.keep_going,
+		.watch = { drill_begins, drill_ends, console_line, &show },
+	};
+	int r;
+
+	(void)scols_table_new_column(show.table, "DRILL", 0, 0);
+	(void)scols_table_new_column(show.table, "RESULT", 0, 0);
+	(void)scols_table_new_column(show.table, "TIME", 0, SCOLS_FL_RIGHT);
+	(void)scols_table_new_column(show.table, "", 0, SCOLS_FL_WRAP);
+	r = rehearse(&cli->run, layout, &options, &cli->diag);
+	show_results(&show);
+	scols_unref_table(show.table);
+	json_object_put(show.results);
+	return r ? CLI_FAILED : CLI_OK;
+}
+
+static enum cli_exit check(struct cli *cli, const struct layout *layout)
+{
+	if (!layout->system.suite) {
+		(void)diag_error(&cli->diag, -EINVAL, "the layout names no suite to rehearse with");
+		diag_hint(&cli->diag, "system: { suite: trixie }");
+		return CLI_REFUSED;
+	}
+	if (cli->options.debs.n_items != 1) {
+		(void)diag_error(&cli->diag, -EINVAL,
+				 "the rehearsed system needs eyrie's own package for %s",
+				 layout->system.suite);
+		diag_hint(&cli->diag, "give --deb FILE; ./try builds it and does this for you");
+		return CLI_USAGE;
+	}
+	return CLI_OK;
+}
+
+static enum cli_exit run_rehearse(struct cli *cli)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_free_ char *libexec = libexec_folder(), *cache = cache_folder(cli);
+	_cleanup_free_ char *modules = NULL, *tarball = NULL;
+	enum cli_exit status = cli_read_layout(cli, &layout);
+
+	if (status == CLI_OK)
+		status = check(cli, layout);
+	if (status != CLI_OK)
+		return status;
+	if (file_make_folder(cache, &cli->diag))
+		return CLI_FAILED;
+	say(cli, "The system is made natively and kept in %s; the disks and the machine are "
+	    "virtual, and the cost of the passphrase is lowered for them.\n", cache);
+	if (build_modules(cli, libexec, cache, layout->system.suite, &modules) ||
+	    build_tarball(cli, layout, modules, cache, &tarball))
+		return CLI_FAILED;
+	return rehearse_it(cli, layout, cache, libexec, tarball);
+}
+
+const struct cli_command cmd_rehearse = {
+	.name = "rehearse",
+	.synopsis = "LAYOUT",
+	.summary = "The same on virtual disks in a VM, then drills: pull a disk, and so on",
+	.n_args_min = 1,
+	.n_args_max = 1,
+	.takes = CLI_TAKES(JSON) | CLI_TAKES(KEEP) | CLI_TAKES(KEEP_GOING) | CLI_TAKES(VERBOSE) |
+		 CLI_TAKES(QUIET) | CLI_TAKES(CACHE) | CLI_TAKES(DEB) | CLI_TAKES(DRILL),
+	.run = run_rehearse,
+};

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/work.h"
+
+#include <stdio.h>
+
+#include "observe/observe.h"
+
+struct work {
+	struct cli *cli;
+	const struct layout *layout;
+	struct apply_context cxt;
+	struct secret *passphrase;
+	const struct plan *plan; /* the one that is being carried out */
+	bool asked;
+};
+
+static void show_event(const struct work *work, const struct step *step, const char *event,
+		       double seconds)
+{
+	const struct step *first = work->plan->steps.items;
+	size_t number = (size_t)(step - first) + 1, all = work->plan->steps.n_items;
+
+	if (work->cli->options.json) {
+		struct json_object *json = record_to_json(&record_step, step);
+
+		json_object_object_add(json, "event", json_object_new_string(event));
+		json_object_object_add(json, "number", json_object_new_uint64(number));
+		json_object_object_add(json, "of", json_object_new_uint64(all));
+		if (seconds >= 0)
+			json_object_object_add(json, "seconds", json_object_new_double(seconds));
+		printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+		fflush(stdout);
+		json_object_put(json);
+	} else if (!work->cli->options.quiet && seconds < 0) {
+		fprintf(stderr, "[%2zu/%zu] %s\n", number, all, step->text);
+	} else if (!work->cli->options.quiet && seconds >= 5) {
+		fprintf(stderr, "[%2zu/%zu] done in %.0f s\n", number, all, seconds);
+	}
+}
+
+static void step_begins(void *context, const struct step *step)
+{
+	show_event(context, step, "begin", -1);
+}
+
+static void step_ends(void *context, const struct step *step, double seconds)
+{
+	show_event(context, step, "end", seconds);
+}
+
+static bool destroys(const struct plan *plan)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (step->destroys)
+			return true;
+	return false;
+}
+
+static enum cli_exit consent(struct work *work)
+{
+	struct cli *cli = work->cli;
+	_cleanup_free_ char *answer = NULL;
+
+	if (work->plan->n_consents_missing) {
+		view_plan(work->plan, stderr);
+		FOR_EACH_ITEM(struct step, step, &work->plan->steps)
+			if (step->consent_missing) {
+				(void)diag_error(&cli->diag, -EEXIST,
+						 "disk '%s' is not blank: %s", step->disk,
+						 step->destroys);
+				diag_hint(&cli->diag, "when that may go: --wipe %s", step->disk);
+			}
+		return CLI_CONSENT;
+	}
+	if (!destroys(work->plan) || cli->options.yes || work->asked || !cli_can_ask())
+		return CLI_OK;
+	view_plan(work->plan, stderr);
+	answer = cli_ask("Go on? Type yes", NULL);
+	work->asked = true;
+	if (streq(answer, "yes"))
+		return CLI_OK;
+	(void)diag_error(&cli->diag, -ECANCELED, "stopped; nothing was touched");
+	return CLI_REFUSED;
+}
+
+static bool makes_new_members(const struct plan *plan)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (step->kind == STEP_LUKS_FORMAT)
+			return true;
+	return false;
+}
+
+static enum cli_exit get_passphrase(struct work *work)
+{
+	if (work->passphrase || !apply_needs_passphrase(work->plan))
+		return CLI_OK;
+	if (cli_ask_passphrase(work->cli, makes_new_members(work->plan), &work->passphrase))
+		return CLI_REFUSED;
+	work->cxt.passphrase = work->passphrase;
+	return CLI_OK;
+}
+
+static enum cli_exit carry_out(struct work *work)
+{
+	struct cli *cli = work->cli;
+	enum cli_exit status;
+
+	if (apply_check_tools(work->plan, &cli->run, &cli->diag))
+		return CLI_REFUSED;
+	status = consent(work);
+	if (status == CLI_OK)
+		status = get_passphrase(work);
+	if (status != CLI_OK)
+		return status;
+	if (apply_run(work->plan, &work->cxt) == 0)
+		return CLI_OK;
+	diag_note(&cli->diag, "it is safe to run the same command again: it goes on from here");
+	return CLI_FAILED;
+}
+
+/* Two rounds are enough: one to what can be seen from outside, one for what is inside. */
+#define ROUNDS_MAX 4
+
+static bool ends_with_look(const struct plan *plan)
+{
+	const struct step *steps = plan->steps.items;
+
+	return plan->steps.n_items && steps[plan->steps.n_items - 1].kind == STEP_LOOK_AGAIN;
+}
+
+static enum cli_exit one_round(struct work *work, bool *ret_more)
+{
+	_cleanup_(observed_freep) struct observed *have = NULL;
+	_cleanup_(plan_freep) struct plan *plan = NULL;
+	const struct plan_options options = cli_plan_options(work->cli);
+	struct cli *cli = work->cli;
+	const struct observed_pool *pool;
+	enum cli_exit status;
+
+	if (observe_machine(&cli->run, work->layout, cli_target(cli), &have, &cli->diag))
+		return CLI_FAILED;
+	if (plan_make(work->layout, have, &options, &plan, &cli->diag))
+		return CLI_REFUSED;
+	pool = observed_pool(have, work->layout->pool.name);
+	work->cxt.target = pool && !pool->altroot ? "" : cli_target(cli);
+	work->plan = plan;
+	*ret_more = ends_with_look(plan);
+	status = plan->steps.n_items ? carry_out(work) : CLI_OK;
+	work->plan = NULL;
+	return status;
+}
+
+enum cli_exit work_run(struct cli *cli, const struct layout *layout,
+		       int (*then)(struct apply_context *cxt))
+{
+	struct work work = { .cli = cli, .layout = layout };
+	const struct apply_events events = { step_begins, step_ends, &work };
+	enum cli_exit status = CLI_OK;
+	bool more = true;
+
+	work.cxt = (struct apply_context){ .layout = layout, .target = cli_target(cli),
+					   .run = &cli->run, .layout_file = cli_layout_path(cli),
+					   .debs = &cli->options.debs, .events = &events,
+					   .diag = &cli->diag };
+	for (int i = 0; i < ROUNDS_MAX && more && status == CLI_OK; i++)
+		status = one_round(&work, &more);
+	if (status == CLI_OK && then && *work.cxt.target && then(&work.cxt))
+		status = CLI_FAILED;
+	work.passphrase = secret_free(work.passphrase);
+	return status;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The layout: what the owner wants, as a value.
+ *
+ * It comes from one YAML file. layout_read() returns a layout only when the file is free of
+ * errors; what a reader of the value may rely on is written at layout_check().
+ */
+
+#include "base/record.h"
+
+enum firmware {
+	FIRMWARE_UEFI,
+};
+
+enum unlock_mode {
+	UNLOCK_SHARED,
+};
+
+enum kdf_type {
+	KDF_ARGON2ID,
+	KDF_PBKDF2,
+};
+
+enum swap_place {
+	SWAP_NONE,
+	SWAP_VOLUME,
+	SWAP_PARTITION,
+};
+
+enum network {
+	NETWORK_DHCP,
+	NETWORK_NONE,
+};
+
+struct layout_disk {
+	char *name; /* [a-z0-9-], 1 to 16 characters */
+	char *path;
+	uint64_t size; /* bytes; 0: whatever the disk has */
+};
+
+struct layout_kdf {
+	unsigned type;	     /* enum kdf_type */
+	uint64_t memory;     /* bytes, Argon2id */
+	uint64_t time;	     /* milliseconds that one try shall cost on this machine */
+	uint64_t iterations; /* 0: found out from `time` */
+	uint64_t threads;
+};
+
+struct layout_encryption {
+	unsigned unlock; /* enum unlock_mode */
+	char *cipher;	 /* as cryptsetup names it: aes-xts-plain64 */
+	uint64_t key_size;
+	uint64_t sector_size;
+	struct layout_kdf kdf;
+	bool discards;
+};
+
+struct layout_vdev {
+	struct strv mirror; /* names of disks */
+};
+
+struct layout_pool {
+	char *name;
+	struct list properties;		   /* of struct pair, zpool(8) */
+	struct list filesystem_properties; /* of struct pair, of the root dataset */
+	struct list vdevs;		   /* of struct layout_vdev */
+};
+
+struct layout_dataset {
+	char *name;	  /* below the pool: ROOT/debian */
+	char *mountpoint; /* a path, "none" or "legacy"; NULL: inherited */
+	struct list properties;
+};
+
+struct layout_volume {
+	char *name;
+	uint64_t size;
+	struct list properties;
+};
+
+struct layout_swap {
+	unsigned on; /* enum swap_place */
+	uint64_t size;
+};
+
+struct layout_system {
+	char *suite;		/* Debian suite, or NULL */
+	char *tarball;		/* root tarball, or NULL */
+	struct strv packages;	/* further ones */
+	unsigned network;	/* enum network */
+	char *root_password;	/* crypt(5) hash, or NULL */
+	struct strv root_keys;	/* lines for authorized_keys */
+	char *timezone;
+};
+
+struct layout_boot {
+	uint64_t esp_size;
+	uint64_t timeout; /* seconds that the boot menu waits */
+	uint64_t device_timeout; /* seconds that boot waits for a member that does not come */
+	char *cmdline;
+};
+
+struct layout {
+	char *id; /* the set id: a UUID, lower case */
+	char *host;
+	unsigned firmware;
+	struct list disks; /* of struct layout_disk */
+	struct layout_encryption encryption;
+	struct layout_pool pool;
+	struct list datasets; /* of struct layout_dataset, parents before children */
+	struct list volumes;  /* of struct layout_volume */
+	struct layout_swap swap;
+	struct layout_system system;
+	struct layout_boot boot;
+};
+
+extern const struct record record_layout, record_layout_disk, record_layout_dataset,
+	record_layout_vdev, record_layout_volume, record_layout_system;
+
+/* Read, fill in the defaults, check. -EINVAL with every finding in `diag`. */
+int layout_read(const char *path, struct layout **ret, struct diag *diag);
+int layout_parse(const char *name, const char *text, struct layout **ret, struct diag *diag);
+
+/* The layout as a YAML file that reads back as the same value. */
+char *layout_dump(const struct layout *layout);
+
+struct layout *layout_free(struct layout *layout);
+DEFINE_CLEANUP(struct layout *, layout_free)
+
+/* The disk of that name, or NULL. */
+const struct layout_disk *layout_disk(const struct layout *layout, const char *name);
+const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
+bool layout_is_member(const struct layout *layout, const char *disk);
+bool layout_has_system(const struct layout *layout);
+
+#define LAYOUT_SWAP_VOLUME "swap" /* name of the volume that `swap: on: volume` makes */
+
+#define FOR_EACH_DISK(disk, layout)                                                            \
+	for (const struct layout_disk *disk = (layout)->disks.items;                           \
+	     disk && disk < (const struct layout_disk *)(layout)->disks.items +                \
+					(layout)->disks.n_items;                               \
+	     disk++)

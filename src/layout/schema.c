@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The schema of the layout: every key, its type, its default and one sentence on why.
+ * The reader, the writer and the list of keys in eyrie.yaml(5) all come from here.
+ */
+
+#include "layout/layout.h"
+
+static const char *const firmware_choices[] = { "uefi", NULL };
+static const char *const unlock_choices[] = { "shared", NULL };
+static const char *const kdf_choices[] = { "argon2id", "pbkdf2", NULL };
+static const char *const swap_choices[] = { "none", "volume", "partition", NULL };
+static const char *const network_choices[] = { "dhcp", "none", NULL };
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static const struct field disk_fields[] = {
+	{ "name", FIELD_STRING, AT(layout_disk, name), FIELD_KEY, .help =
+	  "The name that you give to the disk: 1 to 16 of a-z, 0-9 and '-'. It is in partition "
+	  "names, in messages and in options such as --wipe." },
+	{ "path", FIELD_STRING, AT(layout_disk, path), FIELD_REQUIRED, .help =
+	  "A stable path, best one of /dev/disk/by-id: /dev/sda may be another disk tomorrow." },
+	{ "size", FIELD_SIZE, AT(layout_disk, size), .help =
+	  "The size that you expect. Less is an error, more is a word; the rehearsal makes its "
+	  "virtual disk this large." },
+};
+const struct record record_layout_disk = RECORD(layout_disk, disk_fields);
+
+static const struct field kdf_fields[] = {
+	{ "type", FIELD_CHOICE, AT(layout_kdf, type), .choices = kdf_choices,
+	  .fallback = "argon2id", .help =
+	  "Argon2id costs memory as well as time, and so graphics cards gain little." },
+	{ "memory", FIELD_SIZE, AT(layout_kdf, memory), .fallback = "1GiB", .help =
+	  "What one try may cost in memory, as cryptsetup has it; less is used where the machine "
+	  "has less than twice as much." },
+	{ "time", FIELD_NUMBER, AT(layout_kdf, time), .fallback = "2000", .help =
+	  "Milliseconds that one try shall cost on this machine, as cryptsetup has it." },
+	{ "iterations", FIELD_NUMBER, AT(layout_kdf, iterations), .help =
+	  "A fixed cost instead of one measured from time: 4 or more, 1000 or more for pbkdf2." },
+	{ "threads", FIELD_NUMBER, AT(layout_kdf, threads), .fallback = "4", .help =
+	  "Threads of Argon2id, 1 to 4; never more than the machine has processors." },
+};
+static const struct record record_kdf = RECORD(layout_kdf, kdf_fields);
+
+static const struct field encryption_fields[] = {
+	{ "unlock", FIELD_CHOICE, AT(layout_encryption, unlock), .choices = unlock_choices,
+	  .fallback = "shared", .help =
+	  "shared: the same passphrase on every member, typed once, opened by stock "
+	  "systemd-cryptsetup; no code of eyrie runs at boot." },
+	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
+	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
+	  "in hardware." },
+	{ "key-size", FIELD_NUMBER, AT(layout_encryption, key_size), .fallback = "512", .help =
+	  "Bits; XTS uses half for each of its two keys, so 512 is AES-256." },
+	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .fallback = "4096",
+	  .help = "Bytes that are encrypted as one: 4096 costs least. OpenZFS before 2.2.7 is not "
+	  "safe above 512-byte disks with it, so an older one gets 512, with a word." },
+	{ "kdf", FIELD_RECORD, AT(layout_encryption, kdf), .record = &record_kdf, .help =
+	  "What one try of a passphrase costs." },
+	{ "discards", FIELD_BOOL, AT(layout_encryption, discards), .fallback = "true", .help =
+	  "Pass TRIM through, so that autotrim reaches an SSD; it shows which sectors are free." },
+};
+static const struct record record_encryption = RECORD(layout_encryption, encryption_fields);
+
+static const struct field vdev_fields[] = {
+	{ "mirror", FIELD_STRINGS, AT(layout_vdev, mirror), FIELD_REQUIRED, .help =
+	  "The disks that hold the same data, two or more: any of them alone is enough." },
+};
+const struct record record_layout_vdev = RECORD(layout_vdev, vdev_fields);
+
+static const struct field pool_fields[] = {
+	{ "name", FIELD_STRING, AT(layout_pool, name), .fallback = "rpool", .help =
+	  "The article's name." },
+	{ "properties", FIELD_RECORDS, AT(layout_pool, properties), FIELD_PAIRS,
+	  .record = &record_pair, .help =
+	  "Pool properties, zpoolprops(7). Default ashift=12, since no disk has smaller physical "
+	  "sectors today and it cannot be changed later; autotrim=on, so that an SSD stays fast." },
+	{ "filesystem-properties", FIELD_RECORDS, AT(layout_pool, filesystem_properties),
+	  FIELD_PAIRS, .record = &record_pair, .help =
+	  "Properties of the root dataset, inherited by all, zfsprops(7). Default compression=on "
+	  "as in the article; acltype=posixacl and xattr=sa, which journald needs and which keep "
+	  "attributes in the inode; relatime=on, since atime writes for every read; "
+	  "normalization and dnodesize are left as ZFS has them." },
+	{ "vdevs", FIELD_RECORDS, AT(layout_pool, vdevs), FIELD_REQUIRED,
+	  .record = &record_layout_vdev, .help =
+	  "What the pool is made of, a list; data is spread over its entries." },
+};
+static const struct record record_pool = RECORD(layout_pool, pool_fields);
+
+static const struct field dataset_fields[] = {
+	{ "name", FIELD_STRING, AT(layout_dataset, name), FIELD_KEY, .help =
+	  "Below the pool: ROOT/debian is rpool/ROOT/debian. Parents that are not listed are made "
+	  "with mountpoint=none." },
+	{ "mountpoint", FIELD_STRING, AT(layout_dataset, mountpoint), .help =
+	  "A path, none or legacy; inherited when absent. The one with / is the root: it gets "
+	  "canmount=noauto and becomes the pool's bootfs." },
+	{ "properties", FIELD_RECORDS, AT(layout_dataset, properties), FIELD_PAIRS,
+	  .record = &record_pair, .help = "zfsprops(7)." },
+};
+const struct record record_layout_dataset = RECORD(layout_dataset, dataset_fields);
+
+static const struct field volume_fields[] = {
+	{ "name", FIELD_STRING, AT(layout_volume, name), FIELD_KEY, .help = "Below the pool." },
+	{ "size", FIELD_SIZE, AT(layout_volume, size), FIELD_REQUIRED, .help = "Its size." },
+	{ "properties", FIELD_RECORDS, AT(layout_volume, properties), FIELD_PAIRS,
+	  .record = &record_pair, .help = "zfsprops(7)." },
+};
+const struct record record_layout_volume = RECORD(layout_volume, volume_fields);
+
+static const struct field swap_fields[] = {
+	{ "on", FIELD_CHOICE, AT(layout_swap, on), .choices = swap_choices, .fallback = "none",
+	  .help = "volume: a ZFS volume named swap, as in the article; mirrored, but known to "
+	  "deadlock when memory is all but gone. partition: one on each disk, encrypted with a "
+	  "new random key at every boot; not mirrored: losing a disk in use as swap kills what "
+	  "was swapped to it." },
+	{ "size", FIELD_SIZE, AT(layout_swap, size), .fallback = "2GiB", .help =
+	  "The article's 2 GiB; for each disk with on: partition." },
+};
+static const struct record record_swap = RECORD(layout_swap, swap_fields);
+
+static const struct field system_fields[] = {
+	{ "suite", FIELD_STRING, AT(layout_system, suite), .help =
+	  "Debian's suite, trixie for example, put on with mmdebstrap. Without suite and tarball "
+	  "eyrie stops when everything is mounted, and you install what you like." },
+	{ "tarball", FIELD_STRING, AT(layout_system, tarball), .help =
+	  "A root tarball instead, made by eyrie tarball on this machine or another." },
+	{ "packages", FIELD_STRINGS, AT(layout_system, packages), .help =
+	  "Packages beside those that the machine needs to boot." },
+	{ "network", FIELD_CHOICE, AT(layout_system, network), .choices = network_choices,
+	  .fallback = "dhcp", .help =
+	  "dhcp: systemd-networkd asks on every wired interface, so that a new machine can be "
+	  "reached; none: you see to it." },
+	{ "root-password", FIELD_STRING, AT(layout_system, root_password), .help =
+	  "A crypt(5) hash as openssl passwd -6 prints it; without it and root-keys nobody can "
+	  "log in, and eyrie says so." },
+	{ "root-keys", FIELD_STRINGS, AT(layout_system, root_keys), .help =
+	  "Public ssh keys that may log in as root." },
+	{ "timezone", FIELD_STRING, AT(layout_system, timezone), .fallback = "UTC", .help =
+	  "As in /usr/share/zoneinfo." },
+};
+const struct record record_layout_system = RECORD(layout_system, system_fields);
+
+static const struct field boot_fields[] = {
+	{ "esp-size", FIELD_SIZE, AT(layout_boot, esp_size), .fallback = "1GiB", .help =
+	  "Each disk has an EFI system partition of its own with every kernel on it: room for "
+	  "about eight." },
+	{ "timeout", FIELD_NUMBER, AT(layout_boot, timeout), .fallback = "3", .help =
+	  "Seconds that the boot menu waits." },
+	{ "device-timeout", FIELD_NUMBER, AT(layout_boot, device_timeout), .fallback = "20",
+	  .help = "Seconds that the initramfs waits for a member that does not come, before the "
+	  "machine goes on without it; systemd's own 90 is paid twice." },
+	{ "cmdline", FIELD_STRING, AT(layout_boot, cmdline), .help =
+	  "Further kernel parameters." },
+};
+static const struct record record_boot = RECORD(layout_boot, boot_fields);
+
+static const struct field layout_fields[] = {
+	{ "id", FIELD_STRING, AT(layout, id), FIELD_REQUIRED, .help =
+	  "The set id, a UUID that eyrie init makes. It is on every object that eyrie makes, and "
+	  "a disk that carries another one is never touched." },
+	{ "host", FIELD_STRING, AT(layout, host), FIELD_REQUIRED, .help = "The host name." },
+	{ "firmware", FIELD_CHOICE, AT(layout, firmware), .choices = firmware_choices,
+	  .fallback = "uefi", .help =
+	  "uefi: systemd-boot and an EFI system partition on every disk." },
+	{ "disks", FIELD_RECORDS, AT(layout, disks), FIELD_REQUIRED,
+	  .record = &record_layout_disk, .help =
+	  "The disks, by a name of yours. A disk that is not named here is never opened for "
+	  "writing." },
+	{ "encryption", FIELD_RECORD, AT(layout, encryption), .record = &record_encryption,
+	  .help = "LUKS2 on every member." },
+	{ "pool", FIELD_RECORD, AT(layout, pool), FIELD_REQUIRED, .record = &record_pool,
+	  .help = "The ZFS pool." },
+	{ "datasets", FIELD_RECORDS, AT(layout, datasets), FIELD_REQUIRED,
+	  .record = &record_layout_dataset, .help = "File systems, by their name below the pool." },
+	{ "volumes", FIELD_RECORDS, AT(layout, volumes), .record = &record_layout_volume,
+	  .help = "Block devices in the pool, zfs create -V." },
+	{ "swap", FIELD_RECORD, AT(layout, swap), .record = &record_swap, .help =
+	  "Swap space." },
+	{ "system", FIELD_RECORD, AT(layout, system), .record = &record_layout_system, .help =
+	  "What goes on it." },
+	{ "boot", FIELD_RECORD, AT(layout, boot), .record = &record_boot, .help =
+	  "How it boots." },
+};
+const struct record record_layout = RECORD(layout, layout_fields);

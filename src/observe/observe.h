@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Reading the machine. Everything is opened read-only; see observed.h. */
+
+#include "base/run.h"
+#include "layout/layout.h"
+#include "observe/observed.h"
+
+/*
+ * Every disk of the machine, every imported pool, and the system whose root is mounted on
+ * `target` (or on "/"). `layout` may be NULL; with one, its paths are resolved, so that a disk
+ * is found by whatever name it is called.
+ */
+int observe_machine(struct runner *run, const struct layout *layout, const char *target,
+		    struct observed **ret, struct diag *diag);
+
+/* parts, each one file */
+
+int observe_disks(struct observed *observed, struct diag *diag);
+int observe_disk(const char *node, struct observed_disk *disk, struct diag *diag);
+void observe_luks(const char *node, struct observed_luks *luks);
+void observe_esp(const char *node, const char *mounted, struct observed_esp *esp);
+int observe_pools(struct runner *run, struct observed *observed, struct diag *diag);
+void observe_kernels(struct runner *run, const char *root, struct list *kernels);
+int observe_system(struct runner *run, struct observed *observed, const char *target,
+		   struct diag *diag);
+
+/* What is on a device, by libblkid; all NULL when it is blank. */
+struct content {
+	char *type, *label, *uuid;
+	char *table, *table_uuid;
+	bool ambiguous;
+};
+int content_probe(const char *node, struct content *ret);
+void content_deinit(struct content *content);
+
+/*
+ * Identity of a kernel with its initramfs: the first 16 hex digits of SHA-256 over the two
+ * SHA-256 values. Names on an ESP carry it, so that nothing is ever written over.
+ */
+#define KERNEL_HASH_SIZE 17
+int kernel_hash(const char *kernel, const char *initrd, char ret[static KERNEL_HASH_SIZE]);
+
+/* The first line of a file under /sys, or NULL. */
+char *sys_read(const char *format, ...) _printf_(1, 2);

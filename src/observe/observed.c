@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "observe/observed.h"
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static const char *const luks_states[] = { "none", "whole", "primary-damaged",
+					   "secondary-damaged", "unreadable", NULL };
+
+static const struct field luks_fields[] = {
+	{ "state", FIELD_CHOICE, AT(observed_luks, state), .choices = luks_states },
+	{ "uuid", FIELD_STRING, AT(observed_luks, uuid) },
+	{ "label", FIELD_STRING, AT(observed_luks, label) },
+	{ "subsystem", FIELD_STRING, AT(observed_luks, subsystem) },
+	{ "keyslots", FIELD_NUMBER, AT(observed_luks, n_keyslots) },
+	{ "mapped", FIELD_STRING, AT(observed_luks, mapped) },
+	{ "inside", FIELD_STRING, AT(observed_luks, inside) },
+	{ "inside-label", FIELD_STRING, AT(observed_luks, inside_label) },
+	{ "inside-uuid", FIELD_STRING, AT(observed_luks, inside_uuid) },
+};
+static const struct record record_observed_luks = RECORD(observed_luks, luks_fields);
+
+static const struct field entry_fields[] = {
+	{ "file", FIELD_STRING, AT(observed_entry, file) },
+	{ "version", FIELD_STRING, AT(observed_entry, version) },
+	{ "hash", FIELD_STRING, AT(observed_entry, hash) },
+	{ "options", FIELD_STRING, AT(observed_entry, options) },
+};
+const struct record record_observed_entry = RECORD(observed_entry, entry_fields);
+
+static const struct field esp_fields[] = {
+	{ "readable", FIELD_BOOL, AT(observed_esp, readable) },
+	{ "loader", FIELD_STRING, AT(observed_esp, loader) },
+	{ "config", FIELD_STRING, AT(observed_esp, config) },
+	{ "entries", FIELD_RECORDS, AT(observed_esp, entries),
+	  .record = &record_observed_entry },
+};
+const struct record record_observed_esp = RECORD(observed_esp, esp_fields);
+
+static const struct field partition_fields[] = {
+	{ "number", FIELD_NUMBER, AT(observed_partition, number) },
+	{ "path", FIELD_STRING, AT(observed_partition, path) },
+	{ "name", FIELD_STRING, AT(observed_partition, name) },
+	{ "uuid", FIELD_STRING, AT(observed_partition, uuid) },
+	{ "type", FIELD_STRING, AT(observed_partition, type) },
+	{ "start", FIELD_SIZE, AT(observed_partition, start) },
+	{ "size", FIELD_SIZE, AT(observed_partition, size) },
+	{ "content", FIELD_STRING, AT(observed_partition, content) },
+	{ "label", FIELD_STRING, AT(observed_partition, label) },
+	{ "mounted", FIELD_STRING, AT(observed_partition, mounted) },
+	{ "held", FIELD_STRING, AT(observed_partition, held) },
+	{ "luks", FIELD_RECORD, AT(observed_partition, luks), .record = &record_observed_luks },
+	{ "esp", FIELD_RECORD, AT(observed_partition, esp), .record = &record_observed_esp },
+};
+const struct record record_observed_partition = RECORD(observed_partition, partition_fields);
+
+static const struct field disk_fields[] = {
+	{ "path", FIELD_STRING, AT(observed_disk, path) },
+	{ "names", FIELD_STRINGS, AT(observed_disk, names) },
+	{ "model", FIELD_STRING, AT(observed_disk, model) },
+	{ "serial", FIELD_STRING, AT(observed_disk, serial) },
+	{ "size", FIELD_SIZE, AT(observed_disk, size) },
+	{ "sector-size", FIELD_NUMBER, AT(observed_disk, sector_size) },
+	{ "physical-sector-size", FIELD_NUMBER, AT(observed_disk, physical_sector_size) },
+	{ "read-only", FIELD_BOOL, AT(observed_disk, read_only) },
+	{ "removable", FIELD_BOOL, AT(observed_disk, removable) },
+	{ "unreadable", FIELD_BOOL, AT(observed_disk, unreadable) },
+	{ "ambiguous", FIELD_BOOL, AT(observed_disk, ambiguous) },
+	{ "content", FIELD_STRING, AT(observed_disk, content) },
+	{ "label", FIELD_STRING, AT(observed_disk, label) },
+	{ "table", FIELD_STRING, AT(observed_disk, table) },
+	{ "table-uuid", FIELD_STRING, AT(observed_disk, table_uuid) },
+	{ "mounted", FIELD_STRING, AT(observed_disk, mounted) },
+	{ "held", FIELD_STRING, AT(observed_disk, held) },
+	{ "partitions", FIELD_RECORDS, AT(observed_disk, partitions),
+	  .record = &record_observed_partition },
+};
+const struct record record_observed_disk = RECORD(observed_disk, disk_fields);
+
+static const struct field dataset_fields[] = {
+	{ "name", FIELD_STRING, AT(observed_dataset, name) },
+	{ "type", FIELD_STRING, AT(observed_dataset, type) },
+	{ "mounted", FIELD_STRING, AT(observed_dataset, mounted) },
+	{ "properties", FIELD_RECORDS, AT(observed_dataset, properties), FIELD_PAIRS,
+	  .record = &record_pair },
+};
+const struct record record_observed_dataset = RECORD(observed_dataset, dataset_fields);
+
+static const struct field pool_fields[] = {
+	{ "name", FIELD_STRING, AT(observed_pool, name) },
+	{ "guid", FIELD_STRING, AT(observed_pool, guid) },
+	{ "health", FIELD_STRING, AT(observed_pool, health) },
+	{ "altroot", FIELD_STRING, AT(observed_pool, altroot) },
+	{ "properties", FIELD_RECORDS, AT(observed_pool, properties), FIELD_PAIRS,
+	  .record = &record_pair },
+	{ "datasets", FIELD_RECORDS, AT(observed_pool, datasets),
+	  .record = &record_observed_dataset },
+};
+const struct record record_observed_pool = RECORD(observed_pool, pool_fields);
+
+static const struct field kernel_fields[] = {
+	{ "version", FIELD_STRING, AT(observed_kernel, version) },
+	{ "hash", FIELD_STRING, AT(observed_kernel, hash) },
+	{ "has-zfs", FIELD_BOOL, AT(observed_kernel, has_zfs) },
+};
+const struct record record_observed_kernel = RECORD(observed_kernel, kernel_fields);
+
+static const struct field system_fields[] = {
+	{ "root", FIELD_STRING, AT(observed_system, root) },
+	{ "loader", FIELD_STRING, AT(observed_system, loader) },
+	{ "kernels", FIELD_RECORDS, AT(observed_system, kernels),
+	  .record = &record_observed_kernel },
+};
+static const struct record record_observed_system = RECORD(observed_system, system_fields);
+
+static const struct field observed_fields[] = {
+	{ "disks", FIELD_RECORDS, AT(observed, disks), .record = &record_observed_disk },
+	{ "pools", FIELD_RECORDS, AT(observed, pools), .record = &record_observed_pool },
+	{ "system", FIELD_RECORD, AT(observed, system), .record = &record_observed_system },
+};
+const struct record record_observed = RECORD(observed, observed_fields);
+
+struct observed *observed_free(struct observed *observed)
+{
+	if (observed)
+		record_deinit(&record_observed, observed);
+	free(observed);
+	return NULL;
+}
+
+struct observed *observed_copy(const struct observed *observed)
+{
+	struct observed *copy = mem_alloc(sizeof(*copy));
+
+	record_copy(&record_observed, copy, observed);
+	return copy;
+}
+
+struct json_object *observed_to_json(const struct observed *observed)
+{
+	return record_to_json(&record_observed, observed);
+}
+
+int observed_from_json(struct json_object *json, struct observed **ret, struct diag *diag)
+{
+	_cleanup_(observed_freep) struct observed *observed = mem_alloc(sizeof(*observed));
+	int r = record_from_json(&record_observed, observed, json, diag);
+
+	if (r)
+		return r;
+	*ret = take_ptr(observed);
+	return 0;
+}
+
+struct observed_disk *observed_disk(const struct observed *observed, const char *path)
+{
+	FOR_EACH_ITEM(struct observed_disk, disk, &observed->disks)
+		if (streq(disk->path, path) || strv_has(&disk->names, path))
+			return disk;
+	return NULL;
+}
+
+struct observed_partition *observed_partition(const struct observed_disk *disk,
+					      const char *name)
+{
+	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+		if (streq(partition->name, name))
+			return partition;
+	return NULL;
+}
+
+struct observed_pool *observed_pool(const struct observed *observed, const char *name)
+{
+	FOR_EACH_ITEM(struct observed_pool, pool, &observed->pools)
+		if (streq(pool->name, name))
+			return pool;
+	return NULL;
+}
+
+struct observed_dataset *observed_dataset(const struct observed_pool *pool, const char *name)
+{
+	FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
+		if (streq(dataset->name, name))
+			return dataset;
+	return NULL;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The observed machine: what is there, as a plain value.
+ *
+ * It says what was seen and judges nothing. It has a JSON form, so that a user can send it and
+ * it becomes a fixture. Observing never writes: not to repair a header, not to replay a journal.
+ */
+
+#include "base/record.h"
+
+/* The state of a LUKS2 header, of which every device has two copies. */
+enum luks_state {
+	LUKS_NONE,
+	LUKS_WHOLE,
+	LUKS_PRIMARY_DAMAGED,
+	LUKS_SECONDARY_DAMAGED,
+	LUKS_UNREADABLE,
+};
+
+struct observed_luks {
+	unsigned state; /* enum luks_state */
+	char *uuid;
+	char *label;
+	char *subsystem;    /* "eyrie:<set id>" on ours */
+	uint64_t n_keyslots; /* in use */
+	char *mapped;	    /* name under /dev/mapper when it is open, or NULL */
+	char *inside;	    /* blkid type inside of the open device, or NULL */
+	char *inside_label; /* a pool's name, when inside is zfs_member */
+	char *inside_uuid;  /* a pool's GUID, when inside is zfs_member */
+};
+
+/* An entry of the boot menu that eyrie wrote, and whose files are all there. */
+struct observed_entry {
+	char *file;    /* its name in loader/entries */
+	char *version; /* of the kernel */
+	char *hash;    /* over kernel and initramfs as they are on the ESP */
+	char *options; /* kernel parameters */
+};
+
+struct observed_esp {
+	bool readable;
+	char *loader; /* SHA-256 of the boot loader, or NULL */
+	char *config; /* loader.conf, or NULL */
+	struct list entries; /* of struct observed_entry */
+};
+
+struct observed_partition {
+	uint64_t number;
+	char *path; /* NULL when the kernel has no node for it */
+	char *name; /* of the GPT entry */
+	char *uuid; /* of the GPT entry */
+	char *type; /* GUID */
+	uint64_t start, size; /* bytes */
+	char *content; /* blkid type: vfat, crypto_LUKS, swap ...; NULL when blank */
+	char *label;
+	char *mounted; /* where, or NULL */
+	char *held;    /* by whom: "dm-0", "md0", or NULL */
+	struct observed_luks luks;
+	struct observed_esp esp;
+};
+
+struct observed_disk {
+	char *path;	  /* the node: /dev/vda */
+	struct strv names; /* its stable names, links in /dev/disk/by-id and by-path */
+	char *model;
+	char *serial;
+	uint64_t size; /* bytes */
+	uint64_t sector_size;
+	uint64_t physical_sector_size;
+	bool read_only;
+	bool removable;
+	bool unreadable; /* nothing is known about its content */
+	bool ambiguous; /* blkid sees more than one kind of content */
+	char *content;	/* blkid type of the whole disk, or NULL */
+	char *label;
+	char *table;	  /* gpt, dos ..., or NULL */
+	char *table_uuid; /* of the GPT */
+	char *mounted;
+	char *held;
+	struct list partitions; /* of struct observed_partition */
+};
+
+struct observed_dataset {
+	char *name; /* with the pool */
+	char *type; /* filesystem or volume */
+	char *mounted; /* where, or NULL */
+	struct list properties; /* local ones, of struct pair */
+};
+
+struct observed_pool {
+	char *name;
+	char *guid;
+	char *health;
+	char *altroot; /* NULL without one */
+	struct list properties; /* of struct pair */
+	struct list datasets;	/* of struct observed_dataset */
+};
+
+/* A kernel of the system on the root dataset, where that is mounted. */
+struct observed_kernel {
+	char *version;
+	char *hash;	 /* over kernel and initramfs; NULL without an initramfs */
+	bool has_zfs;	 /* the initramfs holds this kernel's zfs.ko */
+};
+
+struct observed_system {
+	char *root;   /* where its root is mounted: "/" or the target folder; NULL if nowhere */
+	char *loader; /* SHA-256 of the boot loader that it would install */
+	struct list kernels; /* of struct observed_kernel */
+};
+
+struct observed {
+	struct list disks; /* of struct observed_disk */
+	struct list pools; /* imported ones, of struct observed_pool */
+	struct observed_system system;
+};
+
+extern const struct record record_observed, record_observed_disk, record_observed_partition,
+	record_observed_esp, record_observed_pool, record_observed_dataset,
+	record_observed_entry, record_observed_kernel;
+
+struct observed *observed_free(struct observed *observed);
+DEFINE_CLEANUP(struct observed *, observed_free)
+struct observed *observed_copy(const struct observed *observed);
+
+struct json_object *observed_to_json(const struct observed *observed);
+int observed_from_json(struct json_object *json, struct observed **ret, struct diag *diag);
+
+/* The disk that a path of the layout means: its node or one of its names. NULL when absent. */
+struct observed_disk *observed_disk(const struct observed *observed, const char *path);
+struct observed_partition *observed_partition(const struct observed_disk *disk,
+					      const char *name);
+struct observed_pool *observed_pool(const struct observed *observed, const char *name);
+struct observed_dataset *observed_dataset(const struct observed_pool *pool, const char *name);
+
+#define FOR_EACH_ITEM(type, item, list)                                                        \
+	for (type *item = (list)->items; item && item < (type *)(list)->items + (list)->n_items; \
+	     item++)

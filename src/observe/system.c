@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The installed system on a mounted root: its kernels, their initramfs, its boot loader. */
+
+#include <dirent.h>
+#include <fts.h>
+
+#include "base/file.h"
+#include "observe/observe.h"
+
+#define LOADER_SOURCE "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+
+/* The path of the kernel's zfs.ko (or .xz, .zst) below `root`, or NULL. */
+static char *find_zfs_module(const char *root, const char *version)
+{
+	_cleanup_free_ char *folder = str_printf("%s/usr/lib/modules/%s", root, version);
+	char *const paths[] = { folder, NULL };
+	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	char *found = NULL;
+	FTSENT *entry;
+
+	while (fts && !found && (entry = fts_read(fts)))
+		if (entry->fts_info == FTS_F && starts_with(entry->fts_name, "zfs.ko"))
+			found = str_dup(entry->fts_path + strlen(root) + 1);
+	if (fts)
+		fts_close(fts);
+	return found;
+}
+
+/* lsinitrd(1) prints the named file of the image, and nothing when it is not in it. */
+static bool initrd_has(struct runner *run_by, const char *root, const char *initrd,
+		       const char *file)
+{
+	_cleanup_free_ char *output = NULL;
+	const struct command command = {
+		.argv = (const char *const[]){ "lsinitrd", "-f", file, initrd, NULL },
+		.root = streq(root, "") ? NULL : root,
+		.flags = RUN_OPTIONAL,
+		.ret_output = &output,
+	};
+
+	return run(run_by, &command, NULL) == 0 && !is_empty(output);
+}
+
+static void observe_kernel(struct runner *run_by, const char *root, const char *version,
+			   struct observed_kernel *kernel)
+{
+	_cleanup_free_ char *image = str_printf("%s/boot/vmlinuz-%s", root, version);
+	_cleanup_free_ char *initrd = str_printf("%s/boot/initrd.img-%s", root, version);
+	_cleanup_free_ char *module = find_zfs_module(root, version);
+	char hash[KERNEL_HASH_SIZE];
+
+	kernel->version = str_dup(version);
+	if (kernel_hash(image, initrd, hash))
+		return;
+	kernel->hash = str_dup(hash);
+	kernel->has_zfs = module && initrd_has(run_by, root, initrd + strlen(root), module);
+}
+
+static int by_version(const void *a, const void *b)
+{
+	const struct observed_kernel *x = a, *y = b;
+
+	return strcmp(x->version, y->version);
+}
+
+void observe_kernels(struct runner *run_by, const char *root, struct list *kernels)
+{
+	_cleanup_free_ char *folder = str_printf("%s/boot", root);
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		const char *version = starts_with(entry->d_name, "vmlinuz-");
+
+		if (version)
+			observe_kernel(run_by, root, version,
+				       list_add(kernels, &record_observed_kernel));
+	}
+	if (dir)
+		closedir(dir);
+	if (kernels->n_items)
+		qsort(kernels->items, kernels->n_items, sizeof(struct observed_kernel),
+		      by_version);
+}
+
+static bool is_mounted_on(const struct observed *observed, const char *path)
+{
+	FOR_EACH_ITEM(struct observed_pool, pool, &observed->pools)
+		FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
+			if (streq(dataset->mounted, path))
+				return true;
+	return false;
+}
+
+int observe_system(struct runner *run_by, struct observed *observed, const char *target,
+		   struct diag *diag)
+{
+	struct observed_system *system = &observed->system;
+	const char *root = is_mounted_on(observed, target) ? target :
+			   is_mounted_on(observed, "/")	   ? "" :
+							     NULL;
+	_cleanup_free_ char *loader = root ? str_printf("%s/" LOADER_SOURCE, root) : NULL;
+	char hash[HASH_HEX_SIZE];
+
+	(void)diag;
+	if (!root)
+		return 0;
+	system->root = str_dup(*root ? root : "/");
+	if (file_hash(loader, hash) == 0)
+		system->loader = str_dup(hash);
+	observe_kernels(run_by, root, &system->kernels);
+	return 0;
+}

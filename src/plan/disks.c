@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Which disk is which, and whether it may be touched.
+ *
+ * Blank or of this set: touched. In use or ambiguous: refused, always. Anything else: refused
+ * until --wipe names that very disk.
+ */
+
+#include "plan/internal.h"
+
+#define MEMBER_SIZE_MIN (256 * MIB) /* LUKS2 header of 16 MiB, and a pool of any use */
+#define TABLE_SIZE	(2 * MIB)   /* alignment in front, backup table behind */
+
+uint64_t disk_size_min(const struct layout *layout)
+{
+	uint64_t size = TABLE_SIZE + MEMBER_SIZE_MIN;
+
+	for (enum role role = 0; role < ROLE_MAX; role++)
+		if (role_wanted(layout, role))
+			size += role_size(layout, role);
+	return size;
+}
+
+/* "QEMU HARDDISK, serial 1234, 8.00 GiB": what a person has in hand. */
+static char *describe_disk(const struct observed_disk *disk)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	_cleanup_free_ char *size = str_size_for_people(disk->size);
+
+	strbuf_add(&b, is_empty(disk->model) ? disk->path : disk->model);
+	if (!is_empty(disk->serial))
+		strbuf_printf(&b, ", serial %s", disk->serial);
+	strbuf_printf(&b, ", %s", size);
+	return strbuf_take(&b);
+}
+
+static void describe_partition(struct strbuf *b, const struct observed_partition *partition)
+{
+	_cleanup_free_ char *size = str_size_for_people(partition->size);
+
+	strbuf_printf(b, "; partition %llu (%s", (unsigned long long)partition->number, size);
+	if (!is_empty(partition->name))
+		strbuf_printf(b, ", '%s'", partition->name);
+	strbuf_printf(b, ")%s%s", partition->content ? ": " : "",
+		      partition->content ? partition->content : "");
+	if (!is_empty(partition->label))
+		strbuf_printf(b, " '%s'", partition->label);
+}
+
+/* What is found on a disk: "a GPT; partition 1 (…): ntfs 'Windows'". NULL when blank. */
+static char *describe_content(const struct observed_disk *disk)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	if (disk->table)
+		strbuf_printf(&b, "a partition table (%s)", disk->table);
+	if (disk->content)
+		strbuf_printf(&b, "%s%s", b.size ? "; " : "", disk->content);
+	if (!is_empty(disk->label))
+		strbuf_printf(&b, " '%s'", disk->label);
+	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+		describe_partition(&b, partition);
+	return b.size ? strbuf_take(&b) : NULL;
+}
+
+/* Why nobody may touch it now, or NULL. */
+static char *describe_use(const struct observed_disk *disk)
+{
+	if (disk->mounted)
+		return str_printf("%s is mounted on %s", disk->path, disk->mounted);
+	if (disk->held)
+		return str_printf("%s is in use by %s", disk->path, disk->held);
+	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions) {
+		const char *path = partition->path ? partition->path : partition->name;
+
+		if (partition->mounted)
+			return str_printf("%s is mounted on %s", path, partition->mounted);
+		if (partition->held)
+			return str_printf("%s is in use by %s", path, partition->held);
+	}
+	return NULL;
+}
+
+static bool has_set_of_others(const struct observed_disk *disk)
+{
+	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+		if (partition->name && starts_with(partition->name, "eyrie-"))
+			return true;
+	return false;
+}
+
+static void classify_foreign(struct planner *p, struct planned_disk *d, const char *found)
+{
+	const char *name = d->want->name;
+	_cleanup_free_ char *use = describe_use(d->have);
+	_cleanup_free_ char *title = describe_disk(d->have);
+	bool consent = p->options->wipe && strv_has(p->options->wipe, name);
+	struct step *step;
+
+	if (use) {
+		planner_refuse(p, "disk '%s' (%s) is in use: %s", name, title, use);
+		diag_hint(p->diag, "it has: %s. Stop what uses it; eyrie never touches a disk "
+			  "in use", found);
+		return;
+	}
+	if (d->have->ambiguous) {
+		planner_refuse(p, "disk '%s' (%s) carries signatures of more than one kind", name,
+			       title);
+		diag_hint(p->diag, "look at it with wipefs %s, and remove what is left over",
+			  d->have->path);
+		return;
+	}
+	step = planner_add(p, STEP_WIPE, name, d->have->path, "erase the disk '%s': %s", name,
+			   title);
+	step->destroys = str_printf("everything on %s: %s%s", d->have->path, found,
+				    has_set_of_others(d->have) ?
+					    " (made by eyrie for another machine or set)" :
+					    "");
+	step->consent_missing = !consent;
+	p->plan->n_consents_missing += !consent;
+	d->state = DISK_BLANK;
+}
+
+static void classify(struct planner *p, struct planned_disk *d)
+{
+	_cleanup_free_ char *found = describe_content(d->have);
+
+	if (streq(d->have->table, "gpt") &&
+	    name_uuid_is_marked(p->layout->id, d->have->table_uuid)) {
+		d->state = DISK_OURS;
+		d->member = find_partition(d->have, ROLE_MEMBER, d->want->name);
+		return;
+	}
+	d->state = DISK_BLANK;
+	if (found || d->have->ambiguous)
+		classify_foreign(p, d, found ? found : "several signatures");
+	else if (d->have->mounted || d->have->held)
+		classify_foreign(p, d, "no signature");
+}
+
+static void check_size(struct planner *p, const struct planned_disk *d)
+{
+	uint64_t want = d->want->size, have = d->have->size, least = disk_size_min(p->layout);
+	_cleanup_free_ char *is = str_size_for_people(have);
+	_cleanup_free_ char *lacking = NULL;
+
+	if (have < least || have < want) {
+		lacking = str_size_for_people(MAX_OF(least, want) - have);
+		planner_refuse(p, "disk '%s' is too small by %s: it has %s", d->want->name,
+			       lacking, is);
+		diag_hint(p->diag, have < least ?
+				  "make esp-size or swap smaller, or take a larger disk" :
+				  "correct its size: in the layout if this is the right disk");
+	} else if (want && have > want) {
+		diag_note(p->diag, "disk '%s' has %s, more than the layout says", d->want->name,
+			  is);
+	}
+}
+
+static bool is_named_before(const struct planner *p, const struct planned_disk *d)
+{
+	for (const struct planned_disk *other = p->disks; other < d; other++)
+		if (other->have == d->have)
+			return true;
+	return false;
+}
+
+/* The same size for all legs of a mirror: the smallest rules. */
+static void note_unequal_sizes(struct planner *p)
+{
+	uint64_t smallest = UINT64_MAX, largest = 0;
+
+	FOR_EACH_PLANNED(d, p)
+	{
+		if (!d->have)
+			continue;
+		smallest = MIN_OF(smallest, d->have->size);
+		largest = MAX_OF(largest, d->have->size);
+	}
+	if (largest > smallest && smallest) {
+		_cleanup_free_ char *least = str_size_for_people(smallest);
+		_cleanup_free_ char *lost = str_size_for_people(largest - smallest);
+
+		diag_note(p->diag, "the disks are not of one size: a mirror is as large as its "
+			  "smallest disk; the smallest has %s, up to %s of others is not used",
+			  least, lost);
+	}
+}
+
+static void note_missing(struct planner *p, size_t n_found)
+{
+	FOR_EACH_PLANNED(d, p)
+	{
+		bool ours = false;
+
+		FOR_EACH_PLANNED(other, p)
+			ours |= other->state == DISK_OURS;
+		if (d->have)
+			continue;
+		if (ours) {
+			diag_warning(p->diag, "disk '%s' (%s) is not there", d->want->name,
+				     d->want->path);
+			continue;
+		}
+		planner_refuse(p, "disk '%s' is not there: %s", d->want->name, d->want->path);
+		diag_hint(p->diag, n_found ? "ls -l /dev/disk/by-id shows the disks that are" :
+					     "eyrie init shows the disks that are");
+	}
+}
+
+/* A partition that the layout wants and that a disk of ours has not. */
+static void check_partitions(struct planner *p, const struct planned_disk *d)
+{
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		if (!role_wanted(p->layout, role) ||
+		    find_partition(d->have, role, d->want->name))
+			continue;
+		planner_refuse(p, "disk '%s' belongs to this set and has no partition for the %s",
+			       d->want->name, roles[role].title);
+		diag_hint(p->diag, "eyrie does not make again what it made once: put the partition "
+			  "back, or give the disk up with wipefs -a %s and start over",
+			  d->have->path);
+	}
+}
+
+static void plan_disk(struct planner *p, struct planned_disk *d)
+{
+	if (is_named_before(p, d)) {
+		planner_refuse(p, "disk '%s' is a second name for a disk that is named already: %s",
+			       d->want->name, d->have->path);
+		return;
+	}
+	if (d->have->read_only) {
+		planner_refuse(p, "disk '%s' is read-only: %s", d->want->name, d->have->path);
+		return;
+	}
+	if (d->have->unreadable) {
+		planner_refuse(p, "disk '%s' cannot be read, and so nobody knows what is on it: %s",
+			       d->want->name, d->have->path);
+		return;
+	}
+	classify(p, d);
+	if (d->state == DISK_OURS)
+		check_partitions(p, d);
+	else
+		check_size(p, d);
+}
+
+void plan_disks(struct planner *p)
+{
+	size_t i = 0, n_found = 0;
+
+	FOR_EACH_DISK(want, p->layout)
+	{
+		struct planned_disk *d = &p->disks[i++];
+
+		d->want = want;
+		d->have = observed_disk(p->have, want->path);
+		n_found += d->have != NULL;
+		if (d->have)
+			plan_disk(p, d);
+	}
+	note_missing(p, n_found);
+	note_unequal_sizes(p);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "plan/name.h"
+#include "plan/plan.h"
+
+enum disk_state {
+	DISK_MISSING, /* not in the machine, or not to be touched: goes on without it */
+	DISK_BLANK,   /* nothing on it, or what is on it goes with consent */
+	DISK_OURS,    /* a partition table of this set */
+};
+
+/* A disk of the layout, beside what is there. */
+struct planned_disk {
+	const struct layout_disk *want;
+	const struct observed_disk *have; /* NULL when missing */
+	enum disk_state state;
+	const struct observed_partition *member; /* NULL until the table is there */
+};
+
+struct planner {
+	const struct layout *layout;
+	const struct observed *have;
+	const struct plan_options *options;
+	struct plan *plan;
+	struct diag *diag;
+	struct planned_disk *disks; /* as many as the layout has, in its order */
+	bool refused;
+};
+
+#define FOR_EACH_PLANNED(d, p)                                                                 \
+	for (struct planned_disk *d = (p)->disks; d < (p)->disks + (p)->layout->disks.n_items; d++)
+
+struct step *planner_add(struct planner *p, enum step_kind kind, const char *disk,
+			 const char *object, const char *format, ...) _printf_(5, 6);
+void planner_refuse(struct planner *p, const char *format, ...) _printf_(2, 3);
+
+/* Stages. A bool says whether the next stage can be planned already. */
+void plan_disks(struct planner *p);
+bool plan_members(struct planner *p);
+bool plan_pool(struct planner *p);
+void plan_system(struct planner *p);
+
+/* disks.c: bytes that a disk must have for this layout. */
+uint64_t disk_size_min(const struct layout *layout);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Partitions and LUKS devices, up to a pool that is there.
+ *
+ * Three marks tell how far a member came: its partition is new (anything may be on it), its
+ * LUKS label is new (it opens; the pool on it may be torn), neither (it holds the pool). A pool
+ * is made only while no member holds one, and imported as soon as one does.
+ */
+
+#include "plan/internal.h"
+
+enum progress {
+	MEMBER_ABSENT,	/* missing, or damaged and left alone */
+	MEMBER_UNMADE,	/* blank disk or new partition: LUKS is to be made */
+	MEMBER_EMPTY,	/* LUKS is there, no pool on it yet */
+	MEMBER_FILLED,
+};
+
+static bool is_damaged(const struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_luks *luks = &d->member->luks;
+	_cleanup_free_ char *subsystem = name_subsystem(p->layout);
+
+	if (luks->state == LUKS_UNREADABLE || luks->state == LUKS_NONE) {
+		diag_warning(p->diag, "disk '%s': the LUKS header of its member is not readable",
+			     d->want->name);
+		diag_hint(p->diag, "it is left as it is: restore a header backup, or replace the "
+			  "disk");
+		return true;
+	}
+	if (!streq(luks->subsystem, subsystem) || luks->n_keyslots == 0) {
+		diag_warning(p->diag, "disk '%s': its LUKS header %s", d->want->name,
+			     luks->n_keyslots ? "is not of this set" : "has no key slots");
+		diag_hint(p->diag, "it is left as it is: restore a header backup, or replace the "
+			  "disk");
+		return true;
+	}
+	if (luks->state != LUKS_WHOLE)
+		diag_warning(p->diag, "disk '%s': the %s copy of its LUKS header is damaged; the "
+			     "other one is whole", d->want->name,
+			     luks->state == LUKS_PRIMARY_DAMAGED ? "first" : "second");
+	return false;
+}
+
+static enum progress member_progress(const struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_free_ char *label_new = NULL;
+
+	if (d->state == DISK_BLANK)
+		return MEMBER_UNMADE;
+	if (d->state == DISK_MISSING)
+		return MEMBER_ABSENT;
+	if (partition_is_new(d->member))
+		return MEMBER_UNMADE;
+	if (is_damaged(p, d))
+		return MEMBER_ABSENT;
+	label_new = name_label_new(d->want->name);
+	return streq(d->member->luks.label, label_new) ? MEMBER_EMPTY : MEMBER_FILLED;
+}
+
+static void add_table(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_strbuf_ struct strbuf parts = STRBUF_NULL;
+
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		_cleanup_free_ char *size = str_size_for_people(role_size(p->layout, role));
+
+		if (!role_wanted(p->layout, role))
+			continue;
+		strbuf_printf(&parts, "%s%s (%s)", parts.size ? ", " : "", roles[role].title,
+			      role_size(p->layout, role) ? size : "the rest");
+	}
+	(void)planner_add(p, STEP_TABLE, d->want->name, d->have->path,
+			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
+}
+
+static void add_settle(struct planner *p, const struct planned_disk *d, enum role role)
+{
+	_cleanup_free_ char *name = name_partition(role, d->want->name);
+
+	(void)planner_add(p, STEP_SETTLE, d->want->name, name, "read back the %s of '%s'",
+			  roles[role].title, d->want->name);
+}
+
+/* A partition that is new, or will be when its table is written. */
+static bool is_new(const struct planned_disk *d, enum role role)
+{
+	const struct observed_partition *partition;
+
+	if (d->state == DISK_BLANK)
+		return true;
+	partition = find_partition(d->have, role, d->want->name);
+	return partition && partition_is_new(partition);
+}
+
+static void check_esp(struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
+
+	if (streq(esp->content, "vfat"))
+		return;
+	diag_warning(p->diag, "disk '%s': its EFI system partition holds no FAT file system; it "
+		     "would not boot alone", d->want->name);
+	diag_hint(p->diag, "it is left as it is: what was made once is not made again unasked");
+}
+
+static void add_disk(struct planner *p, const struct planned_disk *d, enum progress progress)
+{
+	const char *name = d->want->name;
+
+	if (d->state == DISK_MISSING)
+		return;
+	if (d->state == DISK_BLANK)
+		add_table(p, d);
+	if (is_new(d, ROLE_ESP)) {
+		_cleanup_free_ char *esp = name_partition(ROLE_ESP, name);
+
+		(void)planner_add(p, STEP_ESP_FORMAT, name, esp,
+				  "make FAT on the EFI system partition of '%s'", name);
+		add_settle(p, d, ROLE_ESP);
+	} else {
+		check_esp(p, d);
+	}
+	if (progress == MEMBER_UNMADE) {
+		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
+
+		(void)planner_add(p, STEP_LUKS_FORMAT, name, member,
+				  "encrypt '%s' with LUKS2 (%s, %llu bit)", name,
+				  p->layout->encryption.cipher,
+				  (unsigned long long)p->layout->encryption.key_size);
+		add_settle(p, d, ROLE_MEMBER);
+	}
+}
+
+static void add_open(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_free_ char *mapping = name_mapping(p->layout, d->want->name);
+
+	(void)planner_add(p, STEP_LUKS_OPEN, d->want->name, mapping,
+			  "open '%s' as /dev/mapper/%s", d->want->name, mapping);
+}
+
+static void add_filled(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_free_ char *label = name_label(p->layout, d->want->name);
+
+	(void)planner_add(p, STEP_LUKS_FILLED, d->want->name, label,
+			  "mark '%s' as a member that is whole", d->want->name);
+}
+
+static void add_pool(struct planner *p)
+{
+	_cleanup_strbuf_ struct strbuf vdevs = STRBUF_NULL;
+	const struct layout_pool *pool = &p->layout->pool;
+
+	FOR_EACH_ITEM(struct layout_vdev, vdev, &pool->vdevs) {
+		_cleanup_free_ char *names = strv_join(&vdev->mirror, " ");
+
+		strbuf_printf(&vdevs, "%smirror of %s", vdevs.size ? ", " : "", names);
+	}
+	(void)planner_add(p, STEP_POOL_CREATE, NULL, pool->name, "create the pool '%s': %s",
+			  pool->name, vdevs.data);
+}
+
+/* Disks that cannot take part in a pool that exists already. */
+static void refuse_late_disks(struct planner *p, const enum progress *progress)
+{
+	size_t i = 0;
+
+	FOR_EACH_PLANNED(d, p)
+	{
+		enum progress is = progress[i++];
+
+		if (is != MEMBER_UNMADE)
+			continue;
+		planner_refuse(p, "disk '%s' is not yet a member, and the pool '%s' exists",
+			       d->want->name, p->layout->pool.name);
+		diag_hint(p->diag, "a disk that takes the place of another is the work of eyrie "
+			  "replace; take it out of the layout until then");
+	}
+}
+
+static const struct observed_pool *our_pool(const struct planner *p)
+{
+	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
+	const struct observed_dataset *top = pool ? observed_dataset(pool, pool->name) : NULL;
+
+	return top && streq(pair_get(&top->properties, NAME_SET_PROPERTY), p->layout->id) ? pool :
+											NULL;
+}
+
+static void plan_existing(struct planner *p, const enum progress *progress)
+{
+	size_t i = 0;
+
+	refuse_late_disks(p, progress);
+	FOR_EACH_PLANNED(d, p)
+	{
+		enum progress is = progress[i++];
+
+		if ((is == MEMBER_FILLED || is == MEMBER_EMPTY) && !d->member->luks.mapped)
+			add_open(p, d);
+	}
+	(void)planner_add(p, STEP_POOL_IMPORT, NULL, p->layout->pool.name,
+			  "import the pool '%s'", p->layout->pool.name);
+	(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
+			  "look at what is inside, and plan the rest");
+}
+
+static void plan_creation(struct planner *p, const enum progress *progress)
+{
+	size_t i;
+
+	FOR_EACH_PLANNED(d, p)
+		if (d->state == DISK_MISSING)
+			planner_refuse(p, "disk '%s' is not there, and the pool is not made yet",
+				       d->want->name);
+	/* Members that exist first: they say whether the passphrase is the one they have. */
+	i = 0;
+	FOR_EACH_PLANNED(d, p)
+		if (progress[i++] == MEMBER_EMPTY && !d->member->luks.mapped)
+			add_open(p, d);
+	i = 0;
+	FOR_EACH_PLANNED(d, p)
+		add_disk(p, d, progress[i++]);
+	i = 0;
+	FOR_EACH_PLANNED(d, p)
+		if (progress[i++] == MEMBER_UNMADE)
+			add_open(p, d);
+	add_pool(p);
+	FOR_EACH_PLANNED(d, p)
+		add_filled(p, d);
+}
+
+/* The pool is imported: what is left of its creation. */
+static void plan_imported(struct planner *p, const struct observed_pool *pool,
+			  const enum progress *progress)
+{
+	size_t i = 0;
+
+	FOR_EACH_PLANNED(d, p)
+	{
+		enum progress is = progress[i++];
+
+		if (is == MEMBER_EMPTY && streq(d->member->luks.inside_uuid, pool->guid))
+			add_filled(p, d);
+		else if (is == MEMBER_FILLED && !d->member->luks.mapped)
+			diag_warning(p->diag, "disk '%s' is there, but its member is not open",
+				     d->want->name);
+		else if (is == MEMBER_UNMADE || is == MEMBER_EMPTY)
+			diag_warning(p->diag, "disk '%s' is there, but not a member of the pool",
+				     d->want->name);
+	}
+	FOR_EACH_PLANNED(d, p)
+		if (d->state == DISK_OURS)
+			add_disk(p, d, MEMBER_FILLED);
+}
+
+bool plan_members(struct planner *p)
+{
+	const struct observed_pool *pool = our_pool(p);
+	_cleanup_free_ enum progress *progress =
+		mem_alloc(p->layout->disks.n_items * sizeof(*progress));
+	size_t i = 0, n_filled = 0;
+
+	FOR_EACH_PLANNED(d, p)
+	{
+		progress[i] = member_progress(p, d);
+		n_filled += progress[i++] == MEMBER_FILLED;
+	}
+	if (!pool && observed_pool(p->have, p->layout->pool.name)) {
+		planner_refuse(p, "a pool named '%s' is imported, and it is not of this set",
+			       p->layout->pool.name);
+		diag_hint(p->diag, "choose another pool: name:, or export that one");
+		return false;
+	}
+	if (pool)
+		plan_imported(p, pool, progress);
+	else if (n_filled)
+		plan_existing(p, progress);
+	else
+		plan_creation(p, progress);
+	return !p->refused && (pool || !n_filled);
+}

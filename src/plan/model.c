@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What each kind of step does to the observed machine, as a value. The planner is tested
+ * against this, and this against the real steps by every drill that ends in an empty plan.
+ */
+
+#include "boot/text.h"
+#include "plan/name.h"
+#include "plan/plan.h"
+
+struct model {
+	const struct layout *layout;
+	const struct plan_options *options;
+	struct observed *have;
+	const struct step *step;
+	struct observed_disk *disk; /* of step->disk, or NULL */
+};
+
+#define MODEL_POOL_GUID "1"
+#define MODEL_HASH	"model"
+
+static struct observed_pool *pool_of(struct model *m)
+{
+	return observed_pool(m->have, m->layout->pool.name);
+}
+
+static struct observed_dataset *dataset_of(struct model *m, const char *name)
+{
+	_cleanup_free_ char *full = name_dataset(m->layout, name);
+
+	return observed_dataset(pool_of(m), full);
+}
+
+static struct observed_partition *member_of(struct model *m)
+{
+	return find_partition(m->disk, ROLE_MEMBER, m->step->disk);
+}
+
+static char *marked_uuid(struct model *m)
+{
+	uuid_t uuid = {};
+	char text[37];
+
+	name_mark_uuid(m->layout->id, uuid);
+	uuid_unparse_lower(uuid, text);
+	return str_dup(text);
+}
+
+static void blank(struct observed_disk *disk)
+{
+	struct observed_disk kept = { .path = take_ptr(disk->path), .names = disk->names,
+				      .model = take_ptr(disk->model),
+				      .serial = take_ptr(disk->serial), .size = disk->size,
+				      .sector_size = disk->sector_size,
+				      .physical_sector_size = disk->physical_sector_size };
+
+	disk->names = (struct strv)STRV_NULL;
+	record_deinit(&record_observed_disk, disk);
+	*disk = kept;
+}
+
+static void model_wipe(struct model *m)
+{
+	blank(m->disk);
+}
+
+static void model_table(struct model *m)
+{
+	blank(m->disk);
+	m->disk->table = str_dup("gpt");
+	m->disk->table_uuid = marked_uuid(m);
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		struct observed_partition *partition;
+
+		if (!role_wanted(m->layout, role))
+			continue;
+		partition = list_add(&m->disk->partitions, &record_observed_partition);
+		partition->number = m->disk->partitions.n_items;
+		partition->path = str_printf("%s-part%llu", m->disk->path,
+					     (unsigned long long)partition->number);
+		partition->name = name_partition_new(role, m->step->disk);
+		partition->uuid = marked_uuid(m);
+		partition->type = str_dup(roles[role].type);
+	}
+}
+
+static void model_esp_format(struct model *m)
+{
+	struct observed_partition *esp = find_partition(m->disk, ROLE_ESP, m->step->disk);
+
+	str_set(&esp->content, "vfat");
+	esp->esp.readable = true;
+}
+
+static void model_luks_format(struct model *m)
+{
+	struct observed_partition *member = member_of(m);
+	struct observed_luks *luks = &member->luks;
+
+	str_set(&member->content, "crypto_LUKS");
+	luks->state = LUKS_WHOLE;
+	luks->n_keyslots = 1;
+	free(luks->label);
+	free(luks->subsystem);
+	luks->label = name_label_new(m->step->disk);
+	luks->subsystem = name_subsystem(m->layout);
+}
+
+static void model_settle(struct model *m)
+{
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		_cleanup_free_ char *name = name_partition(role, m->step->disk);
+
+		if (streq(name, m->step->object))
+			str_set(&find_partition(m->disk, role, m->step->disk)->name, name);
+	}
+}
+
+static void model_luks_open(struct model *m)
+{
+	str_set(&member_of(m)->luks.mapped, m->step->object);
+}
+
+static void model_pool_create(struct model *m)
+{
+	struct observed_pool *pool = list_add(&m->have->pools, &record_observed_pool);
+	struct observed_dataset *top;
+
+	pool->name = str_dup(m->layout->pool.name);
+	pool->guid = str_dup(MODEL_POOL_GUID);
+	pool->health = str_dup("ONLINE");
+	pool->altroot = str_dup(m->options->target);
+	top = list_add(&pool->datasets, &record_observed_dataset);
+	top->name = str_dup(pool->name);
+	top->type = str_dup("filesystem");
+	pair_set(&top->properties, NAME_SET_PROPERTY, m->layout->id);
+	FOR_EACH_DISK(want, m->layout)
+	{
+		struct observed_disk *disk = observed_disk(m->have, want->path);
+		struct observed_partition *member =
+			disk ? find_partition(disk, ROLE_MEMBER, want->name) : NULL;
+
+		if (!member)
+			continue;
+		str_set(&member->luks.inside, "zfs_member");
+		str_set(&member->luks.inside_label, pool->name);
+		str_set(&member->luks.inside_uuid, pool->guid);
+	}
+}
+
+static void model_luks_filled(struct model *m)
+{
+	str_set(&member_of(m)->luks.label, m->step->object);
+}
+
+static void model_pool_set(struct model *m)
+{
+	pair_set(&pool_of(m)->properties, m->step->object, m->step->value);
+}
+
+static struct observed_dataset *add_dataset(struct model *m, const char *type,
+					    const struct list *properties)
+{
+	struct observed_dataset *dataset =
+		list_add(&pool_of(m)->datasets, &record_observed_dataset);
+
+	dataset->name = name_dataset(m->layout, m->step->object);
+	dataset->type = str_dup(type);
+	FOR_EACH_ITEM(struct pair, property, properties)
+		pair_set(&dataset->properties, property->name, property->value);
+	return dataset;
+}
+
+static void model_dataset_create(struct model *m)
+{
+	FOR_EACH_ITEM(struct layout_dataset, want, &m->layout->datasets) {
+		struct observed_dataset *dataset;
+
+		if (!streq(want->name, m->step->object))
+			continue;
+		dataset = add_dataset(m, "filesystem", &want->properties);
+		if (want->mountpoint)
+			pair_set(&dataset->properties, "mountpoint", want->mountpoint);
+	}
+}
+
+static void model_volume_create(struct model *m)
+{
+	FOR_EACH_ITEM(struct layout_volume, want, &m->layout->volumes)
+		if (streq(want->name, m->step->object))
+			pair_set(&add_dataset(m, "volume", &want->properties)->properties,
+				 NAME_STATE_PROPERTY, STATE_NEW);
+}
+
+static void model_property_set(struct model *m)
+{
+	const char *space = strchr(m->step->object, ' ');
+	_cleanup_free_ char *name =
+		str_printf("%.*s", (int)(space - m->step->object), m->step->object);
+	struct observed_dataset *dataset = observed_dataset(pool_of(m), space + 1);
+
+	pair_set(&dataset->properties, name, m->step->value);
+}
+
+static void model_swap_format(struct model *m)
+{
+	pair_set(&dataset_of(m, m->step->object)->properties, NAME_STATE_PROPERTY, STATE_DONE);
+}
+
+static void model_mount(struct model *m)
+{
+	struct observed_dataset *dataset = dataset_of(m, m->step->object);
+	const char *mountpoint = pair_get(&dataset->properties, "mountpoint");
+
+	str_set(&dataset->mounted, mountpoint ? mountpoint : "/inherited");
+	if (streq(mountpoint, "/"))
+		str_set(&m->have->system.root, m->options->target);
+}
+
+static void set_state(struct model *m, const char *state)
+{
+	_cleanup_free_ char *value = str_printf("%s" MODEL_HASH, state);
+
+	pair_set(&dataset_of(m, m->step->object)->properties, NAME_STATE_PROPERTY, value);
+}
+
+static void model_unpack(struct model *m)
+{
+	set_state(m, STATE_UNPACKED);
+	str_set(&m->have->system.loader, MODEL_HASH);
+}
+
+static void model_configure(struct model *m)
+{
+	set_state(m, STATE_CONFIGURED);
+}
+
+static void model_initrd(struct model *m)
+{
+	struct list *kernels = &m->have->system.kernels;
+	struct observed_kernel *kernel;
+
+	set_state(m, STATE_DONE);
+	if (kernels->n_items)
+		return;
+	kernel = list_add(kernels, &record_observed_kernel);
+	kernel->version = str_dup(MODEL_HASH);
+	kernel->hash = str_dup(MODEL_HASH);
+	kernel->has_zfs = true;
+}
+
+static void model_esp_sync(struct model *m)
+{
+	struct observed_esp *esp = &find_partition(m->disk, ROLE_ESP, m->step->disk)->esp;
+
+	record_deinit(&record_observed_esp, esp);
+	*esp = (struct observed_esp){ .readable = true,
+				      .loader = str_dup(m->have->system.loader),
+				      .config = boot_loader_conf(m->layout) };
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &m->have->system.kernels)
+	{
+		struct observed_entry *entry;
+
+		if (!kernel->has_zfs)
+			continue;
+		entry = list_add(&esp->entries, &record_observed_entry);
+		entry->file = boot_entry_name(kernel->version, kernel->hash);
+		entry->version = str_dup(kernel->version);
+		entry->hash = str_dup(kernel->hash);
+		entry->options = boot_cmdline(m->layout);
+	}
+}
+
+/* Importing brings back what was closed; only whoever closed it knows what that is. */
+static void (*const models[STEP_KIND_MAX])(struct model *m) = {
+	[STEP_WIPE] = model_wipe,
+	[STEP_TABLE] = model_table,
+	[STEP_ESP_FORMAT] = model_esp_format,
+	[STEP_LUKS_FORMAT] = model_luks_format,
+	[STEP_SETTLE] = model_settle,
+	[STEP_LUKS_OPEN] = model_luks_open,
+	[STEP_POOL_CREATE] = model_pool_create,
+	[STEP_LUKS_FILLED] = model_luks_filled,
+	[STEP_POOL_IMPORT] = NULL,
+	[STEP_LOOK_AGAIN] = NULL,
+	[STEP_POOL_SET] = model_pool_set,
+	[STEP_DATASET_CREATE] = model_dataset_create,
+	[STEP_VOLUME_CREATE] = model_volume_create,
+	[STEP_PROPERTY_SET] = model_property_set,
+	[STEP_SWAP_FORMAT] = model_swap_format,
+	[STEP_MOUNT] = model_mount,
+	[STEP_UNPACK] = model_unpack,
+	[STEP_CONFIGURE] = model_configure,
+	[STEP_INITRD] = model_initrd,
+	[STEP_ESP_SYNC] = model_esp_sync,
+};
+
+void model_apply(const struct layout *layout, const struct plan_options *options,
+		 struct observed *have, const struct step *step)
+{
+	const struct layout_disk *want = step->disk ? layout_disk(layout, step->disk) : NULL;
+	struct model m = { .layout = layout, .options = options, .have = have, .step = step,
+			   .disk = want ? observed_disk(have, want->path) : NULL };
+
+	if (models[step->kind])
+		models[step->kind](&m);
+}

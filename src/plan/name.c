@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/name.h"
+
+#include <stdio.h>
+
+#include "base/file.h"
+
+const struct role_info roles[ROLE_MAX] = {
+	[ROLE_ESP] = { "esp", "EFI system partition", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+		       true },
+	[ROLE_SWAP] = { "swap", "swap", "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F", false },
+	[ROLE_MEMBER] = { "member", "member of the pool", "CA7D7CCB-63ED-4C53-861C-1742536059CC",
+			  true },
+};
+
+#define NEW_PREFIX "eyrie-new-"
+
+bool role_wanted(const struct layout *layout, enum role role)
+{
+	return role != ROLE_SWAP || layout->swap.on == SWAP_PARTITION;
+}
+
+uint64_t role_size(const struct layout *layout, enum role role)
+{
+	return role == ROLE_ESP	 ? layout->boot.esp_size :
+	       role == ROLE_SWAP ? layout->swap.size :
+				   0;
+}
+
+char *name_partition(enum role role, const char *disk)
+{
+	return str_printf("eyrie-%s-%s", roles[role].name, disk);
+}
+
+char *name_partition_new(enum role role, const char *disk)
+{
+	return roles[role].has_content ? str_printf(NEW_PREFIX "%s-%s", roles[role].name, disk) :
+					 name_partition(role, disk);
+}
+
+char *name_mapping(const struct layout *layout, const char *disk)
+{
+	return str_printf("%s-%s", layout->pool.name, disk);
+}
+
+char *name_subsystem(const struct layout *layout)
+{
+	return str_printf("eyrie:%s", layout->id);
+}
+
+char *name_label(const struct layout *layout, const char *disk)
+{
+	/* LUKS2 has room for 47 characters; the disk is what must stay readable. */
+	return str_printf("%.*s-%s", (int)(46 - strlen(disk)), layout->host, disk);
+}
+
+char *name_label_new(const char *disk)
+{
+	return str_printf(NEW_PREFIX "%s", disk);
+}
+
+char *name_dataset(const struct layout *layout, const char *name)
+{
+	return str_printf("%s/%s", layout->pool.name, name);
+}
+
+void name_mark_uuid(const char *set_id, uuid_t uuid)
+{
+	char hash[HASH_HEX_SIZE];
+
+	(void)data_hash(set_id, strlen(set_id), hash);
+	for (size_t i = 0; i < 8; i++) {
+		unsigned byte = 0;
+
+		(void)sscanf(hash + 2 * i, "%2x", &byte);
+		uuid[i] = (unsigned char)byte;
+	}
+	uuid[6] = (unsigned char)((uuid[6] & 0x0f) | 0x80); /* version 8 */
+	uuid[8] = (unsigned char)((uuid[8] & 0x3f) | 0x80); /* the variant of RFC 9562 */
+}
+
+bool name_uuid_is_marked(const char *set_id, const char *uuid)
+{
+	uuid_t given, marked;
+
+	if (!uuid || uuid_parse(uuid, given) < 0)
+		return false;
+	uuid_copy(marked, given);
+	name_mark_uuid(set_id, marked);
+	return uuid_compare(given, marked) == 0;
+}
+
+struct observed_partition *find_partition(const struct observed_disk *disk, enum role role,
+					  const char *name)
+{
+	_cleanup_free_ char *settled = name_partition(role, name);
+	_cleanup_free_ char *fresh = name_partition_new(role, name);
+	struct observed_partition *partition = observed_partition(disk, settled);
+
+	return partition ? partition : observed_partition(disk, fresh);
+}
+
+bool partition_is_new(const struct observed_partition *partition)
+{
+	return starts_with(partition->name, NEW_PREFIX);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Names and marks by which the objects of a set are recognised.
+ *
+ * A partition is "eyrie-ROLE-DISK", and "eyrie-new-ROLE-DISK" until its content was read back.
+ * GUIDs of the partition table and of partitions are UUIDs of version 8 (RFC 9562) that begin
+ * with eight bytes of SHA-256 over the set id; the rest is random. A LUKS2 header has the
+ * subsystem "eyrie:SET-ID" and the label "HOST-DISK", "eyrie-new-DISK" until it holds a pool.
+ * Datasets carry eyrie:set, inherited from the root dataset of the pool.
+ */
+
+#include <uuid/uuid.h>
+
+#include "layout/layout.h"
+#include "observe/observed.h"
+
+#define NAME_SET_PROPERTY "eyrie:set"
+#define NAME_STATE_PROPERTY "eyrie:state"
+#define NAME_EMPTY_SNAPSHOT "empty"
+
+/* Values of eyrie:state; the two with ':' are followed by the SHA-256 of the source. */
+#define STATE_NEW "new"
+#define STATE_POPULATING "populating"
+#define STATE_UNPACKED "unpacked:"
+#define STATE_CONFIGURED "configured:"
+#define STATE_DONE "done:"
+
+enum role {
+	ROLE_ESP,
+	ROLE_SWAP,
+	ROLE_MEMBER,
+	ROLE_MAX,
+};
+
+struct role_info {
+	const char *name;
+	const char *title; /* for people */
+	const char *type;  /* GUID of the partition type */
+	bool has_content;  /* and so is marked new until that was read back */
+};
+
+/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (swap, LUKS). */
+extern const struct role_info roles[ROLE_MAX];
+
+bool role_wanted(const struct layout *layout, enum role role);
+uint64_t role_size(const struct layout *layout, enum role role); /* 0 for what is left over */
+
+char *name_partition(enum role role, const char *disk);
+char *name_partition_new(enum role role, const char *disk);
+char *name_mapping(const struct layout *layout, const char *disk); /* under /dev/mapper */
+char *name_subsystem(const struct layout *layout);
+char *name_label(const struct layout *layout, const char *disk);
+char *name_label_new(const char *disk);
+char *name_dataset(const struct layout *layout, const char *name);
+
+/* Put the set's mark over the first half of a random UUID. */
+void name_mark_uuid(const char *set_id, uuid_t uuid);
+bool name_uuid_is_marked(const char *set_id, const char *uuid);
+
+/* The partition of a role, new or settled, or NULL. */
+struct observed_partition *find_partition(const struct observed_disk *disk, enum role role,
+					  const char *name);
+bool partition_is_new(const struct observed_partition *partition);

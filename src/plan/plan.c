@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/internal.h"
+
+static const struct {
+	const char *name;
+	unsigned flags;
+} kinds[] = {
+#define STEP(kind, name, flags) { name, flags },
+#include "plan/step.def"
+#undef STEP
+};
+
+static const char *const kind_names[] = {
+#define STEP(kind, name, flags) name,
+#include "plan/step.def"
+#undef STEP
+	NULL,
+};
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static const struct field step_fields[] = {
+	{ "step", FIELD_CHOICE, AT(step, kind), .choices = kind_names },
+	{ "disk", FIELD_STRING, AT(step, disk) },
+	{ "object", FIELD_STRING, AT(step, object) },
+	{ "value", FIELD_STRING, AT(step, value) },
+	{ "text", FIELD_STRING, AT(step, text) },
+	{ "destroys", FIELD_STRING, AT(step, destroys) },
+	{ "consent-missing", FIELD_BOOL, AT(step, consent_missing) },
+};
+const struct record record_step = RECORD(step, step_fields);
+
+static const struct field plan_fields[] = {
+	{ "steps", FIELD_RECORDS, AT(plan, steps), .record = &record_step },
+};
+const struct record record_plan = RECORD(plan, plan_fields);
+
+unsigned step_flags(const struct step *step)
+{
+	return kinds[step->kind].flags;
+}
+
+const char *step_name(unsigned kind)
+{
+	return kinds[kind].name;
+}
+
+struct plan *plan_free(struct plan *plan)
+{
+	if (plan)
+		record_deinit(&record_plan, plan);
+	free(plan);
+	return NULL;
+}
+
+struct step *planner_add(struct planner *p, enum step_kind kind, const char *disk,
+			 const char *object, const char *format, ...)
+{
+	struct step *step = list_add(&p->plan->steps, &record_step);
+	va_list ap;
+
+	step->kind = kind;
+	step->disk = str_dup(disk);
+	step->object = str_dup(object);
+	va_start(ap, format);
+	step->text = str_vprintf(format, ap);
+	va_end(ap);
+	return step;
+}
+
+void planner_refuse(struct planner *p, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	text = str_vprintf(format, ap);
+	va_end(ap);
+	p->refused = true;
+	(void)diag_error(p->diag, 0, "%s", text);
+}
+
+int plan_make(const struct layout *layout, const struct observed *have,
+	      const struct plan_options *options, struct plan **ret, struct diag *diag)
+{
+	_cleanup_(plan_freep) struct plan *plan = mem_alloc(sizeof(*plan));
+	struct planner p = { .layout = layout, .have = have, .options = options, .plan = plan,
+			     .diag = diag };
+	bool more;
+
+	p.disks = mem_alloc(layout->disks.n_items * sizeof(*p.disks));
+	plan_disks(&p);
+	if (!p.refused) {
+		more = plan_members(&p);
+		if (more)
+			more = plan_pool(&p);
+		if (more)
+			plan_system(&p);
+	}
+	free(p.disks);
+	if (p.refused)
+		return -EINVAL;
+	*ret = take_ptr(plan);
+	return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The plan: what leads from what is there to what is wanted.
+ *
+ * plan_make() is pure: no I/O, no clock, no randomness. Planning the result of a plan gives an
+ * empty plan; cutting a plan short anywhere and planning again leads to the same end. The one
+ * thing that cannot be known in advance is what a closed LUKS device holds: such a plan ends
+ * with `look-again`, and whoever carries it out observes and plans once more.
+ */
+
+#include "layout/layout.h"
+#include "observe/observed.h"
+
+enum step_flags {
+	STEP_LANE = 1 << 0,
+};
+
+enum step_kind {
+#define STEP(kind, name, flags) STEP_##kind,
+#include "plan/step.def"
+#undef STEP
+	STEP_KIND_MAX,
+};
+
+struct step {
+	unsigned kind; /* enum step_kind */
+	char *disk;    /* its name in the layout, or NULL */
+	char *object;  /* partition name, dataset, property=value: what the kind works on */
+	char *value;   /* of a property */
+	char *text;    /* what is done, for people */
+	char *destroys; /* what is gone afterwards, for people; NULL when nothing is */
+	bool consent_missing; /* it destroys something of others and --wipe was not given */
+};
+
+struct plan {
+	struct list steps; /* of struct step */
+	size_t n_consents_missing;
+};
+
+struct plan_options {
+	const struct strv *wipe; /* names of disks whose content may go */
+	const char *target;	 /* where a system is mounted that is not the running one */
+};
+
+extern const struct record record_plan, record_step;
+unsigned step_flags(const struct step *step);
+const char *step_name(unsigned kind);
+
+/*
+ * 0 and a plan, which may be empty; -EINVAL when the machine and the layout do not go
+ * together: every reason is in `diag`, each with what to do. Notes and warnings may be there in
+ * either case.
+ */
+int plan_make(const struct layout *layout, const struct observed *have,
+	      const struct plan_options *options, struct plan **ret, struct diag *diag);
+
+struct plan *plan_free(struct plan *plan);
+DEFINE_CLEANUP(struct plan *, plan_free)
+
+/* Carry a step out on a value: what observing would see afterwards. Pure. */
+void model_apply(const struct layout *layout, const struct plan_options *options,
+		 struct observed *have, const struct step *step);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "rehearse/drill.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "rehearse/folder.h"
+
+#define PROMPTS_MAX	 6  /* then it asks for ever, and is left alone */
+#define OFF_SECONDS	 240 /* to switch itself off once everything was reported */
+#define INSTALL_MEMORY	 (3 * GIB)
+
+/* What systemd-cryptsetup asks on the console, whichever disk is first. */
+static const char *const boot_prompts[] = { "enter passphrase for disk" };
+static const char *const install_prompts[] = { "Passphrase for the disks: ", "The same again: " };
+
+#define BOOT_SETTLE    600u
+#define INSTALL_SETTLE 100u
+
+/* Lines after which nothing good can come, in the words of firmware, kernel and systemd. */
+static const struct {
+	const char *text, *meaning;
+} dead_ends[] = {
+	{ "Kernel panic - not syncing", "the kernel panicked" },
+	{ "BdsDxe: No bootable option", "the firmware found nothing to boot" },
+	{ "UEFI Interactive Shell", "the firmware found nothing to boot" },
+	{ "You are in emergency mode", "it ended in emergency mode" },
+	{ "Entering emergency mode", "it ended in emergency mode" },
+	{ "Cannot open access to console, the root account is locked",
+	  "it ended in emergency mode" },
+	{ "Press Enter for emergency shell", "it ended in the initramfs' emergency shell" },
+};
+
+/* One drill while it runs. */
+struct session {
+	const struct drill_context *context;
+	const struct drill *drill;
+	struct vm *vm;
+	char *folder;
+	struct console_prompt prompts[2];
+	struct console console;
+	struct report report;
+	struct strbuf report_line;
+	const char *dead_end;
+	int64_t begun, phase_begun;
+	struct drill_outcome *outcome;
+};
+
+static void session_deinit(struct session *s)
+{
+	(void)vm_free(s->vm);
+	closep(&s->console.log);
+	console_deinit(&s->console);
+	report_deinit(&s->report);
+	strbuf_deinit(&s->report_line);
+	if (s->folder)
+		folder_remove(s->folder);
+	free(s->folder);
+}
+
+static double seconds_since(int64_t then)
+{
+	return (double)(vm_now() - then) / 1000.0;
+}
+
+static void end_phase(struct session *s, const char *name)
+{
+	struct drill_outcome *o = s->outcome;
+
+	if (o->n_phases == ARRAY_SIZE(o->phases))
+		return;
+	o->phases[o->n_phases++] = (struct drill_phase){ name, seconds_since(s->phase_begun) };
+	s->phase_begun = vm_now();
+}
+
+static unsigned n_prompts(const struct session *s)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < s->console.n_prompts; i++)
+		n += s->console.prompts[i].n_answered;
+	return n;
+}
+
+/* what the machine is made of */
+
+struct machine {
+	struct strv files; /* of the disks; `disks` points into it */
+	struct strv serials;
+	struct vm_disk *disks;
+	size_t n_disks;
+	struct strv smbios;
+	struct strv texts; /* kernel, initrd */
+};
+
+static void machine_deinit(struct machine *m)
+{
+	strv_deinit(&m->files);
+	strv_deinit(&m->serials);
+	strv_deinit(&m->smbios);
+	strv_deinit(&m->texts);
+	free(m->disks);
+}
+
+static void add_disk(struct machine *m, const char *file, const char *serial,
+		     const char *format, bool read_only)
+{
+	strv_add(&m->files, file);
+	strv_add(&m->serials, serial);
+	m->disks = mem_grow(m->disks, m->n_disks, sizeof(*m->disks));
+	m->disks[m->n_disks++] = (struct vm_disk){
+		.file = m->files.items[m->files.n_items - 1],
+		.serial = m->serials.items[m->serials.n_items - 1],
+		.format = format,
+		.read_only = read_only,
+	};
+}
+
+static void install_machine(const struct session *s, struct machine *m)
+{
+	const struct drill_context *c = s->context;
+	_cleanup_free_ char *root = str_printf("%s/root.img", c->appliance);
+
+	strv_addf(&m->texts, "%s/vmlinuz", c->appliance);
+	strv_addf(&m->texts, "%s/initrd", c->appliance);
+	add_disk(m, root, "root", "raw", true);
+	add_disk(m, c->cargo, "cargo", "raw", true);
+	add_disk(m, c->tarball, "tarball", "raw", true);
+	FOR_EACH_DISK(disk, c->layout) {
+		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
+
+		add_disk(m, file, disk->name, "raw", false);
+	}
+}
+
+static char *base64(const char *text)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	size_t size = strlen(text);
+
+	for (size_t i = 0; i < size; i += 3) {
+		uint32_t bits = 0;
+		char out[4];
+
+		for (size_t k = 0; k < 3; k++)
+			bits = bits << 8 | (i + k < size ? (unsigned char)text[i + k] : 0);
+		for (size_t k = 0; k < 4; k++)
+			out[k] = i + k > size ? '=' : digits[bits >> (18 - 6 * k) & 63];
+		strbuf_add_bytes(&b, out, sizeof(out));
+	}
+	return strbuf_take(&b);
+}
+
+static void add_credential(struct machine *m, const char *name, const char *text)
+{
+	_cleanup_free_ char *encoded = base64(text);
+
+	strv_addf(&m->smbios, "io.systemd.credential.binary:%s=%s", name, encoded);
+}
+
+/*
+ * The units that report. A small target of their own keeps a drill short that needs no
+ * services; the initramfs' systemd does not read systemd.unit= and systemd.wants=.
+ */
+static char *report_unit(bool whole)
+{
+	return str_printf("[Unit]\n"
+			  "Description=Report to the rehearsal\n"
+			  "DefaultDependencies=no\n"
+			  "ConditionPathExists=!/etc/initrd-release\n"
+			  "Requires=sysinit.target\n"
+			  "Wants=zfs-mount.service\n"
+			  "After=sysinit.target zfs-mount.service local-fs.target %s\n"
+			  "[Service]\n"
+			  "Type=exec\n"
+			  "LoadCredential=eyrie-report\n"
+			  "ExecStart=/bin/sh %%d/eyrie-report %s\n",
+			  whole ? "multi-user.target" : "", whole ? "off" : "stay");
+}
+
+#define DRILL_TARGET                                                                           \
+	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                        \
+	"After=eyrie-drill.service\nAllowIsolate=yes\n"
+
+static int add_smbios(const struct session *s, struct machine *m, struct diag *diag)
+{
+	_cleanup_free_ char *path = str_printf("%s/drill-report.sh", s->context->libexec);
+	_cleanup_free_ char *unit = report_unit(s->drill->whole);
+	_cleanup_strbuf_ struct strbuf script = STRBUF_NULL;
+	int r = file_read(path, &script);
+
+	if (r)
+		return diag_error(diag, r, "cannot read %s: %s", path, strerror(-r));
+	strv_addf(&m->smbios,
+		  "io.systemd.boot.kernel-cmdline-extra=console=ttyS0 quiet "
+		  "systemd.show_status=error %s",
+		  s->drill->whole ? "systemd.wants=eyrie-drill.service" :
+				    "systemd.unit=eyrie-drill.target");
+	add_credential(m, "eyrie-report", script.data);
+	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
+	add_credential(m, "systemd.extra-unit.eyrie-drill.target", DRILL_TARGET);
+	return 0;
+}
+
+static int boot_machine(const struct session *s, struct machine *m, struct diag *diag)
+{
+	const struct drill_context *c = s->context;
+	int r = add_smbios(s, m, diag);
+
+	FOR_EACH_DISK(disk, c->layout) {
+		_cleanup_free_ char *base = str_printf("%s/%s.img", c->disks, disk->name);
+		_cleanup_free_ char *overlay = str_printf("%s/%s.qcow2", s->folder, disk->name);
+
+		if (r || strv_has(&s->drill->without, disk->name))
+			continue;
+		r = vm_overlay(c->runner, base, overlay, diag);
+		add_disk(m, overlay, disk->name, "qcow2", false);
+	}
+	return r;
+}
+
+static int start_machine(struct session *s, struct diag *diag)
+{
+	_cleanup_(machine_deinit) struct machine m = {};
+	bool install = s->drill->kind == DRILL_INSTALL;
+	struct vm_config config = { .folder = s->folder, .accel = s->context->accel };
+	int r = 0;
+
+	if (install)
+		install_machine(s, &m);
+	else
+		r = boot_machine(s, &m, diag);
+	if (r)
+		return r;
+	config.disks = m.disks;
+	config.n_disks = m.n_disks;
+	config.smbios = &m.smbios;
+	if (install) {
+		config.kernel = m.texts.items[0];
+		config.initrd = m.texts.items[1];
+		config.cmdline = "console=ttyS0 quiet panic=-1";
+		config.memory = INSTALL_MEMORY;
+	}
+	return vm_start(s->context->runner, &config, &s->vm, diag);
+}
+
+/* conversing with it */
+
+static void on_line(void *context, const char *line)
+{
+	struct session *s = context;
+
+	for (size_t i = 0; i < ARRAY_SIZE(dead_ends) && !s->dead_end; i++)
+		if (strstr(line, dead_ends[i].text))
+			s->dead_end = dead_ends[i].meaning;
+	if (s->context->on_line)
+		s->context->on_line(s->context->context, line);
+}
+
+static void set_prompts(struct session *s, const char *const *texts, size_t n, unsigned settle)
+{
+	for (size_t i = 0; i < n; i++)
+		s->prompts[i] = (struct console_prompt){
+			.text = texts[i],
+			.answer = s->context->passphrase,
+			.settle = settle,
+		};
+	console_init(&s->console, s->prompts, n);
+}
+
+static void take_report_line(struct session *s, char *line)
+{
+	bool was_up = s->report.up;
+
+	str_trim_end(line);
+	if (report_add(&s->report, line) || s->console.log < 0)
+		return;
+	(void)dprintf(s->console.log, "\n== reported: %s\n", line);
+	if (s->report.up && !was_up)
+		end_phase(s, "to the appliance");
+}
+
+static void take_report(struct session *s, const struct strbuf *bytes)
+{
+	for (size_t i = 0; i < bytes->size; i++) {
+		_cleanup_free_ char *line = NULL;
+
+		if (bytes->data[i] != '\n') {
+			strbuf_add_bytes(&s->report_line, &bytes->data[i], 1);
+			continue;
+		}
+		line = strbuf_take(&s->report_line);
+		take_report_line(s, line);
+	}
+}
+
+static void answer(struct session *s)
+{
+	const struct console_prompt *prompt;
+
+	if (n_prompts(s) >= PROMPTS_MAX)
+		return;
+	prompt = console_due(&s->console, vm_now());
+	if (!prompt)
+		return;
+	if (n_prompts(s) == 1)
+		end_phase(s, "to the passphrase");
+	(void)vm_type(s->vm, prompt->answer);
+}
+
+/* One round of reading and answering, until `deadline` at most. As vm_wait(). */
+static int take_turn(struct session *s, int64_t deadline)
+{
+	_cleanup_strbuf_ struct strbuf console = STRBUF_NULL, report = STRBUF_NULL;
+	int64_t now = vm_now();
+	int delay = console_delay(&s->console, now);
+	int64_t wait = MIN_OF(MAX_OF(deadline - now, 0), 1000);
+	int r;
+
+	r = vm_wait(s->vm, (int)(delay < 0 ? wait : MIN_OF(wait, delay)), &console, &report);
+	if (console.size)
+		console_feed(&s->console, console.data, console.size, vm_now());
+	take_report(s, &report);
+	answer(s);
+	return r;
+}
+
+/* Until the machine is off, everything was said, or the time is over. */
+static int converse(struct session *s, bool until_off, int64_t deadline)
+{
+	while (vm_now() < deadline) {
+		int r = take_turn(s, deadline);
+
+		if (r)
+			return r;
+		if (s->dead_end || (s->report.done && !until_off))
+			return 0;
+	}
+	return 0;
+}
+
+/* what came of it */
+
+static char *why_not_done(const struct session *s)
+{
+	const char *last = console_last_line(&s->console);
+
+	if (s->dead_end)
+		return str_printf("%s; its last line was: %s", s->dead_end, last);
+	if (process_has_ended(s->vm->process))
+		return str_printf("the machine switched itself off before it was up; its last "
+				  "line was: %s", last);
+	return str_printf("the machine %s within %u s; its last line was: %s",
+			  s->drill->kind == DRILL_INSTALL ? "did not finish" :
+			  n_prompts(s) ? "took the passphrase but did not come up" :
+					 "did not ask for the passphrase",
+			  s->drill->deadline, last);
+}
+
+static void judge(struct session *s, bool off)
+{
+	char *reason = NULL;
+
+	if (!s->report.done)
+		reason = why_not_done(s);
+	if (!reason)
+		reason = drill_judge(s->drill, &s->report, n_prompts(s));
+	if (!reason && s->drill->whole && !off)
+		reason = str_printf("the machine did not switch itself off within %u s",
+				    OFF_SECONDS);
+	s->outcome->reason = reason;
+	s->outcome->verdict = reason ? DRILL_FAILED : DRILL_PASSED;
+	s->outcome->seconds = seconds_since(s->begun);
+}
+
+static int run_session(struct session *s, struct diag *diag)
+{
+	bool until_off = s->drill->whole || s->drill->kind == DRILL_INSTALL;
+	int r = start_machine(s, diag);
+
+	if (r == 0)
+		r = converse(s, false, s->begun + (int64_t)s->drill->deadline * 1000);
+	if (r < 0)
+		return r;
+	if (s->report.done)
+		end_phase(s, s->drill->kind == DRILL_INSTALL ? "to install" : "to come up");
+	if (r == 0 && s->report.done && until_off) {
+		r = converse(s, true, vm_now() + OFF_SECONDS * 1000);
+		end_phase(s, "to switch off");
+	}
+	if (r < 0)
+		return r;
+	if (s->vm->errors.size)
+		(void)dprintf(s->console.log, "\n== QEMU: %s\n", s->vm->errors.data);
+	judge(s, r == 1);
+	return 0;
+}
+
+static int open_log(struct session *s, struct diag *diag)
+{
+	char *path = str_printf("%s/%s.log", s->context->logs, s->drill->name);
+
+	for (char *c = strrchr(path, '/'); *c; c++)
+		if (*c == ' ')
+			*c = '-';
+	s->outcome->log = path;
+	s->console.log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (s->console.log < 0)
+		return diag_error(diag, -errno, "cannot write %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int drill_run(const struct drill_context *context, const struct drill *drill,
+	      struct drill_outcome *ret, struct diag *diag)
+{
+	_cleanup_(session_deinit) struct session s = {
+		.context = context,
+		.drill = drill,
+		.report = REPORT_NULL,
+		.outcome = ret,
+	};
+	int r;
+
+	*ret = (struct drill_outcome){};
+	if (drill->kind == DRILL_INSTALL)
+		set_prompts(&s, install_prompts, ARRAY_SIZE(install_prompts), INSTALL_SETTLE);
+	else
+		set_prompts(&s, boot_prompts, ARRAY_SIZE(boot_prompts), BOOT_SETTLE);
+	s.console.on_line = on_line;
+	s.console.context = &s;
+	s.begun = s.phase_begun = vm_now();
+	s.folder = str_printf("%s/drill", context->scratch);
+	folder_remove(s.folder);
+	r = file_make_folder(s.folder, diag);
+	if (r == 0)
+		r = open_log(&s, diag);
+	return r ? r : run_session(&s, diag);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Drills: what is done to a rehearsed machine, and what it must look like afterwards.
+ *
+ * A drill is a value made from the layout. It runs on a machine of its own; boot drills see the
+ * installed disks through overlays that are thrown away. What the machine reports about itself
+ * is collected in a value too, and judged by a pure function.
+ */
+
+#include "layout/layout.h"
+#include "rehearse/console.h"
+#include "rehearse/vm.h"
+
+enum drill_kind {
+	DRILL_INSTALL, /* blank disks, in the appliance */
+	DRILL_BOOT,    /* installed disks, by firmware and the machine's own loader */
+};
+
+/* What a booted machine must say. */
+struct expectation {
+	unsigned n_prompts;
+	char *root; /* dataset that is / */
+	char *pool;
+	bool degraded;
+	unsigned n_healthy;	   /* members of the pool */
+	struct strv may_fail; /* units */
+};
+
+struct drill {
+	char *name; /* "install", "all disks", "left pulled" */
+	enum drill_kind kind;
+	struct strv without; /* disks that are not there */
+	bool whole; /* everything is started, and the machine switches itself off */
+	unsigned deadline; /* seconds */
+	struct expectation expect;
+};
+
+struct drills {
+	struct drill *items;
+	size_t n_items;
+};
+
+/* The drills of a layout, install first. */
+void drills_make(const struct layout *layout, struct drills *ret);
+void drills_deinit(struct drills *drills);
+
+/* What a machine said on its second serial port. */
+struct report {
+	bool up;   /* the appliance runs */
+	bool done; /* nothing more will come */
+	int exit;  /* status of what the appliance ran, or -1 */
+	char *failure; /* why the appliance gave up */
+	char *root;
+	char *pool;
+	char *health;
+	unsigned n_members;
+	unsigned n_healthy;
+	struct strv unhealthy; /* names of members */
+	struct strv failed;    /* units */
+};
+
+#define REPORT_NULL                                                                            \
+	{                                                                                      \
+		.exit = -1                                                                     \
+	}
+
+/* One line of it, without its newline. -EBADMSG when it is none of ours; nothing is added. */
+int report_add(struct report *report, const char *line);
+void report_deinit(struct report *report);
+
+/* NULL when `report` and the number of prompts are as they must be, else why not. */
+char *drill_judge(const struct drill *drill, const struct report *report,
+		  unsigned n_prompts);
+
+enum drill_verdict {
+	DRILL_NOT_RUN,
+	DRILL_PASSED,
+	DRILL_FAILED,
+};
+
+struct drill_phase {
+	const char *name; /* "to the passphrase" */
+	double seconds;
+};
+
+struct drill_outcome {
+	enum drill_verdict verdict;
+	char *reason; /* one sentence for a person, when it failed */
+	struct drill_phase phases[4];
+	size_t n_phases;
+	double seconds; /* all of it */
+	char *log;	/* path */
+};
+
+void drill_outcome_deinit(struct drill_outcome *outcome);
+
+struct drill_context {
+	struct runner *runner;
+	const struct layout *layout; /* what was or will be installed */
+	const char *appliance;	     /* folder with root.img, vmlinuz, initrd */
+	const char *libexec;
+	const char *disks;   /* folder with NAME.img */
+	const char *scratch; /* folder for what is thrown away */
+	const char *logs;    /* folder */
+	const char *cargo;   /* image that the appliance sees at /cargo */
+	const char *tarball; /* root tarball */
+	const struct secret *passphrase;
+	enum vm_accel accel;
+	void (*on_line)(void *context, const char *line); /* of the console, or NULL */
+	void *context;
+};
+
+/*
+ * Run one. 0 with an outcome, passed or failed; a negative errno when the host could not run it
+ * at all, -EINTR after SIGINT or SIGTERM. Nothing but its log stays behind.
+ */
+int drill_run(const struct drill_context *context, const struct drill *drill,
+	      struct drill_outcome *ret, struct diag *diag);

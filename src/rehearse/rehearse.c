@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "rehearse/rehearse.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "rehearse/folder.h"
+
+#define PASSPHRASE_SIZE	  20u
+#define APPLIANCE_SECONDS 1800u
+#define CARGO_ROOM	  (16 * MIB) /* beside the package */
+
+/* A passphrase of a rehearsal guards nothing: its KDF may cost a few milliseconds. */
+#define KDF_MEMORY     (32 * MIB)
+#define KDF_ITERATIONS 4u
+
+struct rehearsal {
+	struct runner *runner;
+	const struct rehearse_options *options;
+	struct layout *layout; /* adapted */
+	struct diag *diag;
+	struct secret *passphrase;
+	struct drills drills;
+	char *folder;  /* disks and what belongs to them */
+	char *scratch; /* removed in any case */
+	char *appliance;
+	char *logs;
+	char *cargo;
+	enum vm_accel accel;
+};
+
+static void rehearsal_deinit(struct rehearsal *r)
+{
+	if (r->scratch)
+		folder_remove(r->scratch);
+	(void)layout_free(r->layout);
+	(void)secret_free(r->passphrase);
+	drills_deinit(&r->drills);
+	free(r->folder);
+	free(r->scratch);
+	free(r->appliance);
+	free(r->logs);
+	free(r->cargo);
+}
+
+/* the layout */
+
+struct layout *rehearse_adapt(const struct layout *layout)
+{
+	struct layout *copy = mem_alloc(sizeof(*copy));
+	struct layout_disk *disks;
+
+	record_copy(&record_layout, copy, layout);
+	disks = copy->disks.items;
+	for (size_t i = 0; i < copy->disks.n_items; i++) {
+		free(disks[i].path);
+		disks[i].path = str_printf("/dev/disk/by-id/virtio-%s", disks[i].name);
+		if (!disks[i].size)
+			disks[i].size = REHEARSE_DISK_SIZE;
+	}
+	copy->encryption.kdf.type = KDF_ARGON2ID;
+	copy->encryption.kdf.memory = KDF_MEMORY;
+	copy->encryption.kdf.iterations = KDF_ITERATIONS;
+	if (layout_has_system(layout)) {
+		str_set(&copy->system.suite, NULL);
+		str_set(&copy->system.tarball, "/dev/disk/by-id/virtio-tarball");
+	}
+	return copy;
+}
+
+/* files of the rehearsal */
+
+static int make_passphrase(struct rehearsal *r)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	unsigned char bytes[PASSPHRASE_SIZE];
+	struct secret *secret = secret_new();
+
+	if (!secret)
+		return diag_error(r->diag, -ENOMEM, "no memory for a passphrase");
+	r->passphrase = secret;
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return diag_error(r->diag, -EIO, "no random numbers to be had");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		secret->data[i] = letters[bytes[i] & 63];
+	secret->size = sizeof(bytes);
+	explicit_bzero(bytes, sizeof(bytes));
+	return 0;
+}
+
+/* The one place where a passphrase is in a file: that of the rehearsal, next to its disks. */
+static int write_passphrase(struct rehearsal *r)
+{
+	_cleanup_free_ char *path = str_printf("%s/passphrase", r->folder);
+	_cleanup_close_ int fd = -1;
+	int q;
+
+	(void)unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	q = fd < 0 ? -errno : fd_write_all(fd, r->passphrase->data, r->passphrase->size);
+	return q ? diag_error(r->diag, q, "cannot write %s: %s", path, strerror(-q)) : 0;
+}
+
+static int make_disk(struct rehearsal *r, const struct layout_disk *disk)
+{
+	_cleanup_free_ char *path = str_printf("%s/%s.img", r->folder, disk->name);
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)disk->size) < 0)
+		return diag_error(r->diag, -errno, "cannot make the disk %s: %s", path,
+				  strerror(errno));
+	return 0;
+}
+
+static int write_file(struct rehearsal *r, const char *folder, const char *name,
+		      const char *text, mode_t mode)
+{
+	_cleanup_free_ char *path = str_printf("%s/%s", folder, name);
+
+	return file_replace(path, text, mode, r->diag);
+}
+
+static int make_files(struct rehearsal *r)
+{
+	_cleanup_free_ char *text = layout_dump(r->layout);
+	int q = make_passphrase(r);
+
+	if (q == 0)
+		q = write_passphrase(r);
+	if (q == 0)
+		q = write_file(r, r->folder, "layout.yaml", text, 0644);
+	FOR_EACH_DISK(disk, r->layout)
+		if (q == 0)
+			q = make_disk(r, disk);
+	return q;
+}
+
+/* what the appliance does, as a disk */
+
+static const char cargo_run[] =
+	"#!/bin/sh\n"
+	"# What the appliance runs: the target's own package, then the installation.\n"
+	"set -e\n"
+	"dpkg-deb -x /cargo/eyrie.deb /\n"
+	"ldconfig\n"
+	"exec eyrie install /cargo/layout.yaml --deb /cargo/eyrie.deb\n";
+
+static int copy_package(struct rehearsal *r, const char *into, uint64_t *ret_size)
+{
+	_cleanup_free_ char *to = str_printf("%s/eyrie.deb", into);
+	struct stat st;
+
+	if (stat(r->options->package, &st) < 0)
+		return diag_error(r->diag, -errno, "cannot read the package %s: %s",
+				  r->options->package, strerror(errno));
+	*ret_size = (uint64_t)st.st_size;
+	return run_words(r->runner, r->diag, "cp", "--", r->options->package, to, NULL);
+}
+
+static int make_cargo(struct rehearsal *r)
+{
+	_cleanup_free_ char *folder = str_printf("%s/cargo", r->scratch);
+	_cleanup_free_ char *text = layout_dump(r->layout), *size = NULL;
+	uint64_t package_size = 0;
+	int q = file_make_folder(folder, r->diag);
+
+	if (q == 0)
+		q = write_file(r, folder, "layout.yaml", text, 0644);
+	if (q == 0)
+		q = write_file(r, folder, "run", cargo_run, 0755);
+	if (q == 0)
+		q = copy_package(r, folder, &package_size);
+	if (q)
+		return q;
+	r->cargo = str_printf("%s/cargo.img", r->scratch);
+	size = str_printf("%lluM", (unsigned long long)((package_size + CARGO_ROOM) / MIB));
+	return run_words(r->runner, r->diag, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal",
+			 "-d", folder, r->cargo, size, NULL);
+}
+
+static int find_appliance(struct rehearsal *r)
+{
+	_cleanup_free_ char *script = str_printf("%s/appliance.sh", r->options->libexec);
+	const char *const argv[] = { script, "image", r->options->cache, r->options->tarball,
+				     NULL };
+	int q;
+
+	q = run(r->runner,
+		&(struct command){ .argv = argv, .deadline = APPLIANCE_SECONDS,
+				   .ret_output = &r->appliance },
+		r->diag);
+	if (q)
+		return q;
+	str_trim_end(r->appliance);
+	r->accel = vm_find_accel(r->runner, r->appliance, r->options->cache);
+	return run_interrupted() ? -EINTR : 0;
+}
+
+/* folders */
+
+/*
+ * Kept disks that were there before are made anew: they belong to the passphrase beside them.
+ * Without --keep all is in the scratch folder, in /var/tmp since disks are large.
+ */
+static int make_folders(struct rehearsal *r)
+{
+	const char *tmp = getenv("TMPDIR");
+	_cleanup_free_ char *scratch =
+		str_printf("%s/eyrie-rehearsal-XXXXXX", is_empty(tmp) ? "/var/tmp" : tmp);
+	int q;
+
+	if (!mkdtemp(scratch))
+		return diag_error(r->diag, -errno, "cannot make the folder %s: %s", scratch,
+				  strerror(errno));
+	r->scratch = take_ptr(scratch);
+	r->folder = r->options->keep ? str_dup(r->options->keep) :
+				       str_printf("%s/kept", r->scratch);
+	r->logs = str_printf("%s/logs", r->folder);
+	q = file_make_folder(r->options->cache, r->diag);
+	return q ? q : file_make_folder(r->logs, r->diag);
+}
+
+/* the script */
+
+static const char script_head[] =
+	"#!/bin/sh\n"
+	"# Boots the rehearsed machine on this terminal. Its passphrase is in the file beside it.\n"
+	"#   boot [--without NAME]... [--write]\n"
+	"# Without --write the changes are thrown away. Ctrl-A X switches the machine off.\n"
+	"set -eu\n"
+	"cd \"$(dirname \"$(readlink -f \"$0\")\")\"\n";
+
+static const char script_body[] =
+	"\n"
+	"usage() {\n"
+	"\techo \"usage: $0 [--without NAME]... [--write]; disks: $disks\" >&2\n"
+	"\texit 2\n"
+	"}\n"
+	"\n"
+	"without= write=\n"
+	"while [ $# -gt 0 ]; do\n"
+	"\tcase $1 in\n"
+	"\t--write) write=yes ;;\n"
+	"\t--without)\n"
+	"\t\t[ $# -gt 1 ] || usage\n"
+	"\t\tcase \" $disks \" in *\" $2 \"*) ;; *) usage ;; esac\n"
+	"\t\twithout=\"$without $2 \"\n"
+	"\t\tshift ;;\n"
+	"\t*) usage ;;\n"
+	"\tesac\n"
+	"\tshift\n"
+	"done\n"
+	"\n"
+	"work=$(mktemp -d)\n"
+	"trap 'rm -rf \"$work\"' EXIT\n"
+	"trap 'exit 130' INT TERM HUP\n"
+	"cp \"$variables\" \"$work/variables.fd\"\n"
+	"echo 'io.systemd.boot.kernel-cmdline-extra=console=ttyS0' >\"$work/smbios\"\n"
+	"set --\n"
+	"for disk in $disks; do\n"
+	"\tcase $without in *\" $disk \"*) continue ;; esac\n"
+	"\tfile=$PWD/$disk.img format=raw\n"
+	"\tif [ -z \"$write\" ]; then\n"
+	"\t\tqemu-img create -q -f qcow2 -F raw -b \"$file\" \"$work/$disk.qcow2\"\n"
+	"\t\tfile=$work/$disk.qcow2 format=qcow2\n"
+	"\tfi\n"
+	"\tset -- \"$@\" -drive \"if=none,id=$disk,format=$format,discard=unmap,file=$file\" \\\n"
+	"\t\t-device \"virtio-blk-pci,drive=$disk,serial=$disk\"\n"
+	"done\n"
+	"echo \"The passphrase is: $(cat passphrase)\"\n"
+	"# shellcheck disable=SC2086 # $accel is several words\n"
+	"qemu-system-x86_64 -machine q35 $accel -smp \"$processors\" -m \"$memory\" \\\n"
+	"\t-nodefaults -display none -nic none -no-reboot -serial mon:stdio \\\n"
+	"\t-drive \"if=pflash,format=raw,unit=0,readonly=on,file=$firmware\" \\\n"
+	"\t-drive \"if=pflash,format=raw,unit=1,file=$work/variables.fd\" \\\n"
+	"\t-smbios \"type=11,path=$work/smbios\" \"$@\"\n";
+
+char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	const char *code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+	const char *variables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+	const char *space = "";
+
+	(void)vm_find_firmware(&code, &variables, NULL);
+	strbuf_add(&b, script_head);
+	strbuf_add(&b, "disks=\"");
+	FOR_EACH_DISK(disk, layout) {
+		strbuf_printf(&b, "%s%s", space, disk->name);
+		space = " ";
+	}
+	strbuf_add(&b, "\"\naccel=\"");
+	space = "";
+	for (const char *const *a = vm_accel_arguments(accel); *a; a++, space = " ")
+		strbuf_printf(&b, "%s%s", space, *a);
+	strbuf_printf(&b, "\"\nprocessors=%u memory=%lluM\n", vm_processors(),
+		      (unsigned long long)(VM_MEMORY / MIB));
+	strbuf_printf(&b, "firmware=%s\nvariables=%s\n", code, variables);
+	strbuf_add(&b, script_body);
+	return strbuf_take(&b);
+}
+
+static int write_boot_script(struct rehearsal *r)
+{
+	_cleanup_free_ char *text = rehearse_boot_script(r->layout, r->accel);
+
+	return write_file(r, r->folder, "boot", text, 0755);
+}
+
+/* the drills */
+
+static bool is_wanted(const struct rehearsal *r, const struct drill *drill)
+{
+	const struct strv *only = r->options->only;
+
+	return drill->kind == DRILL_INSTALL || !only || !only->n_items ||
+	       strv_has(only, drill->name);
+}
+
+static int check_only(struct rehearsal *r)
+{
+	const struct strv *only = r->options->only;
+	_cleanup_strv_ struct strv names = STRV_NULL;
+	_cleanup_free_ char *known = NULL;
+	int q = 0;
+
+	for (size_t i = 0; i < r->drills.n_items; i++)
+		strv_add(&names, r->drills.items[i].name);
+	known = strv_join(&names, ", ");
+	for (size_t i = 0; only && i < only->n_items; i++) {
+		if (strv_has(&names, only->items[i]))
+			continue;
+		q = diag_error(r->diag, -EINVAL, "there is no drill '%s'", only->items[i]);
+		diag_hint(r->diag, "the drills of this layout: %s", known);
+	}
+	return q;
+}
+
+static void tell_end(struct rehearsal *r, const struct drill *drill,
+		     const struct drill_outcome *outcome)
+{
+	const struct rehearse_watch *watch = &r->options->watch;
+
+	if (outcome->verdict == DRILL_FAILED) {
+		(void)diag_error(r->diag, -EIO, "drill '%s': %s", drill->name, outcome->reason);
+		if (r->options->keep)
+			diag_hint(r->diag, "its console is in %s", outcome->log);
+		else
+			diag_hint(r->diag, "--keep DIR leaves the disks and what its console said");
+	}
+	if (watch->ends)
+		watch->ends(watch->context, drill, outcome);
+}
+
+static int run_drill(struct rehearsal *r, const struct drill *drill, bool *passed)
+{
+	const struct rehearse_watch *watch = &r->options->watch;
+	_cleanup_(drill_outcome_deinit) struct drill_outcome outcome = {};
+	const struct drill_context context = {
+		.runner = r->runner,
+		.layout = r->layout,
+		.appliance = r->appliance,
+		.libexec = r->options->libexec,
+		.disks = r->folder,
+		.scratch = r->scratch,
+		.logs = r->logs,
+		.cargo = r->cargo,
+		.tarball = r->options->tarball,
+		.passphrase = r->passphrase,
+		.accel = r->accel,
+		.on_line = watch->line,
+		.context = watch->context,
+	};
+	int q;
+
+	if (watch->begins)
+		watch->begins(watch->context, drill);
+	q = drill_run(&context, drill, &outcome, r->diag);
+	if (q)
+		return q;
+	tell_end(r, drill, &outcome);
+	*passed = outcome.verdict == DRILL_PASSED;
+	return 0;
+}
+
+static int run_drills(struct rehearsal *r)
+{
+	bool stopped = false, all = true;
+
+	for (size_t i = 0; i < r->drills.n_items; i++) {
+		const struct drill *drill = &r->drills.items[i];
+		bool passed = false;
+		int q;
+
+		if (stopped || !is_wanted(r, drill)) {
+			tell_end(r, drill, &(struct drill_outcome){});
+			continue;
+		}
+		q = run_drill(r, drill, &passed);
+		if (q)
+			return q;
+		all = all && passed;
+		stopped = !passed && (drill->kind == DRILL_INSTALL || !r->options->keep_going);
+	}
+	return all ? 0 : -EIO;
+}
+
+int rehearse(struct runner *runner, const struct layout *layout,
+	     const struct rehearse_options *options, struct diag *diag)
+{
+	_cleanup_(rehearsal_deinit) struct rehearsal r = {
+		.runner = runner,
+		.options = options,
+		.diag = diag,
+	};
+	int q;
+
+	run_catch_interrupts();
+	r.layout = rehearse_adapt(layout);
+	drills_make(r.layout, &r.drills);
+	q = check_only(&r);
+	if (q == 0)
+		q = make_folders(&r);
+	if (q == 0)
+		q = find_appliance(&r);
+	if (q == 0)
+		q = make_files(&r);
+	if (q == 0)
+		q = make_cargo(&r);
+	if (q == 0 && options->keep)
+		q = write_boot_script(&r);
+	return q ? q : run_drills(&r);
+}

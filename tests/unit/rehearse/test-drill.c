@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which drills a layout has, the adapted layout, and how reports are judged. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "rehearse/rehearse.h"
+
+static const char layout_text[] =
+	"id: 6f1c1c2e-6d0c-4a43-8a4e-0d6f0f6b7a11\n"
+	"host: nest\n"
+	"disks:\n"
+	"  left:\n    path: /dev/disk/by-id/ata-one\n    size: 5GiB\n"
+	"  right:\n    path: /dev/disk/by-id/ata-two\n"
+	"pool:\n"
+	"  name: tank\n"
+	"  vdevs:\n    - mirror: [left, right]\n"
+	"datasets:\n"
+	"  ROOT/debian:\n    mountpoint: /\n"
+	"system:\n"
+	"  suite: trixie\n";
+
+static struct layout *layout;
+static struct drills drills;
+
+static int setup(void **state)
+{
+	(void)state;
+	if (layout_parse("test", layout_text, &layout, NULL))
+		return -1;
+	drills_make(layout, &drills);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	drills_deinit(&drills);
+	layout = layout_free(layout);
+	return 0;
+}
+
+static void test_drills_of_a_mirror(void **state)
+{
+	(void)state;
+	assert_int_equal(drills.n_items, 4);
+	assert_string_equal(drills.items[0].name, "install");
+	assert_int_equal(drills.items[0].kind, DRILL_INSTALL);
+	assert_string_equal(drills.items[1].name, "all disks");
+	assert_string_equal(drills.items[2].name, "left pulled");
+	assert_true(strv_has(&drills.items[2].without, "left"));
+	assert_true(drills.items[2].expect.degraded);
+	assert_int_equal(drills.items[2].expect.n_healthy, 1);
+	assert_int_equal(drills.items[1].expect.n_healthy, 2);
+	assert_string_equal(drills.items[1].expect.root, "tank/ROOT/debian");
+}
+
+static void test_adapted_layout(void **state)
+{
+	_cleanup_(layout_freep) struct layout *adapted = rehearse_adapt(layout), *again = NULL;
+	_cleanup_free_ char *text = layout_dump(adapted);
+	const struct layout_disk *right = layout_disk(adapted, "right");
+
+	(void)state;
+	assert_string_equal(right->path, "/dev/disk/by-id/virtio-right");
+	assert_true(right->size == REHEARSE_DISK_SIZE);
+	assert_null(adapted->system.suite);
+	assert_string_equal(adapted->system.tarball, "/dev/disk/by-id/virtio-tarball");
+	assert_int_equal(adapted->encryption.kdf.iterations, 4);
+	assert_string_equal(adapted->id, layout->id);
+
+	/* what is written for the appliance reads back */
+	assert_int_equal(layout_parse("adapted", text, &again, NULL), 0);
+	assert_true(record_equal(&record_layout, adapted, again));
+}
+
+#define ROOT	 "{\"root\":{\"filesystems\":[{\"source\":\"tank/ROOT/debian\",\"fstype\":\"zfs\"}]}}"
+#define LEG(name, state)                                                                       \
+	"\"" name "\":{\"name\":\"" name "\",\"vdev_type\":\"disk\",\"state\":\"" state "\"}"
+#define POOL(state, legs)                                                                      \
+	"{\"pool\":{\"output_version\":{\"command\":\"zpool status\"},\"pools\":{\"tank\":{"   \
+	"\"name\":\"tank\",\"state\":\"" state "\",\"vdevs\":{\"tank\":{\"state\":\"" state    \
+	"\",\"vdevs\":{\"mirror-0\":{\"state\":\"" state "\",\"vdevs\":{" legs "}}}}}}}}}"
+#define FAILED(units) "{\"failed\":[" units "]}"
+
+static void report_lines(struct report *report, const char *pool, const char *failed)
+{
+	assert_int_equal(report_add(report, ROOT), 0);
+	assert_int_equal(report_add(report, pool), 0);
+	assert_int_equal(report_add(report, failed), 0);
+	assert_int_equal(report_add(report, "{\"done\":true}"), 0);
+}
+
+static void judge(size_t drill, const char *pool, const char *failed, unsigned n_prompts,
+		  const char *expected)
+{
+	_cleanup_(report_deinit) struct report report = REPORT_NULL;
+	_cleanup_free_ char *reason = NULL;
+
+	report_lines(&report, pool, failed);
+	reason = drill_judge(&drills.items[drill], &report, n_prompts);
+	if (expected)
+		assert_string_equal(reason, expected);
+	else
+		assert_null(reason);
+}
+
+#define BOTH	   POOL("ONLINE", LEG("left", "ONLINE") "," LEG("right", "ONLINE"))
+#define RIGHT_ONLY POOL("DEGRADED", LEG("left", "UNAVAIL") "," LEG("right", "ONLINE"))
+
+static void test_judge_whole_mirror(void **state)
+{
+	(void)state;
+	judge(1, BOTH, FAILED(""), 1, NULL);
+	judge(1, BOTH, FAILED(""), 2, "the passphrase was asked for 2 times instead of 1");
+	judge(1, RIGHT_ONLY, FAILED(""), 1,
+	      "1 of 2 members of the pool are healthy instead of 2 (not healthy: left)");
+	judge(1, BOTH, FAILED("{\"unit\":\"a.service\"},{\"unit\":\"b.service\"}"), 1,
+	      "units failed: a.service, b.service");
+}
+
+/* A pulled disk that is healthy all the same was not pulled. */
+static void test_judge_pulled_disk(void **state)
+{
+	(void)state;
+	judge(2, RIGHT_ONLY, FAILED(""), 1, NULL);
+	judge(2, BOTH, FAILED(""), 1, "2 of 2 members of the pool are healthy instead of 1");
+}
+
+static void test_judge_other_root(void **state)
+{
+	_cleanup_(report_deinit) struct report report = REPORT_NULL;
+	_cleanup_free_ char *reason = NULL;
+
+	(void)state;
+	assert_int_equal(report_add(&report, "{\"root\":{\"filesystems\":[{\"source\":\"/dev/vda1\"}]}}"), 0);
+	assert_int_equal(report_add(&report, "{\"done\":true}"), 0);
+	reason = drill_judge(&drills.items[1], &report, 1);
+	assert_string_equal(reason, "/ is on /dev/vda1 instead of tank/ROOT/debian");
+}
+
+static void test_judge_install(void **state)
+{
+	_cleanup_(report_deinit) struct report report = REPORT_NULL;
+	_cleanup_free_ char *reason = NULL;
+
+	(void)state;
+	assert_int_equal(report_add(&report, "{\"up\":true}"), 0);
+	assert_int_equal(report_add(&report, "{\"exit\":0}"), 0);
+	assert_null(drill_judge(&drills.items[0], &report, 2));
+	assert_int_equal(report_add(&report, "{\"exit\":3}"), 0);
+	reason = drill_judge(&drills.items[0], &report, 2);
+	assert_string_equal(reason, "the installation ended with exit status 3");
+}
+
+/* The guest is not trusted to speak well. */
+static void test_report_of_nonsense(void **state)
+{
+	static const char *const lines[] = { "", "{", "[]", "null", "hello", "{\"other\":1}" };
+	static const char *const odd[] = {
+		"{\"pool\":null}", "{\"pool\":[]}", "{\"pool\":{\"pools\":3}}",
+		"{\"pool\":{\"pools\":{\"x\":null}}}", "{\"root\":{\"filesystems\":[]}}",
+		"{\"root\":[1]}", "{\"failed\":{\"a\":1}}", "{\"failed\":[1,null]}",
+		"{\"pool\":{\"pools\":{\"x\":{\"vdevs\":[1]}}}}",
+	};
+	_cleanup_(report_deinit) struct report report = REPORT_NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		assert_int_equal(report_add(&report, lines[i]), -EBADMSG);
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++)
+		assert_int_equal(report_add(&report, odd[i]), 0);
+	assert_false(report.done);
+	assert_int_equal(report.n_members, 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_drills_of_a_mirror), TEST(test_adapted_layout),
+		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
+		TEST(test_judge_other_root),   TEST(test_judge_install),
+		TEST(test_report_of_nonsense),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
