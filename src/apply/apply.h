@@ -50,7 +50,7 @@ int apply_check_tools(const struct plan *plan, struct runner *run, struct diag *
 
 /* A root tarball at `path`: Debian's suite with everything that the layout needs to boot. */
 struct tarball_options {
-	const char *zfs_modules; /* a package that provides zfs-modules, or NULL: zfs-dkms */
+	const char *zfs_modules; /* a package of them, its kernel linux-image.deb beside it; NULL: zfs-dkms */
 	bool visible;		 /* mmdebstrap's own progress on the terminal */
 };
 char *tarball_packages(const struct layout *layout, const struct tarball_options *options);

@@ -2,13 +2,14 @@
 
 /* A root tarball of Debian, by mmdebstrap(1). */
 
+#include <libgen.h>
 #include <stdio.h>
 
 #include "apply/internal.h"
 
 /* What the machine needs to boot, to be looked after and to be reached. */
 static const char *const packages_always[] = {
-	"linux-image-amd64", "zfsutils-linux", "zfs-zed", "zfs-dracut", "dracut",
+	"zfsutils-linux", "zfs-zed", "zfs-dracut", "dracut",
 	"systemd-sysv", "systemd-boot-efi", "udev", "dbus", "kmod", "zstd", "login", "passwd",
 	"util-linux", "iproute2", "procps", "cryptsetup-bin", "dosfstools", "e2fsprogs", "mdadm",
 	"libfyaml0", "libsmartcols1", "libfdisk1", "libjson-c5", "libmount1", "libblkid1",
@@ -24,7 +25,8 @@ static const struct {
 	{ "bookworm", "cryptsetup,systemd-boot,libssl3" },
 };
 
-#define DKMS "zfs-dkms,linux-headers-amd64"
+#define KERNEL_AHEAD "linux-base"
+#define KERNEL "linux-image-amd64,linux-headers-amd64,zfs-dkms"
 #define MAKE_DEADLINE (4 * 3600u)
 
 char *tarball_packages(const struct layout *layout, const struct tarball_options *options)
@@ -36,8 +38,7 @@ char *tarball_packages(const struct layout *layout, const struct tarball_options
 	for (size_t i = 0; i < ARRAY_SIZE(packages_of_suite); i++)
 		if (streq(packages_of_suite[i].suite, layout->system.suite))
 			strv_add(&all, packages_of_suite[i].packages);
-	if (!options->zfs_modules)
-		strv_add(&all, DKMS);
+	strv_add(&all, options->zfs_modules ? KERNEL_AHEAD : KERNEL);
 	if (layout->system.root_keys.n_items)
 		strv_add(&all, "openssh-server");
 	for (size_t i = 0; i < layout->system.packages.n_items; i++)
@@ -45,19 +46,28 @@ char *tarball_packages(const struct layout *layout, const struct tarball_options
 	return strv_join(&all, ",");
 }
 
+/* Modules that were built ahead, and the kernel that they were built for. */
+static void add_modules_hooks(struct strv *argv, const char *modules, const char *folder)
+{
+	strv_addf(argv, "--essential-hook=copy-in %s %s/linux-image.deb /var/cache", modules,
+		  folder);
+	strv_add(argv, "--essential-hook=chroot \"$1\" dpkg --install /var/cache/zfs-modules.deb");
+	strv_add(argv, "--customize-hook=chroot \"$1\" dpkg --install /var/cache/linux-image.deb");
+	strv_add(argv, "--customize-hook=rm \"$1\"/var/cache/*.deb");
+}
+
 /*
  * zfs-dracut refuses to make an initramfs for a kernel without zfs.ko, and would leave dpkg
- * half configured; so the modules' package goes in before everything that could call dracut,
- * and dracut itself does nothing until eyrie has written its configuration.
+ * half configured; so dracut does nothing until eyrie has written its configuration.
  */
 static void add_hooks(struct strv *argv, const struct tarball_options *options)
 {
-	if (options->zfs_modules) {
-		strv_addf(argv, "--essential-hook=copy-in %s /tmp", options->zfs_modules);
-		strv_add(argv, "--essential-hook=chroot \"$1\" sh -c 'dpkg -i /tmp/*.deb && rm /tmp/*.deb'");
-	}
+	_cleanup_free_ char *folder = options->zfs_modules ? str_dup(options->zfs_modules) : NULL;
+
 	strv_add(argv, "--essential-hook=printf '#!/bin/sh\\n' >\"$1\"/usr/local/sbin/dracut "
 		       "&& chmod 755 \"$1\"/usr/local/sbin/dracut");
+	if (folder)
+		add_modules_hooks(argv, options->zfs_modules, dirname(folder));
 	strv_add(argv, "--customize-hook=rm \"$1\"/usr/local/sbin/dracut");
 }
 

@@ -313,8 +313,13 @@ static int strings_from_json(struct strv *strings, struct json_object *json)
 {
 	if (!json_object_is_type(json, json_type_array))
 		return -EINVAL;
-	for (size_t i = 0; i < json_object_array_length(json); i++)
-		strv_add(strings, json_object_get_string(json_object_array_get_idx(json, i)));
+	for (size_t i = 0; i < json_object_array_length(json); i++) {
+		struct json_object *item = json_object_array_get_idx(json, i);
+
+		if (!json_object_is_type(item, json_type_string))
+			return -EINVAL;
+		strv_add(strings, json_object_get_string(item));
+	}
 	return 0;
 }
 

@@ -288,7 +288,7 @@ static int start_really(struct runner *runner, const struct command *c, char **r
 	int r, status;
 
 	(void)runner;
-	r = child_start(&child, c);
+	r = interrupted ? -EINTR : child_start(&child, c);
 	if (r)
 		return r;
 	r = child_converse(&child, deadline);

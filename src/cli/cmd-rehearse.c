@@ -15,15 +15,16 @@ struct show {
 	struct libscols_table *table;
 };
 
-/* Beside the program in a build folder, else where it was installed. */
+/* Of the source tree for a program in its build folder, else where they were installed. */
 static char *libexec_folder(void)
 {
 	char exe[4096] = "";
-	_cleanup_free_ char *script = NULL;
+	_cleanup_free_ char *source = NULL, *script = NULL;
 
 	if (readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0)
-		script = str_printf("%s/appliance.sh", dirname(exe));
-	return str_dup(script && access(script, X_OK) == 0 ? exe : EYRIE_LIBEXEC);
+		source = str_printf("%s/../src/rehearse", dirname(exe));
+	script = source ? str_printf("%s/appliance.sh", source) : NULL;
+	return script && access(script, X_OK) == 0 ? take_ptr(source) : str_dup(EYRIE_LIBEXEC);
 }
 
 static char *cache_folder(const struct cli *cli)
@@ -36,21 +37,52 @@ static char *cache_folder(const struct cli *cli)
 		      str_printf("%s/.cache/eyrie", home ? home : "/root");
 }
 
+/* Run appliance.sh with these words; it prints the path of what it made. */
+static int make_part(struct cli *cli, const char *libexec, const char *const *words, char **ret)
+{
+	_cleanup_free_ char *script = str_printf("%s/appliance.sh", libexec);
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+	int r;
+
+	strv_add(&argv, script);
+	for (; *words; words++)
+		strv_add(&argv, *words);
+	r = run(&cli->run, &(struct command){ .argv = (const char *const *)argv.items,
+					      .deadline = 2 * 3600, .ret_output = ret },
+		&cli->diag);
+	if (r == 0)
+		str_trim_end(*ret);
+	return r;
+}
+
 /* The modules are compiled here: under emulation that would take an hour. */
 static int build_modules(struct cli *cli, const char *libexec, const char *cache,
 			 const char *suite, char **ret)
 {
-	_cleanup_free_ char *script = str_printf("%s/appliance.sh", libexec);
-	const struct command command = {
-		.argv = (const char *const[]){ script, "zfs-modules", cache, suite, NULL },
-		.deadline = 2 * 3600,
-		.ret_output = ret,
-	};
-	int r = run(&cli->run, &command, &cli->diag);
+	const char *const words[] = { "zfs-modules", cache, suite, NULL };
 
-	if (r == 0)
-		str_trim_end(*ret);
-	return r;
+	return make_part(cli, libexec, words, ret);
+}
+
+/* The package of the source tree that this program was built from, when it is there. */
+static int get_package(struct cli *cli, const char *libexec, const char *cache,
+		       const char *suite, char **ret)
+{
+	_cleanup_free_ char *source = str_printf("%s/../..", libexec);
+	_cleanup_free_ char *control = str_printf("%s/debian/control", source);
+	_cleanup_free_ char *out = str_printf("%s/packages", cache);
+	const char *const words[] = { "deb", cache, suite, source, out, NULL };
+
+	if (cli->options.debs.n_items) {
+		*ret = str_dup(cli->options.debs.items[0]);
+		return 0;
+	}
+	if (access(control, R_OK) == 0)
+		return make_part(cli, libexec, words, ret);
+	(void)diag_error(&cli->diag, -ENOENT,
+			 "the rehearsed system needs eyrie's own package for %s", suite);
+	diag_hint(&cli->diag, "give --deb FILE; in the source tree ./try builds it by itself");
+	return -ENOENT;
 }
 
 /* The root tarball of this layout's suite and packages, made once. */
@@ -167,7 +199,8 @@ static void show_results(struct show *show)
 }
 
 static enum cli_exit rehearse_it(struct cli *cli, const struct layout *layout,
-				 const char *cache, const char *libexec, const char *tarball)
+				 const char *cache, const char *libexec, const char *tarball,
+				 const char *package)
 {
 	struct show show = { .cli = cli, .results = json_object_new_array(),
 			     .table = scols_new_table() };
@@ -175,7 +208,7 @@ static enum cli_exit rehearse_it(struct cli *cli, const struct layout *layout,
 		.cache = cache,
 		.libexec = libexec,
 		.tarball = tarball,
-		.package = cli->options.debs.items[0],
+		.package = package,
 		.keep = cli->options.keep,
 		.only = cli->options.drills.n_items ? &cli->options.drills : NULL,
 		.keep_going = cli->options.keep_going,
@@ -201,13 +234,6 @@ static enum cli_exit check(struct cli *cli, const struct layout *layout)
 		diag_hint(&cli->diag, "system: { suite: trixie }");
 		return CLI_REFUSED;
 	}
-	if (cli->options.debs.n_items != 1) {
-		(void)diag_error(&cli->diag, -EINVAL,
-				 "the rehearsed system needs eyrie's own package for %s",
-				 layout->system.suite);
-		diag_hint(&cli->diag, "give --deb FILE; ./try builds it and does this for you");
-		return CLI_USAGE;
-	}
 	return CLI_OK;
 }
 
@@ -215,7 +241,7 @@ static enum cli_exit run_rehearse(struct cli *cli)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
 	_cleanup_free_ char *libexec = libexec_folder(), *cache = cache_folder(cli);
-	_cleanup_free_ char *modules = NULL, *tarball = NULL;
+	_cleanup_free_ char *modules = NULL, *tarball = NULL, *package = NULL;
 	enum cli_exit status = cli_read_layout(cli, &layout);
 
 	if (status == CLI_OK)
@@ -226,10 +252,11 @@ static enum cli_exit run_rehearse(struct cli *cli)
 		return CLI_FAILED;
 	say(cli, "The system is made natively and kept in %s; the disks and the machine are "
 	    "virtual, and the cost of the passphrase is lowered for them.\n", cache);
-	if (build_modules(cli, libexec, cache, layout->system.suite, &modules) ||
+	if (get_package(cli, libexec, cache, layout->system.suite, &package) ||
+	    build_modules(cli, libexec, cache, layout->system.suite, &modules) ||
 	    build_tarball(cli, layout, modules, cache, &tarball))
 		return CLI_FAILED;
-	return rehearse_it(cli, layout, cache, libexec, tarball);
+	return rehearse_it(cli, layout, cache, libexec, tarball, package);
 }
 
 const struct cli_command cmd_rehearse = {

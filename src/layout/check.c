@@ -45,7 +45,7 @@ static void check_id(struct checker *c)
 {
 	uuid_t id;
 
-	if (is_empty(c->layout->id))
+	if (!c->layout->id)
 		return;
 	if (uuid_parse(c->layout->id, id) < 0 || uuid_is_null(id)) {
 		finding(c, "id", "'id' is not a UUID");

@@ -10,6 +10,7 @@
 
 #include "layout/yaml.h"
 
+#include <ctype.h>
 #include <libfyaml.h>
 #include <limits.h>
 
@@ -315,7 +316,7 @@ int yaml_read(const char *name, const char *text, const struct record *record, v
 	fy_diag_set_collect_errors(errors, true);
 	source->document = fy_document_build_from_string(&cfg, source->text, FY_NT);
 	if (!source->document && !syntax_errors(&reader, errors))
-		finding(&reader, NULL, "this is not YAML");
+		finding(&reader, NULL, "the file is empty");
 	fy_diag_destroy(errors);
 	if (reader.n_findings)
 		return -EINVAL;
@@ -364,9 +365,32 @@ struct yaml_source *yaml_source_free(struct yaml_source *source)
 
 /* writing */
 
+/* Without quotes only what nobody could take for anything else: libfyaml quotes too little. */
+static bool is_plain(const char *text)
+{
+	if (!isalnum((unsigned char)*text) && *text != '/')
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr("/._-", *text))
+			return false;
+	return true;
+}
+
+/* A text in quotes is what JSON calls a string. */
+static struct fy_node *quoted_node(struct fy_document *document, const char *text)
+{
+	struct json_object *json = json_object_new_string(text);
+	char *quoted = str_dup(
+		json_object_to_json_string_ext(json, JSON_C_TO_STRING_NOSLASHESCAPE));
+
+	json_object_put(json);
+	return fy_node_build_from_malloc_string(document, quoted, FY_NT);
+}
+
 static struct fy_node *text_node(struct fy_document *document, const char *text)
 {
-	return fy_node_create_scalar_copy(document, text, FY_NT);
+	return is_plain(text) ? fy_node_create_scalar_copy(document, text, FY_NT) :
+				quoted_node(document, text);
 }
 
 static struct fy_node *record_node(struct fy_document *document, const struct record *record,

@@ -12,11 +12,14 @@ report() {
 	printf '%s\n' "$1" >/dev/ttyS1
 }
 
-# No systemd runs here: the kernel is asked directly.
+# No systemd runs here: the kernel is asked directly, after a moment in which the host reads what
+# was said before the kernel adds its own words. It takes the disks away first, so nothing can be
+# started any more; process 1 must not end before it is done.
 off() {
 	sync
+	sleep 0.3
 	echo o >/proc/sysrq-trigger
-	sleep 60
+	read -rt 60 _ </dev/ttyS0
 }
 
 fail() {

@@ -70,9 +70,9 @@ inside_enter() {
 		LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 
-# hash WORD...: of the words and of this script; 16 digits are plenty for a name.
+# hash_of WORD...: 16 digits are plenty for a name. Functions that make an entry go in as text.
 hash_of() {
-	{ printf '%s\0' "$@"; cat "$self"; } | sha256sum | cut -c1-16
+	printf '%s\0' "$@" | sha256sum | cut -c1-16
 }
 
 clean() {
@@ -95,15 +95,17 @@ aside() {
 	mkdir "$work"
 }
 
-# Commit: from here on the entry counts as made. Older ones of its kind go afterwards.
+# Commit: from here on the entry counts as made. Those of its kind that nobody asked for in two
+# days go afterwards; a younger one may be in use.
 finish() {
 	local cache=$1 kind=$2 entry=$3 old
 
 	sync -f "$work"
+	touch "$work"
 	mv -T "$work" "$cache/$entry"
 	work=
 	for old in "$cache/$kind"-*; do
-		[[ $old == "$cache/$entry" ]] || isolated rm -rf -- "$old"
+		[[ -z $(find "$old" -maxdepth 0 -mtime +1) ]] || isolated rm -rf -- "$old"
 	done
 }
 
@@ -133,7 +135,7 @@ cmd_builder() {
 	local cache=$1 suite=$2 entry
 
 	entry=builder-$suite-$(hash_of "$suite" "$components" "${build_packages[@]}" \
-		"${kernel_packages[@]}")
+		"${kernel_packages[@]}" "$(declare -f bootstrap)")
 	if [[ ! -d $cache/$entry ]]; then
 		begin "$cache" "builder-$suite"
 		if [[ ! -d $cache/$entry ]]; then
@@ -147,6 +149,7 @@ cmd_builder() {
 		fi
 		exec 9>&-
 	fi
+	touch "$cache/$entry"
 	echo "$cache/$entry"
 }
 
@@ -156,7 +159,6 @@ zfs_control() {
 	Version: $2
 	Architecture: amd64
 	Maintainer: eyrie <root@localhost>
-	Depends: linux-image-$1
 	Provides: zfs-modules (= $2)
 	Description: ZFS modules for $1, built ahead
 	EOF
@@ -192,7 +194,7 @@ cmd_zfs_modules() {
 	local cache=$1 suite=$2 tree entry
 
 	tree=$(cmd_builder "$cache" "$suite")
-	entry=zfs-modules-$suite-$(hash_of "$tree")
+	entry=zfs-modules-$suite-$(hash_of "$tree" "$(declare -f make_zfs_package zfs_control zfs_postinst)")
 	if [[ ! -d $cache/$entry ]]; then
 		begin "$cache" "zfs-modules-$suite"
 		if [[ ! -d $cache/$entry ]]; then
@@ -201,6 +203,7 @@ cmd_zfs_modules() {
 			finish "$cache" "zfs-modules-$suite" "$entry"
 		fi
 	fi
+	touch "$cache/$entry"
 	echo "$cache/$entry/zfs-modules.deb"
 }
 
@@ -247,7 +250,7 @@ cmd_deb() {
 	local cache=$1 suite=$2 source=$3 out=$4 tree entry deb
 
 	tree=$(cmd_builder "$cache" "$suite")
-	entry=deb-$suite-$(hash_of "$tree" "$(source_hash "$source")")
+	entry=deb-$suite-$(hash_of "$tree" "$(source_hash "$source")" "$(declare -f build_package)")
 	if [[ ! -d $cache/$entry ]]; then
 		begin "$cache" "deb-$suite"
 		if [[ ! -d $cache/$entry ]]; then
@@ -359,7 +362,8 @@ cmd_image() {
 	local cache=$1 tarball=$2 entry
 
 	entry=image-$(hash_of "$(sha256sum <"$tarball")" \
-		"$(sha256sum <"$(dirname "$self")/appliance-init.sh")")
+		"$(sha256sum <"$(dirname "$self")/appliance-init.sh")" "${modules[@]}" \
+		"$(declare -f inside_image initrd_init make_initrd copy_modules)")
 	if [[ ! -d $cache/$entry ]]; then
 		begin "$cache" image
 		if [[ ! -d $cache/$entry ]]; then
@@ -370,6 +374,7 @@ cmd_image() {
 			finish "$cache" image "$entry"
 		fi
 	fi
+	touch "$cache/$entry"
 	echo "$cache/$entry"
 }
 

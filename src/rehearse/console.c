@@ -7,7 +7,8 @@
 
 void console_init(struct console *console, struct console_prompt *prompts, size_t n_prompts)
 {
-	*console = (struct console){ .prompts = prompts, .n_prompts = n_prompts, .log = -1 };
+	*console =
+		(struct console){ .prompts = prompts, .n_prompts = n_prompts, .log = -1 };
 }
 
 void console_deinit(struct console *console)
@@ -52,8 +53,9 @@ static bool is_stamp(const char *s)
 /* Where somebody else's message begins in a line, or NULL. */
 static char *foreign_part(char *line)
 {
-	static const char *const beginnings[] = { "[  OK  ]", "[FAILED]", "[DEPEND]", "[ TIME ]",
-						  "[ SKIP ]", "<46>", "systemd[1]: " };
+	static const char *const beginnings[] = { "[  OK  ]",	 "[FAILED]", "[DEPEND]",
+						  "[ TIME ]",	 "[ SKIP ]", "<46>",
+						  "systemd[1]: " };
 
 	for (char *s = line; *s; s++) {
 		if (is_stamp(s))
@@ -175,8 +177,10 @@ static void put_byte(struct console *c, char byte, struct strbuf *log)
 			put_text(c, byte, log);
 		break;
 	case CONSOLE_ESCAPE:
-		c->escape = byte == '[' ? CONSOLE_CSI : byte == ']' ? CONSOLE_OSC :
-			    strchr("()*+#%", byte) ? CONSOLE_CHARSET : CONSOLE_TEXT;
+		c->escape = byte == '['		     ? CONSOLE_CSI
+			    : byte == ']'	     ? CONSOLE_OSC
+			    : strchr("()*+#%", byte) ? CONSOLE_CHARSET
+						     : CONSOLE_TEXT;
 		break;
 	case CONSOLE_CHARSET:
 		c->escape = CONSOLE_TEXT;
@@ -189,8 +193,9 @@ static void put_byte(struct console *c, char byte, struct strbuf *log)
 			jump(c, log);
 		break;
 	case CONSOLE_OSC:
-		c->escape = byte == '\a' ? CONSOLE_TEXT :
-			    byte == '\033' ? CONSOLE_OSC_ESCAPE : CONSOLE_OSC;
+		c->escape = byte == '\a'     ? CONSOLE_TEXT
+			    : byte == '\033' ? CONSOLE_OSC_ESCAPE
+					     : CONSOLE_OSC;
 		break;
 	case CONSOLE_OSC_ESCAPE:
 		c->escape = CONSOLE_TEXT;

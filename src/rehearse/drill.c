@@ -7,13 +7,14 @@
 #include "base/file.h"
 #include "rehearse/folder.h"
 
-#define PROMPTS_MAX	 6  /* then it asks for ever, and is left alone */
-#define OFF_SECONDS	 240 /* to switch itself off once everything was reported */
-#define INSTALL_MEMORY	 (3 * GIB)
+#define PROMPTS_MAX    6   /* then it asks for ever, and is left alone */
+#define OFF_SECONDS    240 /* to switch itself off once everything was reported */
+#define INSTALL_MEMORY (3 * GIB)
 
 /* What systemd-cryptsetup asks on the console, whichever disk is first. */
 static const char *const boot_prompts[] = { "enter passphrase for disk" };
-static const char *const install_prompts[] = { "Passphrase for the disks: ", "The same again: " };
+static const char *const install_prompts[] = { "Passphrase for the disks: ",
+					       "The same again: " };
 
 #define BOOT_SETTLE    600u
 #define INSTALL_SETTLE 100u
@@ -43,6 +44,7 @@ struct session {
 	struct report report;
 	struct strbuf report_line;
 	const char *dead_end;
+	char *said; /* the last line of the console when the report ended */
 	int64_t begun, phase_begun;
 	struct drill_outcome *outcome;
 };
@@ -54,6 +56,7 @@ static void session_deinit(struct session *s)
 	console_deinit(&s->console);
 	report_deinit(&s->report);
 	strbuf_deinit(&s->report_line);
+	free(s->said);
 	if (s->folder)
 		folder_remove(s->folder);
 	free(s->folder);
@@ -70,7 +73,8 @@ static void end_phase(struct session *s, const char *name)
 
 	if (o->n_phases == ARRAY_SIZE(o->phases))
 		return;
-	o->phases[o->n_phases++] = (struct drill_phase){ name, seconds_since(s->phase_begun) };
+	o->phases[o->n_phases++] =
+		(struct drill_phase){ name, seconds_since(s->phase_begun) };
 	s->phase_begun = vm_now();
 }
 
@@ -127,7 +131,8 @@ static void install_machine(const struct session *s, struct machine *m)
 	add_disk(m, root, "root", "raw", true);
 	add_disk(m, c->cargo, "cargo", "raw", true);
 	add_disk(m, c->tarball, "tarball", "raw", true);
-	FOR_EACH_DISK(disk, c->layout) {
+	FOR_EACH_DISK(disk, c->layout)
+	{
 		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
 
 		add_disk(m, file, disk->name, "raw", false);
@@ -181,8 +186,8 @@ static char *report_unit(bool whole)
 			  whole ? "multi-user.target" : "", whole ? "off" : "stay");
 }
 
-#define DRILL_TARGET                                                                           \
-	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                        \
+#define DRILL_TARGET                                                                       \
+	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                    \
 	"After=eyrie-drill.service\nAllowIsolate=yes\n"
 
 static int add_smbios(const struct session *s, struct machine *m, struct diag *diag)
@@ -197,8 +202,8 @@ static int add_smbios(const struct session *s, struct machine *m, struct diag *d
 	strv_addf(&m->smbios,
 		  "io.systemd.boot.kernel-cmdline-extra=console=ttyS0 quiet "
 		  "systemd.show_status=error %s",
-		  s->drill->whole ? "systemd.wants=eyrie-drill.service" :
-				    "systemd.unit=eyrie-drill.target");
+		  s->drill->whole ? "systemd.wants=eyrie-drill.service"
+				  : "systemd.unit=eyrie-drill.target");
 	add_credential(m, "eyrie-report", script.data);
 	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
 	add_credential(m, "systemd.extra-unit.eyrie-drill.target", DRILL_TARGET);
@@ -210,9 +215,11 @@ static int boot_machine(const struct session *s, struct machine *m, struct diag 
 	const struct drill_context *c = s->context;
 	int r = add_smbios(s, m, diag);
 
-	FOR_EACH_DISK(disk, c->layout) {
+	FOR_EACH_DISK(disk, c->layout)
+	{
 		_cleanup_free_ char *base = str_printf("%s/%s.img", c->disks, disk->name);
-		_cleanup_free_ char *overlay = str_printf("%s/%s.qcow2", s->folder, disk->name);
+		_cleanup_free_ char *overlay =
+			str_printf("%s/%s.qcow2", s->folder, disk->name);
 
 		if (r || strv_has(&s->drill->without, disk->name))
 			continue;
@@ -260,7 +267,8 @@ static void on_line(void *context, const char *line)
 		s->context->on_line(s->context->context, line);
 }
 
-static void set_prompts(struct session *s, const char *const *texts, size_t n, unsigned settle)
+static void set_prompts(struct session *s, const char *const *texts, size_t n,
+			unsigned settle)
 {
 	for (size_t i = 0; i < n; i++)
 		s->prompts[i] = (struct console_prompt){
@@ -279,6 +287,8 @@ static void take_report_line(struct session *s, char *line)
 	if (report_add(&s->report, line) || s->console.log < 0)
 		return;
 	(void)dprintf(s->console.log, "\n== reported: %s\n", line);
+	if (s->report.done && !s->said)
+		s->said = str_dup(console_last_line(&s->console));
 	if (s->report.up && !was_up)
 		end_phase(s, "to the appliance");
 }
@@ -320,7 +330,8 @@ static int take_turn(struct session *s, int64_t deadline)
 	int64_t wait = MIN_OF(MAX_OF(deadline - now, 0), 1000);
 	int r;
 
-	r = vm_wait(s->vm, (int)(delay < 0 ? wait : MIN_OF(wait, delay)), &console, &report);
+	r = vm_wait(s->vm, (int)(delay < 0 ? wait : MIN_OF(wait, delay)), &console,
+		    &report);
 	if (console.size)
 		console_feed(&s->console, console.data, console.size, vm_now());
 	take_report(s, &report);
@@ -351,13 +362,27 @@ static char *why_not_done(const struct session *s)
 	if (s->dead_end)
 		return str_printf("%s; its last line was: %s", s->dead_end, last);
 	if (process_has_ended(s->vm->process))
-		return str_printf("the machine switched itself off before it was up; its last "
-				  "line was: %s", last);
+		return str_printf(
+			"the machine switched itself off before it was up; its last "
+			"line was: %s",
+			last);
 	return str_printf("the machine %s within %u s; its last line was: %s",
-			  s->drill->kind == DRILL_INSTALL ? "did not finish" :
-			  n_prompts(s) ? "took the passphrase but did not come up" :
-					 "did not ask for the passphrase",
+			  s->drill->kind == DRILL_INSTALL ? "did not finish"
+			  : n_prompts(s) ? "took the passphrase but did not come up"
+					 : "did not ask for the passphrase",
 			  s->drill->deadline, last);
+}
+
+/* What a program said last is why it failed, most often. */
+static char *with_last_words(const struct session *s, char *reason)
+{
+	char *longer;
+
+	if (!reason || s->drill->kind != DRILL_INSTALL || is_empty(s->said))
+		return reason;
+	longer = str_printf("%s; its last line was: %s", reason, s->said);
+	free(reason);
+	return longer;
 }
 
 static void judge(struct session *s, bool off)
@@ -367,7 +392,8 @@ static void judge(struct session *s, bool off)
 	if (!s->report.done)
 		reason = why_not_done(s);
 	if (!reason)
-		reason = drill_judge(s->drill, &s->report, n_prompts(s));
+		reason =
+			with_last_words(s, drill_judge(s->drill, &s->report, n_prompts(s)));
 	if (!reason && s->drill->whole && !off)
 		reason = str_printf("the machine did not switch itself off within %u s",
 				    OFF_SECONDS);
@@ -409,7 +435,8 @@ static int open_log(struct session *s, struct diag *diag)
 	s->outcome->log = path;
 	s->console.log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (s->console.log < 0)
-		return diag_error(diag, -errno, "cannot write %s: %s", path, strerror(errno));
+		return diag_error(diag, -errno, "cannot write %s: %s", path,
+				  strerror(errno));
 	return 0;
 }
 
@@ -426,7 +453,8 @@ int drill_run(const struct drill_context *context, const struct drill *drill,
 
 	*ret = (struct drill_outcome){};
 	if (drill->kind == DRILL_INSTALL)
-		set_prompts(&s, install_prompts, ARRAY_SIZE(install_prompts), INSTALL_SETTLE);
+		set_prompts(&s, install_prompts, ARRAY_SIZE(install_prompts),
+			    INSTALL_SETTLE);
 	else
 		set_prompts(&s, boot_prompts, ARRAY_SIZE(boot_prompts), BOOT_SETTLE);
 	s.console.on_line = on_line;

@@ -4,9 +4,9 @@
 /*
  * Drills: what is done to a rehearsed machine, and what it must look like afterwards.
  *
- * A drill is a value made from the layout. It runs on a machine of its own; boot drills see the
- * installed disks through overlays that are thrown away. What the machine reports about itself
- * is collected in a value too, and judged by a pure function.
+ * A drill is a value made from the layout. It runs on a machine of its own; boot drills see
+ * the installed disks through overlays that are thrown away. What the machine reports about
+ * itself is collected in a value too, and judged by a pure function.
  */
 
 #include "layout/layout.h"
@@ -24,7 +24,7 @@ struct expectation {
 	char *root; /* dataset that is / */
 	char *pool;
 	bool degraded;
-	unsigned n_healthy;	   /* members of the pool */
+	unsigned n_healthy;   /* members of the pool */
 	struct strv may_fail; /* units */
 };
 
@@ -32,7 +32,7 @@ struct drill {
 	char *name; /* "install", "all disks", "left pulled" */
 	enum drill_kind kind;
 	struct strv without; /* disks that are not there */
-	bool whole; /* everything is started, and the machine switches itself off */
+	bool whole;	   /* everything is started, and the machine switches itself off */
 	unsigned deadline; /* seconds */
 	struct expectation expect;
 };
@@ -48,9 +48,9 @@ void drills_deinit(struct drills *drills);
 
 /* What a machine said on its second serial port. */
 struct report {
-	bool up;   /* the appliance runs */
-	bool done; /* nothing more will come */
-	int exit;  /* status of what the appliance ran, or -1 */
+	bool up;       /* the appliance runs */
+	bool done;     /* nothing more will come */
+	int exit;      /* status of what the appliance ran, or -1 */
 	char *failure; /* why the appliance gave up */
 	char *root;
 	char *pool;
@@ -61,12 +61,13 @@ struct report {
 	struct strv failed;    /* units */
 };
 
-#define REPORT_NULL                                                                            \
-	{                                                                                      \
-		.exit = -1                                                                     \
+#define REPORT_NULL                                                                        \
+	{                                                                                  \
+		.exit = -1                                                                 \
 	}
 
-/* One line of it, without its newline. -EBADMSG when it is none of ours; nothing is added. */
+/* One line of it, without its newline. -EBADMSG when it is none of ours; nothing is added.
+ */
 int report_add(struct report *report, const char *line);
 void report_deinit(struct report *report);
 
@@ -113,8 +114,8 @@ struct drill_context {
 };
 
 /*
- * Run one. 0 with an outcome, passed or failed; a negative errno when the host could not run it
- * at all, -EINTR after SIGINT or SIGTERM. Nothing but its log stays behind.
+ * Run one. 0 with an outcome, passed or failed; a negative errno when the host could not
+ * run it at all, -EINTR after SIGINT or SIGTERM. Nothing but its log stays behind.
  */
 int drill_run(const struct drill_context *context, const struct drill *drill,
 	      struct drill_outcome *ret, struct diag *diag);

@@ -5,7 +5,8 @@
 #include "rehearse/drill.h"
 
 #define INSTALL_DEADLINE 1800u
-#define BOOT_DEADLINE	 600u /* far above what emulation needs: a late answer is still one */
+#define BOOT_DEADLINE	 600u /* far above what emulation needs: a late answer is still one \
+			       */
 
 static struct drill *add_drill(struct drills *drills, enum drill_kind kind, char *name)
 {
@@ -57,7 +58,7 @@ void drills_make(const struct layout *layout, struct drills *ret)
 		return;
 	add_boot(ret, layout, NULL);
 	FOR_EACH_DISK(disk, layout)
-		add_boot(ret, layout, disk->name);
+	add_boot(ret, layout, disk->name);
 }
 
 static void drill_deinit(struct drill *drill)
@@ -94,7 +95,8 @@ static char *judge_install(const struct report *report)
 	if (report->exit < 0)
 		return str_dup("the installation did not end");
 	if (report->exit)
-		return str_printf("the installation ended with exit status %d", report->exit);
+		return str_printf("the installation ended with exit status %d",
+				  report->exit);
 	return NULL;
 }
 
@@ -123,10 +125,11 @@ static char *judge_pool(const struct expectation *expect, const struct report *r
 		return str_printf("the pool is %s instead of %s",
 				  report->pool ? report->pool : "not there", expect->pool);
 	if (report->n_healthy != expect->n_healthy)
-		return str_printf("%u of %u members of the pool are healthy instead of %u%s%s%s",
-				  report->n_healthy, report->n_members, expect->n_healthy,
-				  is_empty(names) ? "" : " (not healthy: ", names,
-				  is_empty(names) ? "" : ")");
+		return str_printf(
+			"%u of %u members of the pool are healthy instead of %u%s%s%s",
+			report->n_healthy, report->n_members, expect->n_healthy,
+			is_empty(names) ? "" : " (not healthy: ", names,
+			is_empty(names) ? "" : ")");
 	if (!streq(report->health, health))
 		return str_printf("the pool is %s instead of %s", report->health, health);
 	return NULL;

@@ -48,7 +48,7 @@ static void rehearsal_deinit(struct rehearsal *r)
 
 /* the layout */
 
-struct layout *rehearse_adapt(const struct layout *layout)
+struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 {
 	struct layout *copy = mem_alloc(sizeof(*copy));
 	struct layout_disk *disks;
@@ -64,6 +64,8 @@ struct layout *rehearse_adapt(const struct layout *layout)
 	copy->encryption.kdf.type = KDF_ARGON2ID;
 	copy->encryption.kdf.memory = KDF_MEMORY;
 	copy->encryption.kdf.iterations = KDF_ITERATIONS;
+	if (accel == VM_TCG)
+		copy->boot.device_timeout *= 2;
 	if (layout_has_system(layout)) {
 		str_set(&copy->system.suite, NULL);
 		str_set(&copy->system.tarball, "/dev/disk/by-id/virtio-tarball");
@@ -92,7 +94,8 @@ static int make_passphrase(struct rehearsal *r)
 	return 0;
 }
 
-/* The one place where a passphrase is in a file: that of the rehearsal, next to its disks. */
+/* The one place where a passphrase is in a file: that of the rehearsal, next to its disks.
+ */
 static int write_passphrase(struct rehearsal *r)
 {
 	_cleanup_free_ char *path = str_printf("%s/passphrase", r->folder);
@@ -134,8 +137,8 @@ static int make_files(struct rehearsal *r)
 	if (q == 0)
 		q = write_file(r, r->folder, "layout.yaml", text, 0644);
 	FOR_EACH_DISK(disk, r->layout)
-		if (q == 0)
-			q = make_disk(r, disk);
+	if (q == 0)
+		q = make_disk(r, disk);
 	return q;
 }
 
@@ -178,19 +181,20 @@ static int make_cargo(struct rehearsal *r)
 		return q;
 	r->cargo = str_printf("%s/cargo.img", r->scratch);
 	size = str_printf("%lluM", (unsigned long long)((package_size + CARGO_ROOM) / MIB));
-	return run_words(r->runner, r->diag, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal",
-			 "-d", folder, r->cargo, size, NULL);
+	return run_words(r->runner, r->diag, "mke2fs", "-q", "-t", "ext4", "-O",
+			 "^has_journal", "-d", folder, r->cargo, size, NULL);
 }
 
 static int find_appliance(struct rehearsal *r)
 {
 	_cleanup_free_ char *script = str_printf("%s/appliance.sh", r->options->libexec);
-	const char *const argv[] = { script, "image", r->options->cache, r->options->tarball,
-				     NULL };
+	const char *const argv[] = { script, "image", r->options->cache,
+				     r->options->tarball, NULL };
 	int q;
 
 	q = run(r->runner,
-		&(struct command){ .argv = argv, .deadline = APPLIANCE_SECONDS,
+		&(struct command){ .argv = argv,
+				   .deadline = APPLIANCE_SECONDS,
 				   .ret_output = &r->appliance },
 		r->diag);
 	if (q)
@@ -203,8 +207,8 @@ static int find_appliance(struct rehearsal *r)
 /* folders */
 
 /*
- * Kept disks that were there before are made anew: they belong to the passphrase beside them.
- * Without --keep all is in the scratch folder, in /var/tmp since disks are large.
+ * Kept disks that were there before are made anew: they belong to the passphrase beside
+ * them. Without --keep all is in the scratch folder, in /var/tmp since disks are large.
  */
 static int make_folders(struct rehearsal *r)
 {
@@ -217,8 +221,8 @@ static int make_folders(struct rehearsal *r)
 		return diag_error(r->diag, -errno, "cannot make the folder %s: %s", scratch,
 				  strerror(errno));
 	r->scratch = take_ptr(scratch);
-	r->folder = r->options->keep ? str_dup(r->options->keep) :
-				       str_printf("%s/kept", r->scratch);
+	r->folder = r->options->keep ? str_dup(r->options->keep)
+				     : str_printf("%s/kept", r->scratch);
 	r->logs = str_printf("%s/logs", r->folder);
 	q = file_make_folder(r->options->cache, r->diag);
 	return q ? q : file_make_folder(r->logs, r->diag);
@@ -226,13 +230,14 @@ static int make_folders(struct rehearsal *r)
 
 /* the script */
 
-static const char script_head[] =
-	"#!/bin/sh\n"
-	"# Boots the rehearsed machine on this terminal. Its passphrase is in the file beside it.\n"
-	"#   boot [--without NAME]... [--write]\n"
-	"# Without --write the changes are thrown away. Ctrl-A X switches the machine off.\n"
-	"set -eu\n"
-	"cd \"$(dirname \"$(readlink -f \"$0\")\")\"\n";
+static const char script_head[] = "#!/bin/sh\n"
+				  "# Boots the rehearsed machine on this terminal. Its "
+				  "passphrase is in the file beside it.\n"
+				  "#   boot [--without NAME]... [--write]\n"
+				  "# Without --write the changes are thrown away. Ctrl-A X "
+				  "switches the machine off.\n"
+				  "set -eu\n"
+				  "cd \"$(dirname \"$(readlink -f \"$0\")\")\"\n";
 
 static const char script_body[] =
 	"\n"
@@ -241,7 +246,7 @@ static const char script_body[] =
 	"\texit 2\n"
 	"}\n"
 	"\n"
-	"without= write=\n"
+	"without='' write=''\n"
 	"while [ $# -gt 0 ]; do\n"
 	"\tcase $1 in\n"
 	"\t--write) write=yes ;;\n"
@@ -268,7 +273,8 @@ static const char script_body[] =
 	"\t\tqemu-img create -q -f qcow2 -F raw -b \"$file\" \"$work/$disk.qcow2\"\n"
 	"\t\tfile=$work/$disk.qcow2 format=qcow2\n"
 	"\tfi\n"
-	"\tset -- \"$@\" -drive \"if=none,id=$disk,format=$format,discard=unmap,file=$file\" \\\n"
+	"\tset -- \"$@\" -drive "
+	"\"if=none,id=$disk,format=$format,discard=unmap,file=$file\" \\\n"
 	"\t\t-device \"virtio-blk-pci,drive=$disk,serial=$disk\"\n"
 	"done\n"
 	"echo \"The passphrase is: $(cat passphrase)\"\n"
@@ -289,7 +295,8 @@ char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel)
 	(void)vm_find_firmware(&code, &variables, NULL);
 	strbuf_add(&b, script_head);
 	strbuf_add(&b, "disks=\"");
-	FOR_EACH_DISK(disk, layout) {
+	FOR_EACH_DISK(disk, layout)
+	{
 		strbuf_printf(&b, "%s%s", space, disk->name);
 		space = " ";
 	}
@@ -346,11 +353,13 @@ static void tell_end(struct rehearsal *r, const struct drill *drill,
 	const struct rehearse_watch *watch = &r->options->watch;
 
 	if (outcome->verdict == DRILL_FAILED) {
-		(void)diag_error(r->diag, -EIO, "drill '%s': %s", drill->name, outcome->reason);
+		(void)diag_error(r->diag, -EIO, "drill '%s': %s", drill->name,
+				 outcome->reason);
 		if (r->options->keep)
 			diag_hint(r->diag, "its console is in %s", outcome->log);
 		else
-			diag_hint(r->diag, "--keep DIR leaves the disks and what its console said");
+			diag_hint(r->diag,
+				  "--keep DIR leaves the disks and what its console said");
 	}
 	if (watch->ends)
 		watch->ends(watch->context, drill, outcome);
@@ -404,7 +413,8 @@ static int run_drills(struct rehearsal *r)
 		if (q)
 			return q;
 		all = all && passed;
-		stopped = !passed && (drill->kind == DRILL_INSTALL || !r->options->keep_going);
+		stopped = !passed &&
+			  (drill->kind == DRILL_INSTALL || !r->options->keep_going);
 	}
 	return all ? 0 : -EIO;
 }
@@ -420,15 +430,16 @@ int rehearse(struct runner *runner, const struct layout *layout,
 	int q;
 
 	run_catch_interrupts();
-	r.layout = rehearse_adapt(layout);
-	drills_make(r.layout, &r.drills);
+	drills_make(layout, &r.drills);
 	q = check_only(&r);
 	if (q == 0)
 		q = make_folders(&r);
 	if (q == 0)
 		q = find_appliance(&r);
-	if (q == 0)
-		q = make_files(&r);
+	if (q)
+		return q;
+	r.layout = rehearse_adapt(layout, r.accel);
+	q = make_files(&r);
 	if (q == 0)
 		q = make_cargo(&r);
 	if (q == 0 && options->keep)

@@ -4,8 +4,8 @@
 /*
  * The rehearsal: a layout on virtual disks of its sizes, installed and then drilled.
  *
- * Nothing of it touches the host but its folders: a cache, which can be removed at any time,
- * and the disks, which are temporary unless they are to be kept.
+ * Nothing of it touches the host but its folders: a cache, which can be removed at any
+ * time, and the disks, which are temporary unless they are to be kept.
  */
 
 #include "rehearse/drill.h"
@@ -23,10 +23,13 @@ struct rehearse_watch {
 struct rehearse_options {
 	const char *cache;   /* folder */
 	const char *libexec; /* folder of appliance.sh and its company */
-	const char *tarball; /* root tarball: what is installed, and the appliance's own root */
+	const char *
+		tarball; /* root tarball: what is installed, and the appliance's own root */
 	const char *package; /* eyrie's .deb for the suite of the tarball */
-	const char *keep;    /* folder for disks, passphrase, layout, logs, boot script; or NULL */
-	const struct strv *only; /* names of drills, or NULL: all; the install is always run */
+	const char *
+		keep; /* folder for disks, passphrase, layout, logs, boot script; or NULL */
+	const struct strv
+		*only;	 /* names of drills, or NULL: all; the install is always run */
 	bool keep_going; /* after a drill that failed; never after an install that did */
 	struct rehearse_watch watch;
 };
@@ -36,13 +39,18 @@ struct rehearse_options {
 /*
  * 0 when all drills passed; -EIO when one failed, with an error for each in `diag`; another
  * negative errno when it could not be run: -EINTR after SIGINT or SIGTERM to us (which are
- * caught from here on, run_catch_interrupts()), -EINVAL for a name in `only` that is no drill.
+ * caught from here on, run_catch_interrupts()), -EINVAL for a name in `only` that is no
+ * drill.
  */
 int rehearse(struct runner *runner, const struct layout *layout,
 	     const struct rehearse_options *options, struct diag *diag);
 
-/* The layout as the appliance sees it: virtual disks, the tarball, a KDF that costs little. */
-struct layout *rehearse_adapt(const struct layout *layout);
+/*
+ * The layout as the appliance sees it: virtual disks, the tarball, a KDF that costs little.
+ * Under emulation a healthy disk may show up late, so that boot gets twice the time to
+ * wait.
+ */
+struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel);
 
 /* The script that boots the kept disks on a terminal. */
 char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a rehearsed machine says about itself: the output of stock tools, read with json-c. */
+/* What a rehearsed machine says about itself: the output of stock tools, read with json-c.
+ */
 
 #include <json-c/json.h>
 
@@ -13,7 +14,8 @@ static struct json_object *value_at(struct json_object *object, const char *key,
 	struct json_object *value;
 
 	if (!json_object_is_type(object, json_type_object) ||
-	    !json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, type))
+	    !json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, type))
 		return NULL;
 	return value;
 }
@@ -37,7 +39,8 @@ static struct json_object *array_item(struct json_object *object, const char *ke
 /* Leaves of the tree are members; what is above them only sums up. */
 static void count_members(struct report *report, struct json_object *vdevs)
 {
-	json_object_object_foreach(vdevs, name, vdev) {
+	json_object_object_foreach(vdevs, name, vdev)
+	{
 		struct json_object *children = value_at(vdev, "vdevs", json_type_object);
 		const char *state = text_at(vdev, "state");
 
@@ -66,7 +69,8 @@ static void read_pool(struct report *report, struct json_object *value)
 
 	if (!pools)
 		return;
-	json_object_object_foreach(pools, name, pool) {
+	json_object_object_foreach(pools, name, pool)
+	{
 		struct json_object *vdevs = value_at(pool, "vdevs", json_type_object);
 
 		str_set(&report->pool, name);

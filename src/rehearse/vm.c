@@ -2,8 +2,8 @@
 #include "rehearse/vm.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
@@ -14,14 +14,14 @@
 
 #include "base/file.h"
 
-#define QEMU		 "qemu-system-x86_64"
-#define CONNECT_MS	 20000
-#define QMP_MS		 20000
-#define N_PORTS		 4 /* free slots to plug into */
-#define PROBE_MS	 15000
-#define PROBE_MARKER	 "eyrie: the appliance is alive"
-#define REPORT_SOCKET	 "report.sock"
-#define QMP_SOCKET	 "qmp.sock"
+#define QEMU	      "qemu-system-x86_64"
+#define CONNECT_MS    20000
+#define QMP_MS	      20000
+#define N_PORTS	      4 /* free slots to plug into */
+#define PROBE_MS      15000
+#define PROBE_MARKER  "eyrie: the appliance is alive"
+#define REPORT_SOCKET "report.sock"
+#define QMP_SOCKET    "qmp.sock"
 
 static const struct {
 	const char *code, *variables;
@@ -35,13 +35,15 @@ static const struct {
 int vm_find_firmware(const char **ret_code, const char **ret_variables, struct diag *diag)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(firmware); i++) {
-		if (access(firmware[i].code, R_OK) < 0 || access(firmware[i].variables, R_OK) < 0)
+		if (access(firmware[i].code, R_OK) < 0 ||
+		    access(firmware[i].variables, R_OK) < 0)
 			continue;
 		*ret_code = firmware[i].code;
 		*ret_variables = firmware[i].variables;
 		return 0;
 	}
-	(void)diag_error(diag, -ENOENT, "no UEFI firmware for virtual machines is installed");
+	(void)diag_error(diag, -ENOENT,
+			 "no UEFI firmware for virtual machines is installed");
 	diag_hint(diag, "apt install ovmf");
 	return -ENOENT;
 }
@@ -93,7 +95,8 @@ static struct json_object *disk_node(const struct vm_disk *disk, const char *nod
 	json_set(object, "node-name", node);
 	json_set(object, "discard", "unmap");
 	json_set(object, "detect-zeroes", disk->read_only ? "off" : "unmap");
-	json_object_object_add(object, "read-only", json_object_new_boolean(disk->read_only));
+	json_object_object_add(object, "read-only",
+			       json_object_new_boolean(disk->read_only));
 	json_object_object_add(object, "cache", cache);
 	json_object_object_add(object, "file", file);
 	return object;
@@ -119,7 +122,8 @@ static char *disk_node_name(const struct vm_disk *disk)
 static void add_json(struct strv *argv, const char *option, struct json_object *object)
 {
 	strv_add(argv, option);
-	strv_add(argv, json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE));
+	strv_add(argv,
+		 json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE));
 	(void)json_object_put(object);
 }
 
@@ -133,7 +137,8 @@ static void add_disks(struct strv *argv, const struct vm_config *config)
 	}
 	for (unsigned i = 0; i < N_PORTS; i++) {
 		strv_add(argv, "-device");
-		strv_addf(argv, "pcie-root-port,id=port%u,chassis=%u,slot=%u", i, i + 1, i + 1);
+		strv_addf(argv, "pcie-root-port,id=port%u,chassis=%u,slot=%u", i, i + 1,
+			  i + 1);
 	}
 }
 
@@ -153,7 +158,8 @@ static int copy_file(const char *from, const char *to)
 	return n < 0 ? -errno : 0;
 }
 
-static int add_firmware(struct strv *argv, const struct vm_config *config, struct diag *diag)
+static int add_firmware(struct strv *argv, const struct vm_config *config,
+			struct diag *diag)
 {
 	_cleanup_free_ char *copy = str_printf("%s/variables.fd", config->folder);
 	const char *code, *variables;
@@ -170,7 +176,8 @@ static int add_firmware(struct strv *argv, const struct vm_config *config, struc
 	return 0;
 }
 
-/* Each in a file of its own: QEMU takes a value's commas for its own, and limits its length. */
+/* Each in a file of its own: QEMU takes a value's commas for its own, and limits its
+ * length. */
 static int add_smbios(struct strv *argv, const struct vm_config *config, struct diag *diag)
 {
 	for (size_t i = 0; config->smbios && i < config->smbios->n_items; i++) {
@@ -189,8 +196,8 @@ static void add_base(struct strv *argv, const struct vm_config *config)
 {
 	uint64_t memory = config->memory ? config->memory : VM_MEMORY;
 
-	strv_add_all(argv, QEMU, "-machine", "q35", "-nodefaults", "-display", "none", "-nic",
-		     "none", "-no-reboot", NULL);
+	strv_add_all(argv, QEMU, "-machine", "q35", "-nodefaults", "-display", "none",
+		     "-nic", "none", "-no-reboot", NULL);
 	for (const char *const *a = vm_accel_arguments(config->accel); *a; a++)
 		strv_add(argv, *a);
 	strv_add(argv, "-smp");
@@ -199,8 +206,9 @@ static void add_base(struct strv *argv, const struct vm_config *config)
 	strv_addf(argv, "%lluM", (unsigned long long)(memory / MIB));
 	strv_add_all(argv, "-chardev", "stdio,id=console,signal=off", "-serial",
 		     "chardev:console", "-chardev", "socket,id=report,path=" REPORT_SOCKET,
-		     "-serial", "chardev:report", "-chardev", "socket,id=qmp,path=" QMP_SOCKET,
-		     "-mon", "chardev=qmp,mode=control", NULL);
+		     "-serial", "chardev:report", "-chardev",
+		     "socket,id=qmp,path=" QMP_SOCKET, "-mon", "chardev=qmp,mode=control",
+		     NULL);
 }
 
 static int make_argv(struct strv *argv, const struct vm_config *config, struct diag *diag)
@@ -209,8 +217,8 @@ static int make_argv(struct strv *argv, const struct vm_config *config, struct d
 
 	add_base(argv, config);
 	if (config->kernel)
-		strv_add_all(argv, "-kernel", config->kernel, "-initrd", config->initrd, "-append",
-			     config->cmdline, NULL);
+		strv_add_all(argv, "-kernel", config->kernel, "-initrd", config->initrd,
+			     "-append", config->cmdline, NULL);
 	else
 		r = add_firmware(argv, config, diag);
 	if (r == 0)
@@ -222,8 +230,8 @@ static int make_argv(struct strv *argv, const struct vm_config *config, struct d
 /* starting */
 
 /*
- * A listening socket in `folder`. It is reached through /proc, since a socket's path may have
- * 107 bytes only; QEMU is started in the folder for the same reason.
+ * A listening socket in `folder`. It is reached through /proc, since a socket's path may
+ * have 107 bytes only; QEMU is started in the folder for the same reason.
  */
 static int listen_in(const char *folder, const char *name)
 {
@@ -234,8 +242,8 @@ static int listen_in(const char *folder, const char *name)
 	if (at < 0 || fd < 0)
 		return -errno;
 	(void)unlinkat(at, name, 0);
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", at,
-		       name);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s",
+		       at, name);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
 		return -errno;
 	return take_fd(&fd);
@@ -258,7 +266,8 @@ static int failed_to_start(struct vm *vm, struct diag *diag)
 {
 	drain(&vm->process->errors, &vm->errors);
 	if (process_has_ended(vm->process) && vm->process->status == 127) {
-		(void)diag_error(diag, -ENOENT, "cannot start '" QEMU "': it is not installed");
+		(void)diag_error(diag, -ENOENT,
+				 "cannot start '" QEMU "': it is not installed");
 		diag_hint(diag, "apt install qemu-system-x86");
 		return -ENOENT;
 	}
@@ -304,8 +313,9 @@ static int launch(struct runner *runner, const struct vm_config *config, struct 
 	int r;
 
 	if (report < 0 || qmp < 0)
-		return diag_error(diag, MIN_OF(report, qmp), "cannot make a socket in %s: %s",
-				  config->folder, strerror(-MIN_OF(report, qmp)));
+		return diag_error(diag, MIN_OF(report, qmp),
+				  "cannot make a socket in %s: %s", config->folder,
+				  strerror(-MIN_OF(report, qmp)));
 	r = process_start(runner, &command, &vm->process, diag);
 	if (r == 0)
 		r = accept_from(vm, report, &vm->report, diag);
@@ -387,7 +397,8 @@ int vm_type(struct vm *vm, const struct secret *line)
 
 /* QMP */
 
-/* The next line within the time, or NULL. One byte at a time: answers are short and rare. */
+/* The next line within the time, or NULL. One byte at a time: answers are short and rare.
+ */
 static char *qmp_line(struct vm *vm)
 {
 	_cleanup_strbuf_ struct strbuf line = STRBUF_NULL;
@@ -411,7 +422,8 @@ static int qmp_answer(struct vm *vm, const char *execute, struct diag *diag)
 		int r = 0;
 
 		if (!line)
-			return diag_error(diag, -EIO, "QEMU does not answer to '%s'", execute);
+			return diag_error(diag, -EIO, "QEMU does not answer to '%s'",
+					  execute);
 		answer = json_tokener_parse(line);
 		done = json_object_object_get_ex(answer, "return", NULL);
 		if (json_object_object_get_ex(answer, "error", &error)) {
@@ -476,12 +488,50 @@ int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag)
 	return r;
 }
 
+/* A device's inner parts go with events of their own, which name no device. */
+static bool tells_deleted(const char *line, const char *id)
+{
+	struct json_object *object = json_tokener_parse(line), *event, *data, *device;
+	bool tells = json_object_object_get_ex(object, "event", &event) &&
+		     streq(json_object_get_string(event), "DEVICE_DELETED") &&
+		     json_object_object_get_ex(object, "data", &data) &&
+		     json_object_object_get_ex(data, "device", &device) &&
+		     streq(json_object_get_string(device), id);
+
+	(void)json_object_put(object);
+	return tells;
+}
+
+static int await_deleted(struct vm *vm, const char *id, struct diag *diag)
+{
+	for (;;) {
+		_cleanup_free_ char *line = qmp_line(vm);
+
+		if (!line)
+			return diag_error(diag, -ETIMEDOUT,
+					  "the machine does not let go of %s", id);
+		if (tells_deleted(line, id))
+			return 0;
+	}
+}
+
+/* The guest lets go of it first; only then may its name be used again. */
 int vm_unplug(struct vm *vm, const char *serial, struct diag *diag)
 {
-	struct json_object *arguments = json_object_new_object();
+	struct json_object *device = json_object_new_object();
+	struct json_object *node = json_object_new_object();
+	_cleanup_free_ char *name = str_printf("node-%s", serial);
+	int r;
 
-	json_set(arguments, "id", serial);
-	return qmp_call(vm, "device_del", arguments, diag);
+	json_set(device, "id", serial);
+	json_set(node, "node-name", name);
+	r = qmp_call(vm, "device_del", device, diag);
+	if (r == 0)
+		r = await_deleted(vm, serial, diag);
+	if (r == 0)
+		return qmp_call(vm, "blockdev-del", node, diag);
+	(void)json_object_put(node);
+	return r;
 }
 
 int vm_overlay(struct runner *runner, const char *base, const char *overlay,
@@ -490,9 +540,10 @@ int vm_overlay(struct runner *runner, const char *base, const char *overlay,
 	_cleanup_free_ char *path = realpath(base, NULL);
 
 	if (!path)
-		return diag_error(diag, -errno, "cannot find %s: %s", base, strerror(errno));
-	return run_words(runner, diag, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
-			 "-b", path, overlay, NULL);
+		return diag_error(diag, -errno, "cannot find %s: %s", base,
+				  strerror(errno));
+	return run_words(runner, diag, "qemu-img", "create", "-q", "-f", "qcow2", "-F",
+			 "raw", "-b", path, overlay, NULL);
 }
 
 /* the probe */

@@ -4,10 +4,10 @@
 /*
  * A virtual machine: QEMU, started from a value, that dies with us.
  *
- * Its first serial port is the console, the second one carries reports, QMP steers it. Disks
- * are virtio-blk with a serial, so that the guest finds them at /dev/disk/by-id/virtio-SERIAL.
- * It has no network. Writes are not flushed on the host: a machine that is cut off loses only
- * what the guest had not yet written.
+ * Its first serial port is the console, the second one carries reports, QMP steers it.
+ * Disks are virtio-blk with a serial, so that the guest finds them at
+ * /dev/disk/by-id/virtio-SERIAL. It has no network. Writes are not flushed on the host: a
+ * machine that is cut off loses only what the guest had not yet written.
  */
 
 #include "base/run.h"
@@ -54,14 +54,16 @@ struct vm *vm_free(struct vm *vm); /* cut off first */
 DEFINE_CLEANUP(struct vm *, vm_free)
 
 /*
- * Wait `ms` at most until the machine says something, and add it. 1 when it is off and all that
- * it said was read, else 0; -EINTR after SIGINT or SIGTERM to us.
+ * Wait `ms` at most until the machine says something, and add it. 1 when it is off and all
+ * that it said was read, else 0; -EINTR after SIGINT or SIGTERM to us.
  */
 int vm_wait(struct vm *vm, int ms, struct strbuf *console, struct strbuf *report);
 int vm_type(struct vm *vm, const struct secret *line); /* and a newline */
 
 int vm_cut(struct vm *vm, struct diag *diag); /* as if the power failed */
 int vm_press_power(struct vm *vm, struct diag *diag);
+
+/* While it runs: the disk appears and, once the guest has let go of it, is gone. */
 int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag);
 int vm_unplug(struct vm *vm, const char *serial, struct diag *diag);
 
@@ -73,7 +75,8 @@ int vm_overlay(struct runner *runner, const char *base, const char *overlay,
  * The accelerator that works here. KVM is believed only after the appliance's kernel and
  * initrd came up with it; the answer is kept in `cache` for this boot of the host.
  */
-enum vm_accel vm_find_accel(struct runner *runner, const char *appliance, const char *cache);
+enum vm_accel vm_find_accel(struct runner *runner, const char *appliance,
+			    const char *cache);
 
 const char *const *vm_accel_arguments(enum vm_accel accel);
 unsigned vm_processors(void);

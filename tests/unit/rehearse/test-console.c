@@ -13,9 +13,10 @@
 
 #include "rehearse/console.h"
 
-#define START	"\033[!p\033]104\a\033[?7h\033[0;1;39m"
-#define PROMPT	"Please enter passphrase for disk luks-left (left): (press TAB for no echo) "
-#define OTHER	"Please enter passphrase for disk luks-right (right): (press TAB for no echo) "
+#define START  "\033[!p\033]104\a\033[?7h\033[0;1;39m"
+#define PROMPT "Please enter passphrase for disk luks-left (left): (press TAB for no echo) "
+#define OTHER                                                                              \
+	"Please enter passphrase for disk luks-right (right): (press TAB for no echo) "
 
 static struct console_prompt prompts[] = {
 	{ .text = "enter passphrase for disk", .settle = 500 },
@@ -155,7 +156,8 @@ static void test_lines_are_told_once(void **state)
 	console.on_line = note_line;
 	console.context = &lines;
 	feed("half[    1.000001] kernel\r\n[    1.000002] more\r\nrest\r\nnext\r\n", 0);
-	assert_string_equal(lines.data, "half[    1.000001] kernel|[    1.000002] more|rest|next|");
+	assert_string_equal(lines.data,
+			    "half[    1.000001] kernel|[    1.000002] more|rest|next|");
 }
 
 static void test_log_is_plain_text(void **state)
@@ -165,7 +167,8 @@ static void test_log_is_plain_text(void **state)
 
 	(void)state;
 	console.log = fd;
-	feed("\033[2J\033[01;01H\033[0;1;31mred\033[0m\r\ntwo\r\n\033]0;title\033\\three", 0);
+	feed("\033[2J\033[01;01H\033[0;1;31mred\033[0m\r\ntwo\r\n\033]0;title\033\\three",
+	     0);
 	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
 	assert_string_equal(text, "red\ntwo\nthree");
 }

@@ -62,7 +62,8 @@ static void test_drills_of_a_mirror(void **state)
 
 static void test_adapted_layout(void **state)
 {
-	_cleanup_(layout_freep) struct layout *adapted = rehearse_adapt(layout), *again = NULL;
+	_cleanup_(layout_freep) struct layout *adapted = rehearse_adapt(layout, VM_TCG),
+					      *again = NULL;
 	_cleanup_free_ char *text = layout_dump(adapted);
 	const struct layout_disk *right = layout_disk(adapted, "right");
 
@@ -72,6 +73,7 @@ static void test_adapted_layout(void **state)
 	assert_null(adapted->system.suite);
 	assert_string_equal(adapted->system.tarball, "/dev/disk/by-id/virtio-tarball");
 	assert_int_equal(adapted->encryption.kdf.iterations, 4);
+	assert_true(adapted->boot.device_timeout == 2 * layout->boot.device_timeout);
 	assert_string_equal(adapted->id, layout->id);
 
 	/* what is written for the appliance reads back */
@@ -79,12 +81,17 @@ static void test_adapted_layout(void **state)
 	assert_true(record_equal(&record_layout, adapted, again));
 }
 
-#define ROOT	 "{\"root\":{\"filesystems\":[{\"source\":\"tank/ROOT/debian\",\"fstype\":\"zfs\"}]}}"
-#define LEG(name, state)                                                                       \
-	"\"" name "\":{\"name\":\"" name "\",\"vdev_type\":\"disk\",\"state\":\"" state "\"}"
-#define POOL(state, legs)                                                                      \
-	"{\"pool\":{\"output_version\":{\"command\":\"zpool status\"},\"pools\":{\"tank\":{"   \
-	"\"name\":\"tank\",\"state\":\"" state "\",\"vdevs\":{\"tank\":{\"state\":\"" state    \
+#define ROOT                                                                               \
+	"{\"root\":{\"filesystems\":[{\"source\":\"tank/ROOT/"                             \
+	"debian\",\"fstype\":\"zfs\"}]}}"
+#define LEG(name, state)                                                                   \
+	"\"" name "\":{\"name\":\"" name "\",\"vdev_type\":\"disk\",\"state\":\"" state    \
+	"\"}"
+#define POOL(state, legs)                                                                  \
+	"{\"pool\":{\"output_version\":{\"command\":\"zpool "                              \
+	"status\"},\"pools\":{\"tank\":{"                                                  \
+	"\"name\":\"tank\",\"state\":\"" state                                             \
+	"\",\"vdevs\":{\"tank\":{\"state\":\"" state                                       \
 	"\",\"vdevs\":{\"mirror-0\":{\"state\":\"" state "\",\"vdevs\":{" legs "}}}}}}}}}"
 #define FAILED(units) "{\"failed\":[" units "]}"
 
@@ -129,7 +136,8 @@ static void test_judge_pulled_disk(void **state)
 {
 	(void)state;
 	judge(2, RIGHT_ONLY, FAILED(""), 1, NULL);
-	judge(2, BOTH, FAILED(""), 1, "2 of 2 members of the pool are healthy instead of 1");
+	judge(2, BOTH, FAILED(""), 1,
+	      "2 of 2 members of the pool are healthy instead of 1");
 }
 
 static void test_judge_other_root(void **state)
@@ -138,7 +146,10 @@ static void test_judge_other_root(void **state)
 	_cleanup_free_ char *reason = NULL;
 
 	(void)state;
-	assert_int_equal(report_add(&report, "{\"root\":{\"filesystems\":[{\"source\":\"/dev/vda1\"}]}}"), 0);
+	assert_int_equal(
+		report_add(&report,
+			   "{\"root\":{\"filesystems\":[{\"source\":\"/dev/vda1\"}]}}"),
+		0);
 	assert_int_equal(report_add(&report, "{\"done\":true}"), 0);
 	reason = drill_judge(&drills.items[1], &report, 1);
 	assert_string_equal(reason, "/ is on /dev/vda1 instead of tank/ROOT/debian");
@@ -161,11 +172,18 @@ static void test_judge_install(void **state)
 /* The guest is not trusted to speak well. */
 static void test_report_of_nonsense(void **state)
 {
-	static const char *const lines[] = { "", "{", "[]", "null", "hello", "{\"other\":1}" };
+	static const char *const lines[] = {
+		"", "{", "[]", "null", "hello", "{\"other\":1}"
+	};
 	static const char *const odd[] = {
-		"{\"pool\":null}", "{\"pool\":[]}", "{\"pool\":{\"pools\":3}}",
-		"{\"pool\":{\"pools\":{\"x\":null}}}", "{\"root\":{\"filesystems\":[]}}",
-		"{\"root\":[1]}", "{\"failed\":{\"a\":1}}", "{\"failed\":[1,null]}",
+		"{\"pool\":null}",
+		"{\"pool\":[]}",
+		"{\"pool\":{\"pools\":3}}",
+		"{\"pool\":{\"pools\":{\"x\":null}}}",
+		"{\"root\":{\"filesystems\":[]}}",
+		"{\"root\":[1]}",
+		"{\"failed\":{\"a\":1}}",
+		"{\"failed\":[1,null]}",
 		"{\"pool\":{\"pools\":{\"x\":{\"vdevs\":[1]}}}}",
 	};
 	_cleanup_(report_deinit) struct report report = REPORT_NULL;

@@ -1,0 +1,34 @@
+# bash completion for eyrie: commands and options come from eyrie's own help.
+_eyrie()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+
+	if ((COMP_CWORD == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(eyrie --help |
+			sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')" -- "$cur")
+		return
+	fi
+	case $prev in
+	--passphrase-file | --output | -o | --observed | --deb | --zfs-modules)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--keep | --cache | --target)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--suite)
+		mapfile -t COMPREPLY < <(compgen -W "trixie bookworm" -- "$cur")
+		return
+		;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(eyrie "${COMP_WORDS[1]}" --help |
+			grep -o -- '--[a-z-]*' | sort -u)" -- "$cur")
+	elif [[ ${COMP_WORDS[1]} == boot && $COMP_CWORD == 2 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W sync -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	fi
+}
+complete -o filenames -F _eyrie eyrie

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Every rule of check.c and every finding of the reader: each case is a layout that breaks that
+ * one, and what is said about it, with line and column.
+ */
+
+#include <stdio.h>
+
+#include "test.h"
+
+/* A whole file; the finding as "line:column: text". */
+struct wrong {
+	const char *yaml;
+	const char *finding; /* NULL: any */
+	size_t n_further;    /* what follows from it */
+};
+
+#define REST TEST_DATASETS
+#define TWO TEST_HEAD TEST_DISKS
+#define ALL TEST_LAYOUT
+
+static const struct wrong wrong_id[] = {
+	{ "id: falcon\nhost: falcon\n" TEST_DISKS TEST_POOL REST, "1:5: 'id' is not a UUID" },
+	{ "id: 00000000-0000-0000-0000-000000000000\nhost: falcon\n" TEST_DISKS TEST_POOL REST,
+	  "1:5: 'id' is not a UUID" },
+	{ "id: 0F0e0d0c-0b0a-4908-8706-050403020100\nhost: falcon\n" TEST_DISKS TEST_POOL REST,
+	  "1:5: 'id' has upper-case letters" },
+	{ "id: \"\"\nhost: falcon\n" TEST_DISKS TEST_POOL REST, "1:6: 'id' is not a UUID" },
+	{ "host: falcon\n" TEST_DISKS TEST_POOL REST, "1:1: the key 'id' is missing" },
+};
+
+static const struct wrong wrong_host[] = {
+	{ "id: " TEST_ID "\nhost: Falcon\n" TEST_DISKS TEST_POOL REST,
+	  "2:7: 'Falcon' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\nhost: -falcon\n" TEST_DISKS TEST_POOL REST,
+	  "2:7: '-falcon' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\nhost: \"\"\n" TEST_DISKS TEST_POOL REST,
+	  "2:8: '' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\nhost: nest.example\n" TEST_DISKS TEST_POOL REST,
+	  "2:7: 'nest.example' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\nhost: "
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+	  TEST_DISKS TEST_POOL REST,
+	  "2:7: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' is no host "
+	  "name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\n" TEST_DISKS TEST_POOL REST, "1:1: the key 'host' is missing" },
+};
+
+#define DISKS(left, right) TEST_HEAD "disks:\n  " left "\n  " right "\n"
+
+static const struct wrong wrong_disks[] = {
+	{ DISKS("Left: { path: /dev/one }", "right: { path: /dev/two }")
+	  "pool: { vdevs: [ { mirror: [Left, right] } ] }\n" REST,
+	  "4:11: 'Left' is no name for a disk: 1 to 16 of a-z, 0-9 and '-'" },
+	{ DISKS("a-name-of-seventeen: { path: /dev/one }", "right: { path: /dev/two }")
+	  "pool: { vdevs: [ { mirror: [a-name-of-seventeen, right] } ] }\n" REST,
+	  "4:26: 'a-name-of-seventeen' is no name for a disk: 1 to 16 of a-z, 0-9 and '-'" },
+	{ DISKS("left: { path: sda }", "right: { path: /dev/two }") TEST_POOL REST,
+	  "4:17: the path of disk 'left' does not begin with '/'" },
+	{ DISKS("left: { path: /dev/one }", "right: { path: /dev/one }") TEST_POOL REST,
+	  "5:18: the disks 'left' and 'right' have the same path" },
+	{ TWO "  third: { path: /dev/three }\n" TEST_POOL REST,
+	  "6:12: disk 'third' is in no vdev" },
+	{ DISKS("left: { size: 5GiB }", "right: { path: /dev/two }") TEST_POOL REST,
+	  "4:11: the key 'path' is missing" },
+	{ DISKS("left: { path: /dev/one, size: big }", "right: { path: /dev/two }") TEST_POOL REST,
+	  "4:33: 'size' wants a size such as 512MiB" },
+	{ DISKS("left: { path: /dev/one, size: 5GB }", "right: { path: /dev/two }") TEST_POOL REST,
+	  "4:33: 'size' wants a size such as 512MiB" },
+	{ DISKS("left: { path: /dev/one, size: 99999999TiB }", "right: { path: /dev/two }")
+	  TEST_POOL REST, "4:33: 'size: 99999999TiB' is too large" },
+	{ TEST_HEAD "disks: [/dev/one, /dev/two]\n" TEST_POOL REST, NULL },
+	{ TEST_HEAD TEST_POOL REST, NULL },
+};
+
+static const struct wrong wrong_encryption[] = {
+	{ ALL "encryption: { key-size: 128 }\n", "11:25: 'key-size' is in bits: 256 or 512" },
+	{ ALL "encryption: { sector-size: 2048 }\n",
+	  "11:28: 'sector-size' is in bytes: 512 or 4096" },
+	{ ALL "encryption: { cipher: cipher_null-ecb }\n",
+	  "11:23: 'cipher_null-ecb' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	{ ALL "encryption: { cipher: aes-cbc-essiv }\n",
+	  "11:23: 'aes-cbc-essiv' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	{ ALL "encryption: { kdf: { iterations: 3 } }\n", "11:34: 'iterations' is 4 at least" },
+	{ ALL "encryption: { kdf: { type: pbkdf2, iterations: 999 } }\n",
+	  "11:48: 'iterations' is 1000 at least" },
+	{ ALL "encryption: { kdf: { time: 99 } }\n",
+	  "11:28: 'time' is in milliseconds, 100 to 60000" },
+	{ ALL "encryption: { kdf: { time: 60001 } }\n",
+	  "11:28: 'time' is in milliseconds, 100 to 60000" },
+	{ ALL "encryption: { kdf: { memory: 31MiB } }\n", "11:30: 'memory' is 32MiB to 4GiB" },
+	{ ALL "encryption: { kdf: { memory: 5GiB } }\n", "11:30: 'memory' is 32MiB to 4GiB" },
+	{ ALL "encryption: { kdf: { threads: 0 } }\n", "11:31: 'threads' is 1 to 4" },
+	{ ALL "encryption: { kdf: { threads: 5 } }\n", "11:31: 'threads' is 1 to 4" },
+	{ ALL "encryption: { kdf: { type: scrypt } }\n",
+	  "11:28: 'type' wants one of: argon2id, pbkdf2" },
+	{ ALL "encryption: { unlock: never }\n", "11:23: 'unlock' wants one of: shared" },
+	{ ALL "encryption: { discards: maybe }\n", "11:25: 'discards' wants true or false" },
+	{ ALL "encryption: none\n", "11:13: 'encryption' wants a map" },
+};
+
+#define POOL(text) TWO "pool:\n" text REST
+
+static const struct wrong wrong_pool[] = {
+	{ POOL("  name: mirror1\n  vdevs: [ { mirror: [left, right] } ]\n"),
+	  "7:9: 'mirror1' is no name for a pool" },
+	{ POOL("  name: 1pool\n  vdevs: [ { mirror: [left, right] } ]\n"),
+	  "7:9: '1pool' is no name for a pool" },
+	{ POOL("  name: a/b\n  vdevs: [ { mirror: [left, right] } ]\n"),
+	  "7:9: 'a/b' is no name for a pool" },
+	{ POOL("  name: 'a b'\n  vdevs: [ { mirror: [left, right] } ]\n"), NULL },
+	{ POOL("  name: ''\n  vdevs: [ { mirror: [left, right] } ]\n"), NULL },
+	{ POOL("  vdevs: [ { mirror: [left, right, none] } ]\n"),
+	  "7:36: there is no disk 'none' under disks:" },
+	{ POOL("  vdevs: [ { mirror: [left, right, left] } ]\n"),
+	  "7:36: disk 'left' is named twice" },
+	{ POOL("  vdevs: [ { mirror: [left, right] }, { mirror: [left, right] } ]\n"), NULL },
+	{ TEST_HEAD "disks:\n  left: { path: /dev/one }\npool:\n  vdevs: [ { mirror: [left] } ]\n"
+	  REST, "6:23: a mirror of one disk mirrors nothing" },
+	{ POOL("  vdevs: [ { mirror: [left, right] }, { mirror: [] } ]\n"), NULL },
+	{ POOL("  vdevs: []\n"), NULL },
+	{ POOL("  name: rpool\n"), NULL },
+	{ POOL("  vdevs: { mirror: [left, right] }\n"), NULL },
+	{ POOL("  vdevs: [ { mirror: left } ]\n"), NULL },
+	{ POOL("  vdevs: [ { raidz: [left, right] } ]\n"), NULL },
+	{ POOL("  vdevs: [ { mirror: [left, right] } ]\n  properties: [ashift=12]\n"),
+	  "8:16: 'properties' wants a map" },
+	{ POOL("  vdevs: [ { mirror: [left, right] } ]\n  properties: { ashift: [12] }\n"),
+	  "8:17: 'properties' wants name: value" },
+};
+
+#define DATASETS(text) TWO TEST_POOL "datasets:\n" text
+
+static const struct wrong wrong_datasets[] = {
+	{ DATASETS("  ROOT: { mountpoint: /x }\n"), "10:3: no dataset has the mountpoint /" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  other: { mountpoint: / }\n"),
+	  "11:24: 'ROOT' and 'other' are both mounted on /" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: /x }\n  b: { mountpoint: /x }\n"),
+	  "12:20: 'a' and 'b' are both mounted on /x" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: x }\n"),
+	  "11:20: 'mountpoint' is a path, none or legacy" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a//b: { mountpoint: /x }\n"),
+	  "11:11: 'a//b' is no name for a dataset" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  /a: { mountpoint: /x }\n"),
+	  "11:9: '/a' is no name for a dataset" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a/: { mountpoint: /x }\n"),
+	  "11:9: 'a/' is no name for a dataset" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  'a b': { mountpoint: /x }\n"),
+	  "11:12: 'a b' is no name for a dataset" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a@b: { mountpoint: /x }\n"),
+	  "11:10: 'a@b' is no name for a dataset" },
+	{ TWO TEST_POOL, NULL },
+};
+
+static const struct wrong wrong_volumes[] = {
+	{ ALL "volumes: { 'a b': { size: 1GiB } }\n", "11:21: 'a b' is no name for a volume" },
+	{ ALL "volumes: { vm: { size: 512KiB } }\n", "11:18: a volume is 1MiB at least" },
+	{ ALL "volumes: { vm: { } }\n", "11:12: the key 'size' is missing", 1 },
+	{ ALL "swap: { on: volume }\nvolumes: { swap: { size: 1GiB } }\n",
+	  "12:20: the volume 'swap' is what swap: on: volume makes" },
+	{ ALL "swap: { on: partition, size: 63MiB }\n", "11:30: swap is 64MiB at least" },
+	{ ALL "swap: { on: file }\n", "11:13: 'on' wants one of: none, volume, partition" },
+};
+
+#define SYSTEM(text) ALL "system:\n  root-keys: [key]\n" text
+
+static const struct wrong wrong_system[] = {
+	{ SYSTEM("  suite: trixie\n  tarball: /root.tar\n"),
+	  "14:12: either 'suite' or 'tarball', not both" },
+	{ SYSTEM("  suite: sid\n"), "13:10: eyrie knows the suites bookworm and trixie, not sid" },
+	{ SYSTEM("  tarball: root.tar\n"), "13:12: 'tarball' does not begin with '/'" },
+	{ SYSTEM("  root-password: falcon\n"),
+	  "13:18: 'root-password' is no crypt(5) hash" },
+	{ SYSTEM("  packages: vim\n"), "13:13: 'packages' wants a list of words, [one, two]" },
+	{ SYSTEM("  packages: [vim, [emacs]]\n"), NULL },
+	{ SYSTEM("  network: wifi\n"), "13:12: 'network' wants one of: dhcp, none" },
+	{ ALL "boot: { esp-size: 255MiB }\n",
+	  "11:19: an ESP below 256MiB has no room for two kernels" },
+	{ ALL "boot: { device-timeout: 0 }\n",
+	  "11:25: 'device-timeout' is in seconds, 1 to 3600" },
+	{ ALL "boot: { device-timeout: 3601 }\n",
+	  "11:25: 'device-timeout' is in seconds, 1 to 3600" },
+	{ ALL "boot: { timeout: soon }\n", "11:18: 'timeout' wants a whole number" },
+	{ ALL "firmware: bios\n", "11:11: 'firmware' wants one of: uefi" },
+};
+
+static const struct wrong wrong_yaml[] = {
+	{ "", "1:1: the file is empty" },
+	{ "# only a comment\n", "1:1: the file is empty" },
+	{ "~\n", NULL },
+	{ "[]\n", NULL },
+	{ "falcon\n", "1:1: a map is wanted here", 2 },
+	{ ALL "swpa: { on: none }\n", "11:1: unknown key 'swpa'" },
+	{ ALL "boot: { esp_size: 1GiB }\n", "11:9: unknown key 'esp_size'" },
+	{ ALL "host: other\n", NULL },
+	{ "id: [\n", NULL },
+	{ "id: \"x\n", NULL },
+	{ "a: b: c\n", NULL },
+	{ ALL "boot: *nowhere\n", NULL },
+	{ "\tid: x\n", NULL },
+};
+
+static char *first_finding(const struct diag *diag)
+{
+	const struct diag_item *item = &diag->items[0];
+
+	return str_printf("%u:%u: %s", item->line, item->column, item->text);
+}
+
+/* The excerpt is the line of the file that line and column point into. */
+static void assert_place(const struct wrong *wrong, const struct diag_item *item)
+{
+	const char *line = wrong->yaml;
+
+	assert_string_equal(item->file, "case");
+	assert_true(item->line >= 1 && item->column >= 1);
+	for (unsigned i = 1; i < item->line; i++)
+		line += strcspn(line, "\n") + 1;
+	assert_int_equal(strlen(item->excerpt), strcspn(line, "\n"));
+	assert_int_equal(strncmp(item->excerpt, line, strlen(item->excerpt)), 0);
+	assert_true(item->column <= strlen(item->excerpt) + 1);
+}
+
+static unsigned check_all(const struct wrong *cases, size_t n)
+{
+	unsigned n_failed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_diag_ struct diag diag = DIAG_NULL;
+		struct layout *layout = NULL;
+		_cleanup_free_ char *found = NULL;
+		int r = layout_parse("case", cases[i].yaml, &layout, &diag);
+
+		assert_int_equal(r, -EINVAL);
+		assert_null(layout);
+		assert_true(diag.n_errors > 0);
+		assert_place(&cases[i], &diag.items[0]);
+		found = first_finding(&diag);
+		if (!cases[i].finding || (streq(found, cases[i].finding) &&
+					  diag.n_items == 1 + cases[i].n_further))
+			continue;
+		print_message("# case %zu: wanted: %s\n# case %zu: found:  %s\n", i,
+			      cases[i].finding, i, found);
+		for (size_t k = 1; k < diag.n_items; k++)
+			print_message("# case %zu: and also: %s\n", i, diag.items[k].text);
+		n_failed++;
+	}
+	return n_failed;
+}
+
+#define TEST_WRONG(what)                                                                       \
+	static void test_##what(void **state)                                                  \
+	{                                                                                      \
+		(void)state;                                                                   \
+		assert_int_equal(check_all(what, ARRAY_SIZE(what)), 0);                        \
+	}
+
+TEST_WRONG(wrong_id)
+TEST_WRONG(wrong_host)
+TEST_WRONG(wrong_disks)
+TEST_WRONG(wrong_encryption)
+TEST_WRONG(wrong_pool)
+TEST_WRONG(wrong_datasets)
+TEST_WRONG(wrong_volumes)
+TEST_WRONG(wrong_system)
+TEST_WRONG(wrong_yaml)
+
+/* One wrong value does not hide the next, in the reader and in the rules alike. */
+static void test_all_at_once(void **state)
+{
+	static const char text[] = "id: falcon\nhost: Falcon\nhots: x\n" TEST_DISKS TEST_POOL
+				   TEST_DATASETS "boot: { timeout: soon, esp-size: 1MiB }\n";
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	struct layout *layout = NULL;
+
+	(void)state;
+	assert_int_equal(layout_parse("case", text, &layout, &diag), -EINVAL);
+	assert_int_equal(diag.n_errors, 5);
+	assert_string_equal(diag.items[0].text, "unknown key 'hots'");
+	assert_string_equal(diag.items[0].hint, "did you mean 'host'?");
+	assert_string_equal(diag.items[1].text, "'timeout' wants a whole number");
+	assert_string_equal(diag.items[2].text, "'id' is not a UUID");
+}
+
+static void test_warning_when_nobody_can_log_in(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+
+	(void)state;
+	assert_int_equal(layout_parse("case", ALL "system: { suite: trixie }\n", &layout, &diag), 0);
+	assert_string_equal(test_only_finding(&diag), "nobody will be able to log in to the new system");
+	assert_int_equal(diag.items[0].level, DIAG_WARNING);
+	assert_int_equal(diag.items[0].line, 11);
+}
+
+/* bookworm's OpenZFS is not safe with large sectors: 512, and a word. */
+static void test_bookworm_gets_small_sectors(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL, silent = DIAG_NULL;
+	_cleanup_(layout_freep) struct layout *layout = NULL, *given = NULL;
+
+	(void)state;
+	assert_int_equal(layout_parse("case", SYSTEM("  suite: bookworm\n"), &layout, &diag), 0);
+	assert_int_equal(layout->encryption.sector_size, 512);
+	assert_int_equal(diag.n_items, 1);
+	assert_int_equal(diag.items[0].level, DIAG_NOTE);
+	assert_int_equal(layout_parse("case", SYSTEM("  suite: bookworm\n")
+				      "encryption: { sector-size: 512 }\n", &given, &silent), 0);
+	assert_int_equal(silent.n_items, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wrong_id),
+		cmocka_unit_test(test_wrong_host),
+		cmocka_unit_test(test_wrong_disks),
+		cmocka_unit_test(test_wrong_encryption),
+		cmocka_unit_test(test_wrong_pool),
+		cmocka_unit_test(test_wrong_datasets),
+		cmocka_unit_test(test_wrong_volumes),
+		cmocka_unit_test(test_wrong_system),
+		cmocka_unit_test(test_wrong_yaml),
+		cmocka_unit_test(test_all_at_once),
+		cmocka_unit_test(test_warning_when_nobody_can_log_in),
+		cmocka_unit_test(test_bookworm_gets_small_sectors),
+	};
+
+	return cmocka_run_group_tests_name("check", tests, NULL, NULL);
+}
