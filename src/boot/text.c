@@ -113,7 +113,7 @@ char *boot_dracut_conf(const struct layout *layout)
 		"dracutmodules=\" systemd systemd-initrd systemd-udevd systemd-journald"
 		" systemd-ask-password systemd-modules-load systemd-sysctl systemd-tmpfiles"
 		" systemd-cryptsetup dracut-systemd dm crypt zfs rootfs-block udev-rules base"
-		" fs-lib shutdown usrmount terminfo i18n \"\n"
+		" fs-lib shutdown usrmount terminfo \"\n"
 		"add_drivers+=\" =drivers/ata =drivers/block =drivers/message/fusion"
 		" =drivers/mmc =drivers/nvme =drivers/scsi =drivers/ufs =drivers/usb/host"
 		" =drivers/usb/storage =drivers/virtio =drivers/hid =drivers/input/keyboard"

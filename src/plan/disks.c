@@ -111,6 +111,13 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 			  d->have->path);
 		return;
 	}
+	/* The pool lives without it: taking it in is a replacement, and nothing for a plan. */
+	if (planner_pool(p)) {
+		diag_warning(p->diag, "disk '%s' (%s) is no member of the pool and is left alone; it "
+			     "has: %s", name, title, found);
+		d->state = DISK_MISSING;
+		return;
+	}
 	step = planner_add(p, STEP_WIPE, name, d->have->path, "erase the disk '%s': %s", name,
 			   title);
 	step->destroys = str_printf("everything on %s: %s%s", d->have->path, found,

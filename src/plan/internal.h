@@ -35,6 +35,9 @@ struct step *planner_add(struct planner *p, enum step_kind kind, const char *dis
 			 const char *object, const char *format, ...) _printf_(5, 6);
 void planner_refuse(struct planner *p, const char *format, ...) _printf_(2, 3);
 
+/* The imported pool of this set, or NULL. */
+const struct observed_pool *planner_pool(const struct planner *p);
+
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);
 bool plan_members(struct planner *p);

@@ -181,7 +181,7 @@ static void refuse_late_disks(struct planner *p, const enum progress *progress)
 	}
 }
 
-static const struct observed_pool *our_pool(const struct planner *p)
+const struct observed_pool *planner_pool(const struct planner *p)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
 	const struct observed_dataset *top = pool ? observed_dataset(pool, pool->name) : NULL;
@@ -259,7 +259,7 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 
 bool plan_members(struct planner *p)
 {
-	const struct observed_pool *pool = our_pool(p);
+	const struct observed_pool *pool = planner_pool(p);
 	_cleanup_free_ enum progress *progress =
 		mem_alloc(p->layout->disks.n_items * sizeof(*progress));
 	size_t i = 0, n_filled = 0;

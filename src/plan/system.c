@@ -65,12 +65,14 @@ static void check_kernels(struct planner *p)
 	}
 }
 
-static bool can_sync(const struct planned_disk *d)
+/* A blank disk gets a table only together with the pool: later it has nothing to put them on. */
+static bool can_sync(const struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_partition *esp;
 
 	if (d->state != DISK_OURS)
-		return d->state == DISK_BLANK;
+		return d->state == DISK_BLANK &&
+		       !observed_pool(p->have, p->layout->pool.name);
 	esp = find_partition(d->have, ROLE_ESP, d->want->name);
 	return esp && (partition_is_new(esp) || streq(esp->content, "vfat"));
 }
@@ -94,8 +96,18 @@ static void plan_installation(struct planner *p, const char *state)
 				  "configure it: crypttab, fstab, host name, dracut, eyrie itself");
 	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
 	FOR_EACH_PLANNED(d, p)
-		if (can_sync(d))
+		if (can_sync(p, d))
 			add_esp_sync(p, d);
+}
+
+/* The root is there and is mounted by this plan only: its kernels can be seen afterwards. */
+static bool root_is_closed(const struct planner *p)
+{
+	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
+	_cleanup_free_ char *root = name_dataset(p->layout, layout_root(p->layout)->name);
+	const struct observed_dataset *have = pool ? observed_dataset(pool, root) : NULL;
+
+	return have && !have->mounted;
 }
 
 void plan_system(struct planner *p)
@@ -106,6 +118,11 @@ void plan_system(struct planner *p)
 		plan_installation(p, state);
 		return;
 	}
+	if (root_is_closed(p)) {
+		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
+				  "look at the system on it, and plan the rest");
+		return;
+	}
 	if (!p->have->system.root || !p->have->system.kernels.n_items)
 		return;
 	check_kernels(p);
@@ -114,7 +131,7 @@ void plan_system(struct planner *p)
 		const struct observed_partition *esp =
 			d->have ? find_partition(d->have, ROLE_ESP, d->want->name) : NULL;
 
-		if (esp && can_sync(d) && !in_step(p, &esp->esp))
+		if (esp && can_sync(p, d) && !in_step(p, &esp->esp))
 			add_esp_sync(p, d);
 	}
 }

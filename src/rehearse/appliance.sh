@@ -361,6 +361,7 @@ inside_image() {
 cmd_image() {
 	local cache=$1 tarball=$2 entry
 
+	[[ -r $tarball ]] || die "cannot read the root tarball $tarball"
 	entry=image-$(hash_of "$(sha256sum <"$tarball")" \
 		"$(sha256sum <"$(dirname "$self")/appliance-init.sh")" "${modules[@]}" \
 		"$(declare -f inside_image initrd_init make_initrd copy_modules)")
@@ -379,7 +380,7 @@ cmd_image() {
 }
 
 usage() {
-	sed -n '5,8s/^# *//p' "$self" >&2
+	sed -n '6,9s/^# *//p' "$self" >&2
 	exit 2
 }
 

@@ -7,6 +7,7 @@
 
 exec >/dev/ttyS1 2>/dev/null </dev/null
 stty -F /dev/ttyS1 raw -echo
+echo # ends what the firmware and its boot menu left on this line
 
 tell() {
 	name=$1

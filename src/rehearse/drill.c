@@ -6,10 +6,10 @@
 
 #include "base/file.h"
 #include "rehearse/folder.h"
+#include "rehearse/machine.h"
 
-#define PROMPTS_MAX    6   /* then it asks for ever, and is left alone */
-#define OFF_SECONDS    240 /* to switch itself off once everything was reported */
-#define INSTALL_MEMORY (3 * GIB)
+#define PROMPTS_MAX 6	/* then it asks for ever, and is left alone */
+#define OFF_SECONDS 240 /* to switch itself off once everything was reported */
 
 /* What systemd-cryptsetup asks on the console, whichever disk is first. */
 static const char *const boot_prompts[] = { "enter passphrase for disk" };
@@ -89,142 +89,38 @@ static unsigned n_prompts(const struct session *s)
 
 /* what the machine is made of */
 
-struct machine {
-	struct strv files; /* of the disks; `disks` points into it */
-	struct strv serials;
-	struct vm_disk *disks;
-	size_t n_disks;
-	struct strv smbios;
-	struct strv texts; /* kernel, initrd */
-};
-
-static void machine_deinit(struct machine *m)
-{
-	strv_deinit(&m->files);
-	strv_deinit(&m->serials);
-	strv_deinit(&m->smbios);
-	strv_deinit(&m->texts);
-	free(m->disks);
-}
-
-static void add_disk(struct machine *m, const char *file, const char *serial,
-		     const char *format, bool read_only)
-{
-	strv_add(&m->files, file);
-	strv_add(&m->serials, serial);
-	m->disks = mem_grow(m->disks, m->n_disks, sizeof(*m->disks));
-	m->disks[m->n_disks++] = (struct vm_disk){
-		.file = m->files.items[m->files.n_items - 1],
-		.serial = m->serials.items[m->serials.n_items - 1],
-		.format = format,
-		.read_only = read_only,
-	};
-}
-
-static void install_machine(const struct session *s, struct machine *m)
+static void add_install(const struct session *s, struct machine *m)
 {
 	const struct drill_context *c = s->context;
-	_cleanup_free_ char *root = str_printf("%s/root.img", c->appliance);
 
-	strv_addf(&m->texts, "%s/vmlinuz", c->appliance);
-	strv_addf(&m->texts, "%s/initrd", c->appliance);
-	add_disk(m, root, "root", "raw", true);
-	add_disk(m, c->cargo, "cargo", "raw", true);
-	add_disk(m, c->tarball, "tarball", "raw", true);
+	machine_add_appliance(m, c->appliance, c->cargo);
+	machine_add_disk(m, c->tarball, "tarball", "raw", true);
 	FOR_EACH_DISK(disk, c->layout)
 	{
 		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
 
-		add_disk(m, file, disk->name, "raw", false);
+		machine_add_disk(m, file, disk->name, "raw", false);
 	}
 }
 
-static char *base64(const char *text)
+static int add_boot(const struct session *s, struct machine *m, struct diag *diag)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
-	size_t size = strlen(text);
-
-	for (size_t i = 0; i < size; i += 3) {
-		uint32_t bits = 0;
-		char out[4];
-
-		for (size_t k = 0; k < 3; k++)
-			bits = bits << 8 | (i + k < size ? (unsigned char)text[i + k] : 0);
-		for (size_t k = 0; k < 4; k++)
-			out[k] = i + k > size ? '=' : digits[bits >> (18 - 6 * k) & 63];
-		strbuf_add_bytes(&b, out, sizeof(out));
-	}
-	return strbuf_take(&b);
-}
-
-static void add_credential(struct machine *m, const char *name, const char *text)
-{
-	_cleanup_free_ char *encoded = base64(text);
-
-	strv_addf(&m->smbios, "io.systemd.credential.binary:%s=%s", name, encoded);
-}
-
-/*
- * The units that report. A small target of their own keeps a drill short that needs no
- * services; the initramfs' systemd does not read systemd.unit= and systemd.wants=.
- */
-static char *report_unit(bool whole)
-{
-	return str_printf("[Unit]\n"
-			  "Description=Report to the rehearsal\n"
-			  "DefaultDependencies=no\n"
-			  "ConditionPathExists=!/etc/initrd-release\n"
-			  "Requires=sysinit.target\n"
-			  "Wants=zfs-mount.service\n"
-			  "After=sysinit.target zfs-mount.service local-fs.target %s\n"
-			  "[Service]\n"
-			  "Type=exec\n"
-			  "LoadCredential=eyrie-report\n"
-			  "ExecStart=/bin/sh %%d/eyrie-report %s\n",
-			  whole ? "multi-user.target" : "", whole ? "off" : "stay");
-}
-
-#define DRILL_TARGET                                                                       \
-	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                    \
-	"After=eyrie-drill.service\nAllowIsolate=yes\n"
-
-static int add_smbios(const struct session *s, struct machine *m, struct diag *diag)
-{
-	_cleanup_free_ char *path = str_printf("%s/drill-report.sh", s->context->libexec);
-	_cleanup_free_ char *unit = report_unit(s->drill->whole);
+	const struct drill_context *c = s->context;
+	_cleanup_free_ char *path = str_printf("%s/drill-report.sh", c->libexec);
 	_cleanup_strbuf_ struct strbuf script = STRBUF_NULL;
 	int r = file_read(path, &script);
 
 	if (r)
 		return diag_error(diag, r, "cannot read %s: %s", path, strerror(-r));
-	strv_addf(&m->smbios,
-		  "io.systemd.boot.kernel-cmdline-extra=console=ttyS0 quiet "
-		  "systemd.show_status=error %s",
-		  s->drill->whole ? "systemd.wants=eyrie-drill.service"
-				  : "systemd.unit=eyrie-drill.target");
-	add_credential(m, "eyrie-report", script.data);
-	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
-	add_credential(m, "systemd.extra-unit.eyrie-drill.target", DRILL_TARGET);
-	return 0;
-}
-
-static int boot_machine(const struct session *s, struct machine *m, struct diag *diag)
-{
-	const struct drill_context *c = s->context;
-	int r = add_smbios(s, m, diag);
-
+	machine_add_script(m, script.data, s->drill->whole ? "off" : "stay",
+			   s->drill->whole);
 	FOR_EACH_DISK(disk, c->layout)
 	{
-		_cleanup_free_ char *base = str_printf("%s/%s.img", c->disks, disk->name);
-		_cleanup_free_ char *overlay =
-			str_printf("%s/%s.qcow2", s->folder, disk->name);
+		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
 
-		if (r || strv_has(&s->drill->without, disk->name))
-			continue;
-		r = vm_overlay(c->runner, base, overlay, diag);
-		add_disk(m, overlay, disk->name, "qcow2", false);
+		if (r == 0 && !strv_has(&s->drill->without, disk->name))
+			r = machine_add_overlay(m, c->runner, file, disk->name, s->folder,
+						diag);
 	}
 	return r;
 }
@@ -232,26 +128,15 @@ static int boot_machine(const struct session *s, struct machine *m, struct diag 
 static int start_machine(struct session *s, struct diag *diag)
 {
 	_cleanup_(machine_deinit) struct machine m = {};
-	bool install = s->drill->kind == DRILL_INSTALL;
-	struct vm_config config = { .folder = s->folder, .accel = s->context->accel };
 	int r = 0;
 
-	if (install)
-		install_machine(s, &m);
+	if (s->drill->kind == DRILL_INSTALL)
+		add_install(s, &m);
 	else
-		r = boot_machine(s, &m, diag);
-	if (r)
-		return r;
-	config.disks = m.disks;
-	config.n_disks = m.n_disks;
-	config.smbios = &m.smbios;
-	if (install) {
-		config.kernel = m.texts.items[0];
-		config.initrd = m.texts.items[1];
-		config.cmdline = "console=ttyS0 quiet panic=-1";
-		config.memory = INSTALL_MEMORY;
-	}
-	return vm_start(s->context->runner, &config, &s->vm, diag);
+		r = add_boot(s, &m, diag);
+	return r ? r
+		 : machine_start(&m, s->context->runner, s->folder, s->context->accel,
+				 &s->vm, diag);
 }
 
 /* conversing with it */

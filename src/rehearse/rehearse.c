@@ -7,11 +7,10 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "rehearse/appliance.h"
 #include "rehearse/folder.h"
 
-#define PASSPHRASE_SIZE	  20u
-#define APPLIANCE_SECONDS 1800u
-#define CARGO_ROOM	  (16 * MIB) /* beside the package */
+#define PASSPHRASE_SIZE 20u
 
 /* A passphrase of a rehearsal guards nothing: its KDF may cost a few milliseconds. */
 #define KDF_MEMORY     (32 * MIB)
@@ -152,54 +151,39 @@ static const char cargo_run[] =
 	"ldconfig\n"
 	"exec eyrie install /cargo/layout.yaml --deb /cargo/eyrie.deb\n";
 
-static int copy_package(struct rehearsal *r, const char *into, uint64_t *ret_size)
+static int copy_package(struct rehearsal *r, const char *into)
 {
 	_cleanup_free_ char *to = str_printf("%s/eyrie.deb", into);
-	struct stat st;
 
-	if (stat(r->options->package, &st) < 0)
+	if (access(r->options->package, R_OK) < 0)
 		return diag_error(r->diag, -errno, "cannot read the package %s: %s",
 				  r->options->package, strerror(errno));
-	*ret_size = (uint64_t)st.st_size;
 	return run_words(r->runner, r->diag, "cp", "--", r->options->package, to, NULL);
 }
 
 static int make_cargo(struct rehearsal *r)
 {
 	_cleanup_free_ char *folder = str_printf("%s/cargo", r->scratch);
-	_cleanup_free_ char *text = layout_dump(r->layout), *size = NULL;
-	uint64_t package_size = 0;
+	_cleanup_free_ char *text = layout_dump(r->layout);
 	int q = file_make_folder(folder, r->diag);
 
+	r->cargo = str_printf("%s/cargo.img", r->scratch);
 	if (q == 0)
 		q = write_file(r, folder, "layout.yaml", text, 0644);
 	if (q == 0)
 		q = write_file(r, folder, "run", cargo_run, 0755);
 	if (q == 0)
-		q = copy_package(r, folder, &package_size);
-	if (q)
-		return q;
-	r->cargo = str_printf("%s/cargo.img", r->scratch);
-	size = str_printf("%lluM", (unsigned long long)((package_size + CARGO_ROOM) / MIB));
-	return run_words(r->runner, r->diag, "mke2fs", "-q", "-t", "ext4", "-O",
-			 "^has_journal", "-d", folder, r->cargo, size, NULL);
+		q = copy_package(r, folder);
+	return q ? q : cargo_make(r->runner, folder, r->cargo, r->diag);
 }
 
 static int find_appliance(struct rehearsal *r)
 {
-	_cleanup_free_ char *script = str_printf("%s/appliance.sh", r->options->libexec);
-	const char *const argv[] = { script, "image", r->options->cache,
-				     r->options->tarball, NULL };
-	int q;
+	int q = appliance_make(r->runner, r->options->libexec, r->options->cache,
+			       r->options->tarball, &r->appliance, r->diag);
 
-	q = run(r->runner,
-		&(struct command){ .argv = argv,
-				   .deadline = APPLIANCE_SECONDS,
-				   .ret_output = &r->appliance },
-		r->diag);
 	if (q)
 		return q;
-	str_trim_end(r->appliance);
 	r->accel = vm_find_accel(r->runner, r->appliance, r->options->cache);
 	return run_interrupted() ? -EINTR : 0;
 }

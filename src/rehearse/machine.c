@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "rehearse/machine.h"
+
+#define APPLIANCE_MEMORY (3 * GIB)
+
+void machine_deinit(struct machine *m)
+{
+	strv_deinit(&m->files);
+	strv_deinit(&m->serials);
+	strv_deinit(&m->smbios);
+	free(m->disks);
+	free(m->kernel);
+	free(m->initrd);
+}
+
+/* disks */
+
+void machine_add_disk(struct machine *m, const char *file, const char *serial,
+		      const char *format, bool read_only)
+{
+	strv_add(&m->files, file);
+	strv_add(&m->serials, serial);
+	m->disks = mem_grow(m->disks, m->n_disks, sizeof(*m->disks));
+	m->disks[m->n_disks++] = (struct vm_disk){
+		.file = m->files.items[m->files.n_items - 1],
+		.serial = m->serials.items[m->serials.n_items - 1],
+		.format = format,
+		.read_only = read_only,
+	};
+}
+
+int machine_add_overlay(struct machine *m, struct runner *runner, const char *file,
+			const char *serial, const char *folder, struct diag *diag)
+{
+	_cleanup_free_ char *overlay = str_printf("%s/%s.qcow2", folder, serial);
+	int r = vm_overlay(runner, file, overlay, diag);
+
+	if (r == 0)
+		machine_add_disk(m, overlay, serial, "qcow2", false);
+	return r;
+}
+
+void machine_add_appliance(struct machine *m, const char *appliance, const char *cargo)
+{
+	_cleanup_free_ char *root = str_printf("%s/root.img", appliance);
+
+	m->kernel = str_printf("%s/vmlinuz", appliance);
+	m->initrd = str_printf("%s/initrd", appliance);
+	m->cmdline = "console=ttyS0 quiet panic=-1";
+	m->memory = APPLIANCE_MEMORY;
+	machine_add_disk(m, root, "root", "raw", true);
+	machine_add_disk(m, cargo, "cargo", "raw", true);
+}
+
+/* what systemd in the machine is told from outside */
+
+static char *base64(const char *text)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	size_t size = strlen(text);
+
+	for (size_t i = 0; i < size; i += 3) {
+		uint32_t bits = 0;
+		char out[4];
+
+		for (size_t k = 0; k < 3; k++)
+			bits = bits << 8 | (i + k < size ? (unsigned char)text[i + k] : 0);
+		for (size_t k = 0; k < 4; k++)
+			out[k] = i + k > size ? '=' : digits[bits >> (18 - 6 * k) & 63];
+		strbuf_add_bytes(&b, out, sizeof(out));
+	}
+	return strbuf_take(&b);
+}
+
+static void add_credential(struct machine *m, const char *name, const char *text)
+{
+	_cleanup_free_ char *encoded = base64(text);
+
+	strv_addf(&m->smbios, "io.systemd.credential.binary:%s=%s", name, encoded);
+}
+
+/*
+ * A small target of its own keeps a drill short that needs no services; the initramfs'
+ * systemd does not read systemd.unit= and systemd.wants=.
+ */
+static char *script_unit(const char *word, bool whole)
+{
+	return str_printf("[Unit]\n"
+			  "Description=Report to the rehearsal\n"
+			  "DefaultDependencies=no\n"
+			  "ConditionPathExists=!/etc/initrd-release\n"
+			  "Requires=sysinit.target\n"
+			  "Wants=zfs-mount.service\n"
+			  "After=sysinit.target zfs-mount.service local-fs.target %s\n"
+			  "[Service]\n"
+			  "Type=exec\n"
+			  "LoadCredential=eyrie-report\n"
+			  "ExecStart=/bin/sh %%d/eyrie-report %s\n",
+			  whole ? "multi-user.target" : "", word);
+}
+
+#define SCRIPT_TARGET                                                                      \
+	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                    \
+	"After=eyrie-drill.service\nAllowIsolate=yes\n"
+
+void machine_add_script(struct machine *m, const char *script, const char *word, bool whole)
+{
+	_cleanup_free_ char *unit = script_unit(word, whole);
+
+	strv_addf(&m->smbios,
+		  "io.systemd.boot.kernel-cmdline-extra=console=ttyS0 quiet "
+		  "systemd.show_status=error %s",
+		  whole ? "systemd.wants=eyrie-drill.service"
+			: "systemd.unit=eyrie-drill.target");
+	add_credential(m, "eyrie-report", script);
+	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
+	add_credential(m, "systemd.extra-unit.eyrie-drill.target", SCRIPT_TARGET);
+}
+
+int machine_start(const struct machine *m, struct runner *runner, const char *folder,
+		  enum vm_accel accel, struct vm **ret, struct diag *diag)
+{
+	const struct vm_config config = {
+		.folder = folder,
+		.kernel = m->kernel,
+		.initrd = m->initrd,
+		.cmdline = m->cmdline,
+		.disks = m->disks,
+		.n_disks = m->n_disks,
+		.smbios = &m->smbios,
+		.memory = m->memory,
+		.accel = accel,
+	};
+
+	return vm_start(runner, &config, ret, diag);
+}

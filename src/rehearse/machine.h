@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What a virtual machine is made of, gathered piece by piece. A struct vm_config only points;
+ * this owns what it points to.
+ */
+
+#include "rehearse/vm.h"
+
+struct machine {
+	struct strv files, serials; /* of the disks, which point into them */
+	struct vm_disk *disks;
+	size_t n_disks;
+	struct strv smbios;
+	char *kernel, *initrd; /* NULL: by firmware and the machine's own loader */
+	const char *cmdline;
+	uint64_t memory;
+};
+
+void machine_add_disk(struct machine *machine, const char *file, const char *serial,
+		      const char *format, bool read_only);
+
+/* A disk whose writes go to an overlay in `folder`, and away with it. */
+int machine_add_overlay(struct machine *machine, struct runner *runner, const char *file,
+			const char *serial, const char *folder, struct diag *diag);
+
+/* It becomes the appliance, with `cargo` (an image) at /cargo. */
+void machine_add_appliance(struct machine *machine, const char *appliance,
+			   const char *cargo);
+
+/*
+ * An installed machine runs `script` (text) with `word` as its argument once it is up: with
+ * `whole` after everything else was started, else in place of it.
+ */
+void machine_add_script(struct machine *machine, const char *script, const char *word,
+			bool whole);
+
+int machine_start(const struct machine *machine, struct runner *runner, const char *folder,
+		  enum vm_accel accel, struct vm **ret, struct diag *diag);
+void machine_deinit(struct machine *machine);

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Random layouts and machines. */
+
+#include "plan/name.h"
+#include "world.h"
+
+static void random_uuid(struct random *r, char ret[static 37])
+{
+	uuid_t uuid;
+
+	for (size_t i = 0; i < sizeof(uuid); i++)
+		uuid[i] = (unsigned char)random_next(r);
+	uuid_unparse_lower(uuid, ret);
+}
+
+static void add_disks(struct random *r, struct strbuf *b, unsigned n)
+{
+	strbuf_add(b, "disks:\n");
+	for (unsigned i = 0; i < n; i++)
+		strbuf_printf(b, "  d%u: { path: /dev/disk/by-id/named-%u%s }\n", i, i,
+			      random_one_in(r, 4) ? ", size: 8GiB" : "");
+}
+
+/* Every disk is in one mirror, and every mirror has two of them or more. */
+static void add_vdevs(struct random *r, struct strbuf *b, unsigned n)
+{
+	unsigned n_mirrors = 1 + random_below(r, n / 2), at = 0;
+
+	strbuf_printf(b, "pool:\n  name: pool%u\n  vdevs:\n", random_below(r, 10));
+	for (unsigned i = 0; i < n_mirrors; i++) {
+		unsigned spare = n - at - 2 * (n_mirrors - i);
+		unsigned width = 2 + (i + 1 == n_mirrors ? spare : random_below(r, spare + 1));
+
+		strbuf_add(b, "    - mirror: [");
+		for (unsigned k = 0; k < width; k++)
+			strbuf_printf(b, "%sd%u", k ? ", " : "", at++);
+		strbuf_add(b, "]\n");
+	}
+}
+
+static void add_datasets(struct random *r, struct strbuf *b)
+{
+	static const char *const names[] = { "home", "home/ann", "var", "var/log", "srv/data/deep",
+					     "opt", "tmp" };
+	static const char *const further[] = { "", "mountpoint: none", "mountpoint: legacy",
+					       "properties: { canmount: off }",
+					       "properties: { canmount: noauto, atime: off }",
+					       "properties: { compression: zstd }" };
+	unsigned depth = random_below(r, 3);
+
+	strbuf_printf(b, "datasets:\n  %s: { mountpoint: / %s}\n",
+		      depth == 0 ? "root" : depth == 1 ? "ROOT/debian" : "a/b/c",
+		      random_one_in(r, 3) ? ", properties: { canmount: noauto } " : "");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (random_one_in(r, 2))
+			continue;
+		if (random_one_in(r, 2))
+			strbuf_printf(b, "  %s: { mountpoint: /%s }\n", names[i], names[i]);
+		else
+			strbuf_printf(b, "  %s: { %s }\n", names[i],
+				      further[random_below(r, ARRAY_SIZE(further))]);
+	}
+}
+
+static void add_volumes(struct random *r, struct strbuf *b)
+{
+	static const char *const swaps[] = { "none", "volume", "partition" };
+	unsigned n = random_below(r, 3);
+
+	if (n)
+		strbuf_add(b, "volumes:\n");
+	for (unsigned i = 0; i < n; i++)
+		strbuf_printf(b, "  vm%s%u: { size: %uGiB }\n", random_one_in(r, 2) ? "/" : "", i,
+			      1 + random_below(r, 4));
+	strbuf_printf(b, "swap: { on: %s, size: %uMiB }\n", swaps[random_below(r, 3)],
+		      64 + random_below(r, 1024));
+}
+
+static void add_system(struct random *r, struct strbuf *b)
+{
+	static const char *const systems[] = { "", "system: { suite: trixie }\n",
+					       "system: { suite: bookworm, root-keys: [key] }\n",
+					       "system: { tarball: /srv/root.tar }\n" };
+
+	strbuf_add(b, systems[random_below(r, ARRAY_SIZE(systems))]);
+	strbuf_printf(b, "boot: { esp-size: %uMiB, timeout: %u, cmdline: \"%s\" }\n",
+		      256 + random_below(r, 768), random_below(r, 10),
+		      random_one_in(r, 2) ? "" : "quiet console=ttyS0");
+}
+
+char *random_layout(struct random *r)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	unsigned n = 2 + random_below(r, 5);
+	char id[37];
+
+	random_uuid(r, id);
+	strbuf_printf(&b, "id: %s\nhost: nest%u\n", id, random_below(r, 100));
+	add_disks(r, &b, n);
+	add_vdevs(r, &b, n);
+	add_datasets(r, &b);
+	add_volumes(r, &b);
+	add_system(r, &b);
+	return strbuf_take(&b);
+}
+
+/* machines */
+
+static struct observed_disk *add_disk(struct observed *have, char *path, char *name)
+{
+	struct observed_disk *disk = list_add(&have->disks, &record_observed_disk);
+
+	disk->path = path;
+	disk->model = str_dup("MODEL");
+	disk->serial = str_printf("serial of %s", path);
+	disk->sector_size = 512;
+	disk->physical_sector_size = 4096;
+	strv_add(&disk->names, name);
+	free(name);
+	return disk;
+}
+
+static struct observed_partition *add_partition(struct observed_disk *disk, const char *name,
+						const char *content)
+{
+	struct observed_partition *partition =
+		list_add(&disk->partitions, &record_observed_partition);
+
+	partition->number = disk->partitions.n_items;
+	partition->path = str_printf("%s%llu", disk->path, (unsigned long long)partition->number);
+	partition->name = str_dup(name);
+	partition->content = str_dup(content);
+	partition->size = GIB;
+	return partition;
+}
+
+/* A table and a member like ours, of the set `id`. */
+static void add_set(struct observed_disk *disk, const char *id, const char *name)
+{
+	_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
+	_cleanup_free_ char *esp = name_partition(ROLE_ESP, name);
+	struct observed_luks *luks;
+	uuid_t uuid = {};
+	char text[37];
+
+	name_mark_uuid(id, uuid);
+	uuid_unparse_lower(uuid, text);
+	disk->table = str_dup("gpt");
+	disk->table_uuid = str_dup(text);
+	(void)add_partition(disk, esp, "vfat");
+	luks = &add_partition(disk, member, "crypto_LUKS")->luks;
+	luks->state = LUKS_WHOLE;
+	luks->n_keyslots = 1;
+	luks->subsystem = str_printf("eyrie:%s", id);
+	luks->label = str_printf("other-%s", name);
+}
+
+void random_foreign(struct random *r, struct observed_disk *disk)
+{
+	char id[37];
+
+	switch (random_below(r, 5)) {
+	case 0:
+		disk->content = str_dup("ext4");
+		disk->label = str_dup("photos");
+		break;
+	case 1:
+		disk->table = str_dup("dos");
+		break;
+	case 2:
+		disk->table = str_dup("gpt");
+		random_uuid(r, id);
+		disk->table_uuid = str_dup(id);
+		(void)add_partition(disk, "Basic data partition", "ntfs");
+		break;
+	case 3:
+		random_uuid(r, id);
+		add_set(disk, id, "d0");
+		break;
+	default:
+		disk->content = str_dup("crypto_LUKS");
+	}
+}
+
+/* A disk that the layout does not name; it may even look like one of this set. */
+static void add_stranger(struct random *r, struct observed *have, const struct layout *layout,
+			 unsigned i)
+{
+	struct observed_disk *disk = add_disk(have, str_printf("/dev/stranger%u", i),
+					      str_printf("/dev/disk/by-id/stranger-%u", i));
+
+	disk->size = 4 * GIB;
+	if (random_one_in(r, 4))
+		add_set(disk, layout->id, "d0");
+	else if (!random_one_in(r, 3))
+		random_foreign(r, disk);
+	if (random_one_in(r, 3))
+		disk->mounted = str_dup("/srv");
+	disk->read_only = random_one_in(r, 8);
+	disk->unreadable = random_one_in(r, 8);
+}
+
+struct observed *random_machine(struct random *r, const struct layout *layout)
+{
+	struct observed *have = mem_alloc(sizeof(*have));
+	unsigned n_strangers = random_below(r, 4), i = 0;
+
+	if (n_strangers)
+		add_stranger(r, have, layout, 0);
+	FOR_EACH_DISK(want, layout)
+	{
+		struct observed_disk *disk =
+			add_disk(have, str_printf("/dev/vd%u", i++), str_dup(want->path));
+
+		disk->size = 8 * GIB + random_below(r, 3) * GIB;
+	}
+	for (unsigned k = 1; k < n_strangers; k++)
+		add_stranger(r, have, layout, k);
+	return have;
+}

@@ -1,0 +1,677 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is true of every plan, tried on thousands of random layouts and machines.
+ *
+ * EYRIE_SEED=N begins with another seed, EYRIE_CASES=N tries N cases for each property. A case
+ * that fails says its own seed: EYRIE_SEED=THAT EYRIE_CASES=1 is that case alone.
+ */
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "plan/name.h"
+#include "test.h"
+#include "world.h"
+
+static uint64_t seed;
+static uint64_t n_cases = 1500;
+
+struct one {
+	uint64_t seed;
+	struct random r;
+	struct layout *layout;
+	struct world world;
+	struct strv wipe;
+	struct strv story; /* what was done to it, for whoever reads that it failed */
+};
+
+static void one_begin(struct one *one, uint64_t i)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	*one = (struct one){ .seed = seed + i, .r = { seed + i } };
+	text = random_layout(&one->r);
+	if (layout_parse("random", text, &one->layout, &diag))
+		fail_msg("seed %llu: %s\n%s", (unsigned long long)one->seed, diag.items[0].text,
+			 text);
+	world_init(&one->world, one->layout, &one->wipe, random_machine(&one->r, one->layout));
+}
+
+static void one_end(struct one *one)
+{
+	world_deinit(&one->world);
+	one->layout = layout_free(one->layout);
+	strv_deinit(&one->wipe);
+	strv_deinit(&one->story);
+}
+
+/* `name` is ended before the next one begins, and when the loop is over. */
+static bool one_more(struct one *one, uint64_t *i)
+{
+	if (one->layout) {
+		one_end(one);
+		++*i;
+	}
+	if (*i == n_cases)
+		return false;
+	one_begin(one, *i);
+	return true;
+}
+
+#define FOR_EACH_CASE(name)                                                                    \
+	uint64_t name##_i = 0;                                                                 \
+	struct one name = {};                                                                  \
+	while (one_more(&name, &name##_i))
+
+static void one_fail(const struct one *one, const char *format, ...) _printf_(2, 3);
+
+static void one_fail(const struct one *one, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL, *layout = layout_dump(one->layout);
+	_cleanup_free_ char *story = strv_join(&one->story, "\n#   ");
+	_cleanup_free_ char *world = world_text(&one->world);
+	va_list ap;
+
+	va_start(ap, format);
+	text = str_vprintf(format, ap);
+	va_end(ap);
+	print_message("# layout:\n%s\n# story:\n#   %s\n# machine: %s\n", layout, story, world);
+	fail_msg("%s (EYRIE_SEED=%llu EYRIE_CASES=1)", text, (unsigned long long)one->seed);
+}
+
+static struct observed_disk *disk_of(const struct one *one, unsigned i)
+{
+	const struct layout_disk *disks = one->layout->disks.items;
+
+	return observed_disk(one->world.have, disks[i % one->layout->disks.n_items].path);
+}
+
+static void do_step(struct one *one, const struct step *step)
+{
+	strv_addf(&one->story, "%s: %s", step_name(step->kind), step->text);
+	world_do(&one->world, step);
+}
+
+/* Carry out the first `n` steps of what would be done, in as many rounds as that takes. */
+static void do_prefix(struct one *one, size_t n, bool tear)
+{
+	for (int round = 0; round < 8; round++) {
+		_cleanup_(plan_freep) struct plan *plan = world_plan(&one->world, NULL);
+
+		if (!plan || !plan->steps.n_items)
+			return;
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			if (n--) {
+				do_step(one, step);
+				continue;
+			}
+			if (tear) {
+				strv_addf(&one->story, "torn: %s", step->text);
+				world_tear(&one->world, step, &one->r);
+			}
+			return;
+		}
+	}
+}
+
+static void cut_power(struct one *one)
+{
+	strv_add(&one->story, "the power is cut");
+	world_cut_power(&one->world);
+}
+
+/* Somewhere between blank and finished. */
+static void to_any_stage(struct one *one)
+{
+	do_prefix(one, random_below(&one->r, 60), random_one_in(&one->r, 2));
+	if (random_one_in(&one->r, 2))
+		cut_power(one);
+}
+
+static void expect_finished(struct one *one)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_(plan_freep) struct plan *plan = NULL;
+
+	if (world_work(&one->world, &diag))
+		one_fail(one, "the work is refused: %s", diag.n_items ? diag.items[0].text : "?");
+	plan = world_plan(&one->world, NULL);
+	if (!plan)
+		one_fail(one, "refused after the work is done");
+	if (plan->steps.n_items)
+		one_fail(one, "not empty after the work is done: %s",
+			 ((struct step *)plan->steps.items)->text);
+}
+
+/* Planning the modelled result of a plan gives an empty plan. */
+static void test_result_of_a_plan_needs_no_plan(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL), *again = NULL;
+
+		if (!plan || !plan->steps.n_items)
+			one_fail(&one, "a blank machine has no plan");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+			do_step(&one, step);
+		again = world_plan(&one.world, NULL);
+		if (!again || again->steps.n_items)
+			one_fail(&one, "planned again: %s",
+				 again ? ((struct step *)again->steps.items)->text : "refused");
+	}
+}
+
+/* Cut after any step, in the middle of one, with or without the power: the end is the same. */
+static void test_any_cut_converges(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		struct one straight;
+		_cleanup_free_ char *end = NULL, *other = NULL;
+		unsigned n_cuts = 1 + random_below(&one.r, 3);
+
+		one_begin(&straight, one_i);
+		expect_finished(&straight);
+		for (unsigned i = 0; i < n_cuts; i++)
+			to_any_stage(&one);
+		expect_finished(&one);
+		end = world_text(&straight.world);
+		other = world_text(&one.world);
+		if (!streq(end, other))
+			one_fail(&one, "another end than without interruption: %s", end);
+		one_end(&straight);
+	}
+}
+
+/* Every prefix of one plan, not only random ones. */
+static void test_every_prefix_converges(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < n_cases / 10; i++)
+		for (size_t cut = 0;; cut++) {
+			struct one one;
+			_cleanup_(plan_freep) struct plan *plan = NULL;
+			bool last;
+
+			one_begin(&one, i);
+			plan = world_plan(&one.world, NULL);
+			last = cut >= plan->steps.n_items;
+			do_prefix(&one, cut, false);
+			if (cut % 2)
+				cut_power(&one);
+			expect_finished(&one);
+			one_end(&one);
+			if (last)
+				break;
+		}
+}
+
+static bool is_of_disk(const char *text, const struct observed_disk *disk)
+{
+	if (streq(text, disk->path) || strv_has(&disk->names, text))
+		return true;
+	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+		if (streq(text, partition->path))
+			return true;
+	return false;
+}
+
+static bool is_stranger(const struct observed_disk *disk)
+{
+	return starts_with(disk->path, "/dev/stranger");
+}
+
+static char *strangers_text(const struct world *world)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	FOR_EACH_ITEM(struct observed_disk, disk, &world->have->disks)
+	{
+		struct json_object *json;
+
+		if (!is_stranger(disk))
+			continue;
+		json = record_to_json(&record_observed_disk, disk);
+		strbuf_add(&b, json_object_to_json_string(json));
+		json_object_put(json);
+	}
+	return strbuf_take(&b);
+}
+
+static void expect_named(struct one *one, const struct step *step)
+{
+	if (step->disk && !layout_disk(one->layout, step->disk))
+		one_fail(one, "'%s' is of the disk '%s'", step->text, step->disk);
+	FOR_EACH_ITEM(struct observed_disk, disk, &one->world.have->disks)
+		if (is_stranger(disk) &&
+		    (is_of_disk(step->object, disk) || strstr(step->text, disk->path)))
+			one_fail(one, "'%s' touches %s", step->text, disk->path);
+}
+
+/* No step is about a disk that the layout does not name, and none changes one. */
+static void test_strangers_are_not_touched(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_free_ char *before = strangers_text(&one.world), *after = NULL;
+
+		to_any_stage(&one);
+		for (int round = 0; round < 4; round++) {
+			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
+
+			if (!plan)
+				one_fail(&one, "refused");
+			FOR_EACH_ITEM(struct step, step, &plan->steps)
+			{
+				expect_named(&one, step);
+				do_step(&one, step);
+			}
+		}
+		after = strangers_text(&one.world);
+		if (!streq(before, after))
+			one_fail(&one, "changed: %s", after);
+	}
+}
+
+static const struct step *first_step_of(const struct plan *plan, const char *disk)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (streq(step->disk, disk))
+			return step;
+	return NULL;
+}
+
+/*
+ * What others put on a named disk goes only by a WIPE, before anything else is done to that
+ * disk, and that lacks a consent unless --wipe names this very disk; nothing of others is
+ * destroyed by any other step.
+ */
+static void test_content_of_others_goes_only_with_consent(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		const struct layout_disk *disks = one.layout->disks.items;
+		size_t n = one.layout->disks.n_items, n_missing = 0, n_foreign = 0;
+		bool *foreign = mem_alloc(n * sizeof(*foreign));
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+
+		for (size_t i = 0; i < n; i++) {
+			foreign[i] = random_one_in(&one.r, 2);
+			n_foreign += foreign[i];
+			if (foreign[i])
+				random_foreign(&one.r, disk_of(&one, (unsigned)i));
+			if (random_one_in(&one.r, 2))
+				strv_add(&one.wipe, disks[i].name);
+			n_missing += foreign[i] && !strv_has(&one.wipe, disks[i].name);
+		}
+		plan = world_plan(&one.world, NULL);
+		if (!plan)
+			one_fail(&one, "refused");
+		for (size_t i = 0; i < n; i++) {
+			const struct step *step = first_step_of(plan, disks[i].name);
+
+			if (!foreign[i] && step->kind == STEP_WIPE)
+				one_fail(&one, "blank, and wiped: %s", step->text);
+			if (foreign[i] && (step->kind != STEP_WIPE || !step->destroys))
+				one_fail(&one, "of others, and first: %s", step->text);
+			if (foreign[i] && step->consent_missing == strv_has(&one.wipe, disks[i].name))
+				one_fail(&one, "consent is wrong: %s", step->text);
+		}
+		if (plan->n_consents_missing != n_missing)
+			one_fail(&one, "%zu consents are missing", plan->n_consents_missing);
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+			n_foreign -= step->kind == STEP_WIPE;
+		if (n_foreign)
+			one_fail(&one, "not one WIPE for each");
+		if (!n_missing)
+			expect_finished(&one);
+		else if (world_work(&one.world, NULL) != -EEXIST)
+			one_fail(&one, "carried out without consent");
+		free(foreign);
+	}
+}
+
+static const char *make_untouchable(struct one *one, struct observed_disk *disk)
+{
+	switch (random_below(&one->r, 8)) {
+	case 0:
+		disk->mounted = str_dup("/home");
+		return "mounted";
+	case 1:
+		disk->held = str_dup("md0");
+		return "held";
+	case 2:
+		disk->ambiguous = true;
+		return "ambiguous";
+	case 3:
+		disk->unreadable = true;
+		return "unreadable";
+	case 4:
+		disk->read_only = true;
+		return "read-only";
+	case 5:
+	case 6:
+		disk->table = str_dup("gpt");
+		(void)list_add(&disk->partitions, &record_observed_partition);
+		if (random_one_in(&one->r, 2))
+			((struct observed_partition *)disk->partitions.items)->mounted =
+				str_dup("/");
+		else
+			((struct observed_partition *)disk->partitions.items)->held =
+				str_dup("dm-3");
+		return "with a partition in use";
+	default:
+		disk->size = 200 * MIB;
+		return "too small";
+	}
+}
+
+/* In use, ambiguous, unreadable, read-only, too small: refused, and --wipe does not help. */
+static void test_untouchable_is_refused(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		unsigned i = random_below(&one.r, 6);
+		struct observed_disk *disk = disk_of(&one, i);
+		const char *what;
+		_cleanup_diag_ struct diag diag = DIAG_NULL;
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+
+		if (random_one_in(&one.r, 2)) {
+			disk->content = str_dup("ext4");
+			if (random_one_in(&one.r, 2))
+				disk->table = str_dup("dos");
+		}
+		str_set(&disk->table, NULL);
+		what = make_untouchable(&one, disk);
+		FOR_EACH_DISK(want, one.layout)
+			strv_add(&one.wipe, want->name);
+		strv_add(&one.story, what);
+		plan = world_plan(&one.world, &diag);
+		if (plan || !diag.n_errors)
+			one_fail(&one, "planned for a disk that is %s", what);
+	}
+}
+
+/* A disk of this set that is read-only or unreadable, at any stage. */
+static void test_untouchable_of_ours_is_refused(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		struct observed_disk *disk;
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+
+		to_any_stage(&one);
+		disk = disk_of(&one, random_below(&one.r, 6));
+		if (random_one_in(&one.r, 2))
+			disk->read_only = true;
+		else
+			disk->unreadable = true;
+		plan = world_plan(&one.world, NULL);
+		if (plan)
+			one_fail(&one, "planned for %s", disk->path);
+	}
+}
+
+static char *plan_text(const struct plan *plan)
+{
+	struct json_object *json;
+	char *text;
+
+	if (!plan)
+		return str_dup("refused");
+	json = record_to_json(&record_plan, plan);
+	text = str_dup(json_object_to_json_string(json));
+	json_object_put(json);
+	return text;
+}
+
+static void shuffle_disks(struct random *r, struct observed *have)
+{
+	struct observed_disk *disks = have->disks.items;
+
+	for (size_t i = have->disks.n_items; i > 1; i--) {
+		size_t k = random_below(r, (unsigned)i);
+		struct observed_disk kept = disks[i - 1];
+
+		disks[i - 1] = disks[k];
+		disks[k] = kept;
+	}
+}
+
+/* Twice the same, findings too; the order in which disks were found plays no part. */
+static void test_planning_is_pure(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_diag_ struct diag diag_a = DIAG_NULL, diag_b = DIAG_NULL;
+		_cleanup_(plan_freep) struct plan *a = NULL, *b = NULL, *c = NULL;
+		_cleanup_free_ char *before = NULL, *after = NULL, *x = NULL, *y = NULL, *z = NULL;
+		_cleanup_free_ char *layout = layout_dump(one.layout), *layout_after = NULL;
+
+		to_any_stage(&one);
+		if (random_one_in(&one.r, 3))
+			random_foreign(&one.r, disk_of(&one, random_below(&one.r, 6)));
+		before = world_text(&one.world);
+		a = world_plan(&one.world, &diag_a);
+		b = world_plan(&one.world, &diag_b);
+		after = world_text(&one.world);
+		layout_after = layout_dump(one.layout);
+		x = plan_text(a);
+		y = plan_text(b);
+		if (!streq(x, y) || diag_a.n_items != diag_b.n_items)
+			one_fail(&one, "two plans differ: %s, %s", x, y);
+		for (size_t i = 0; i < diag_a.n_items; i++)
+			if (!streq(diag_a.items[i].text, diag_b.items[i].text))
+				one_fail(&one, "two findings differ: %s", diag_a.items[i].text);
+		if (!streq(before, after) || !streq(layout, layout_after))
+			one_fail(&one, "planning changed what it was given: %s", before);
+		shuffle_disks(&one.r, one.world.have);
+		c = world_plan(&one.world, NULL);
+		z = plan_text(c);
+		if (!streq(x, z))
+			one_fail(&one, "another plan for another order of disks: %s, %s", x, z);
+	}
+}
+
+static bool makes_anew(const struct step *step)
+{
+	return step->kind <= STEP_SETTLE || step->kind == STEP_POOL_CREATE ||
+	       step->kind == STEP_SWAP_FORMAT || step->kind == STEP_UNPACK ||
+	       step->kind == STEP_DATASET_CREATE || step->kind == STEP_VOLUME_CREATE;
+}
+
+static void damage(struct one *one, struct observed_disk *disk)
+{
+	const struct layout_disk *disks = one->layout->disks.items;
+	struct observed_partition *esp = NULL, *member = NULL;
+
+	for (size_t i = 0; i < one->layout->disks.n_items && !esp; i++) {
+		esp = find_partition(disk, ROLE_ESP, disks[i].name);
+		member = find_partition(disk, ROLE_MEMBER, disks[i].name);
+	}
+	switch (random_below(&one->r, 6)) {
+	case 0:
+		strv_add(&one->story, "the ESP is gone");
+		str_set(&esp->content, NULL);
+		esp->esp.readable = false;
+		break;
+	case 1:
+		strv_add(&one->story, "the LUKS header is not readable");
+		member->luks.state = LUKS_UNREADABLE;
+		break;
+	case 2:
+		strv_add(&one->story, "the LUKS header is gone");
+		member->luks.state = LUKS_NONE;
+		str_set(&member->content, NULL);
+		break;
+	case 3:
+		strv_add(&one->story, "the LUKS header has no key slot");
+		member->luks.n_keyslots = 0;
+		break;
+	case 4:
+		strv_add(&one->story, "the LUKS header is of others");
+		str_set(&member->luks.subsystem, "eyrie:other");
+		break;
+	default:
+		strv_add(&one->story, "the disk is gone");
+		str_set(&disk->path, "/dev/gone");
+		strv_deinit(&disk->names);
+	}
+}
+
+/* What is done and is damaged, or not there today, is never made again. */
+static void test_done_is_never_made_again(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		expect_finished(&one);
+		if (random_one_in(&one.r, 2))
+			cut_power(&one);
+		damage(&one, disk_of(&one, random_below(&one.r, 6)));
+		for (int round = 0; round < 4; round++) {
+			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
+
+			if (!plan)
+				break;
+			FOR_EACH_ITEM(struct step, step, &plan->steps)
+			{
+				if (makes_anew(step))
+					one_fail(&one, "made again: %s", step->text);
+				do_step(&one, step);
+			}
+		}
+	}
+}
+
+static void swap_disk(struct one *one)
+{
+	struct observed_disk *disk = disk_of(one, random_below(&one->r, 6));
+	struct observed_disk fresh = { .path = take_ptr(disk->path), .names = disk->names,
+				       .size = 8 * GIB };
+
+	disk->names = (struct strv)STRV_NULL;
+	record_deinit(&record_observed_disk, disk);
+	*disk = fresh;
+	strv_add(&one->story, "a disk is swapped for another one");
+	if (random_one_in(&one->r, 2))
+		random_foreign(&one->r, disk);
+}
+
+/*
+ * A disk swapped for another at any stage: refused, or each step of the plan is about something
+ * that is there, which the model would not survive otherwise.
+ */
+static void test_swapped_disk(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		FOR_EACH_DISK(want, one.layout)
+			strv_add(&one.wipe, want->name);
+		to_any_stage(&one);
+		swap_disk(&one);
+		for (int round = 0; round < 4; round++) {
+			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
+
+			if (!plan)
+				break;
+			FOR_EACH_ITEM(struct step, step, &plan->steps)
+			{
+				const struct layout_disk *want =
+					step->disk ? layout_disk(one.layout, step->disk) : NULL;
+				struct observed_disk *disk =
+					want ? observed_disk(one.world.have, want->path) : NULL;
+
+				if (want && (!disk || (step->kind > STEP_TABLE &&
+						       !find_partition(disk, ROLE_ESP, want->name))))
+					one_fail(&one, "'%s' has nothing to work on", step->text);
+				do_step(&one, step);
+			}
+		}
+	}
+}
+
+/* Steps go from below to above: what a step needs is there when its turn comes. */
+static void test_order_of_steps(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+		bool pool;
+
+		to_any_stage(&one);
+		plan = world_plan(&one.world, NULL);
+		if (!plan)
+			one_fail(&one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			const struct layout_disk *want =
+				step->disk ? layout_disk(one.layout, step->disk) : NULL;
+			struct observed_partition *member =
+				want && step->kind > STEP_TABLE ?
+					find_partition(observed_disk(one.world.have, want->path),
+						       ROLE_MEMBER, want->name) : NULL;
+
+			pool = observed_pool(one.world.have, one.layout->pool.name) != NULL;
+			if (step->kind > STEP_LOOK_AGAIN && step->kind != STEP_ESP_SYNC && !pool)
+				one_fail(&one, "no pool yet: %s", step->text);
+			if (step->kind == STEP_LUKS_OPEN &&
+			    (member->luks.state == LUKS_NONE || partition_is_new(member)))
+				one_fail(&one, "not whole yet: %s", step->text);
+			if (step->kind == STEP_LUKS_FILLED && !member->luks.mapped)
+				one_fail(&one, "not open: %s", step->text);
+			if (step->kind == STEP_LUKS_FORMAT && !partition_is_new(member))
+				one_fail(&one, "not new: %s", step->text);
+			if (step->kind == STEP_LUKS_FORMAT && pool)
+				one_fail(&one, "the pool exists: %s", step->text);
+			do_step(&one, step);
+		}
+	}
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+	uint64_t value;
+
+	return text && str_to_u64(text, &value) == 0 ? value : otherwise;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_result_of_a_plan_needs_no_plan),
+		cmocka_unit_test(test_any_cut_converges),
+		cmocka_unit_test(test_every_prefix_converges),
+		cmocka_unit_test(test_strangers_are_not_touched),
+		cmocka_unit_test(test_content_of_others_goes_only_with_consent),
+		cmocka_unit_test(test_untouchable_is_refused),
+		cmocka_unit_test(test_untouchable_of_ours_is_refused),
+		cmocka_unit_test(test_planning_is_pure),
+		cmocka_unit_test(test_done_is_never_made_again),
+		cmocka_unit_test(test_swapped_disk),
+		cmocka_unit_test(test_order_of_steps),
+	};
+	uint64_t random = 0;
+
+	(void)!getrandom(&random, sizeof(random), 0);
+	seed = number_from("EYRIE_SEED", random >> 16);
+	n_cases = number_from("EYRIE_CASES", n_cases);
+	printf("# EYRIE_SEED=%llu, %llu cases of each property\n", (unsigned long long)seed,
+	       (unsigned long long)n_cases);
+	fflush(stdout);
+	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}

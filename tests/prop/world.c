@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "world.h"
+
+#include "plan/name.h"
+
+void world_init(struct world *world, const struct layout *layout, const struct strv *wipe,
+		struct observed *have)
+{
+	*world = (struct world){ .layout = layout,
+				 .options = { .wipe = wipe, .target = "/mnt/eyrie" },
+				 .have = have,
+				 .remembered = mem_alloc(sizeof(*world->remembered)) };
+}
+
+void world_copy(struct world *to, const struct world *from)
+{
+	*to = *from;
+	to->have = observed_copy(from->have);
+	to->remembered = observed_copy(from->remembered);
+}
+
+void world_deinit(struct world *world)
+{
+	world->have = observed_free(world->have);
+	world->remembered = observed_free(world->remembered);
+}
+
+static struct observed_partition *member(const struct observed *have, const struct layout *layout,
+					 const char *disk)
+{
+	const struct layout_disk *want = layout_disk(layout, disk);
+	struct observed_disk *found = observed_disk(have, want->path);
+
+	return found ? find_partition(found, ROLE_MEMBER, disk) : NULL;
+}
+
+/* Remember a member's inside below its path, which is unique. */
+static struct observed_partition *memory_of(struct world *world, const char *path)
+{
+	struct observed_partition *partition;
+	struct observed_disk *all;
+
+	if (!world->remembered->disks.n_items)
+		(void)list_add(&world->remembered->disks, &record_observed_disk);
+	all = world->remembered->disks.items;
+	FOR_EACH_ITEM(struct observed_partition, known, &all->partitions)
+		if (streq(known->path, path))
+			return known;
+	partition = list_add(&all->partitions, &record_observed_partition);
+	partition->path = str_dup(path);
+	return partition;
+}
+
+static void move_inside(struct observed_luks *to, struct observed_luks *from)
+{
+	str_set(&to->inside, from->inside);
+	str_set(&to->inside_label, from->inside_label);
+	str_set(&to->inside_uuid, from->inside_uuid);
+	str_set(&from->inside, NULL);
+	str_set(&from->inside_label, NULL);
+	str_set(&from->inside_uuid, NULL);
+}
+
+static bool has_open_vdevs(const struct world *world)
+{
+	FOR_EACH_ITEM(struct layout_vdev, vdev, &world->layout->pool.vdevs)
+	{
+		bool open = false;
+
+		for (size_t i = 0; i < vdev->mirror.n_items; i++) {
+			struct observed_partition *partition =
+				member(world->have, world->layout, vdev->mirror.items[i]);
+
+			open |= partition && streq(partition->luks.inside, "zfs_member");
+		}
+		if (!open)
+			return false;
+	}
+	return true;
+}
+
+/* zpool import: only when every mirror has a leg that is open. */
+static void import(struct world *world)
+{
+	struct observed_pool *from = world->remembered->pools.items, *pool;
+
+	if (!world->remembered->pools.n_items || !has_open_vdevs(world))
+		return;
+	pool = list_add(&world->have->pools, &record_observed_pool);
+	record_copy(&record_observed_pool, pool, from);
+	str_set(&pool->altroot, world->options.target);
+	FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
+		str_set(&dataset->mounted, NULL);
+	list_deinit(&world->remembered->pools, &record_observed_pool);
+}
+
+static void open_member(struct world *world, const struct step *step)
+{
+	struct observed_partition *partition = member(world->have, world->layout, step->disk);
+
+	move_inside(&partition->luks, &memory_of(world, partition->path)->luks);
+}
+
+static void forget_inside(struct world *world, const struct step *step)
+{
+	struct observed_partition *partition = member(world->have, world->layout, step->disk);
+	struct observed_luks nothing = {};
+
+	if (partition)
+		move_inside(&memory_of(world, partition->path)->luks, &nothing);
+}
+
+/* The root is mounted: its kernels can be seen. */
+static void show_system(struct world *world)
+{
+	struct observed_system *from = &world->remembered->system, *to = &world->have->system;
+
+	if (!to->root)
+		return;
+	if (!to->loader)
+		to->loader = take_ptr(from->loader);
+	if (!to->kernels.n_items) {
+		to->kernels = from->kernels;
+		from->kernels = (struct list){};
+	}
+}
+
+void world_do(struct world *world, const struct step *step)
+{
+	if (step->kind == STEP_WIPE || step->kind == STEP_TABLE || step->kind == STEP_LUKS_FORMAT)
+		forget_inside(world, step);
+	if (step->kind == STEP_POOL_CREATE)
+		list_deinit(&world->remembered->pools, &record_observed_pool);
+	if (step->kind == STEP_UNPACK) {
+		list_deinit(&world->remembered->system.kernels, &record_observed_kernel);
+		str_set(&world->remembered->system.loader, NULL);
+	}
+	model_apply(world->layout, &world->options, world->have, step);
+	if (step->kind == STEP_LUKS_OPEN)
+		open_member(world, step);
+	if (step->kind == STEP_POOL_IMPORT)
+		import(world);
+	if (step->kind == STEP_MOUNT)
+		show_system(world);
+}
+
+void world_cut_power(struct world *world)
+{
+	struct observed *have = world->have;
+
+	FOR_EACH_ITEM(struct observed_disk, disk, &have->disks)
+	{
+		FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+		{
+			str_set(&partition->mounted, NULL);
+			str_set(&partition->held, NULL);
+			if (!partition->luks.mapped)
+				continue;
+			str_set(&partition->luks.mapped, NULL);
+			move_inside(&memory_of(world, partition->path)->luks, &partition->luks);
+		}
+	}
+	if (have->pools.n_items) {
+		list_deinit(&world->remembered->pools, &record_observed_pool);
+		world->remembered->pools = have->pools;
+		have->pools = (struct list){};
+	}
+	if (have->system.root) {
+		str_set(&have->system.root, NULL);
+		str_set(&world->remembered->system.loader, have->system.loader);
+		str_set(&have->system.loader, NULL);
+		list_deinit(&world->remembered->system.kernels, &record_observed_kernel);
+		world->remembered->system.kernels = have->system.kernels;
+		have->system.kernels = (struct list){};
+	}
+}
+
+/* tearing: a property of the root dataset, as far as it got */
+
+static void set_root_state(struct world *world, const char *state)
+{
+	struct observed_pool *pool = observed_pool(world->have, world->layout->pool.name);
+	_cleanup_free_ char *name =
+		name_dataset(world->layout, layout_root(world->layout)->name);
+
+	pair_set(&observed_dataset(pool, name)->properties, NAME_STATE_PROPERTY, state);
+}
+
+static void tear_luks(struct world *world, const struct step *step, struct random *r)
+{
+	struct observed_luks *luks = &member(world->have, world->layout, step->disk)->luks;
+
+	world_do(world, step);
+	switch (random_below(r, 4)) {
+	case 0:
+		luks->state = LUKS_NONE;
+		luks->n_keyslots = 0;
+		break;
+	case 1:
+		luks->state = LUKS_UNREADABLE;
+		luks->n_keyslots = 0;
+		str_set(&luks->label, NULL);
+		str_set(&luks->subsystem, NULL);
+		break;
+	case 2:
+		luks->n_keyslots = 0;
+		break;
+	default:
+		luks->state = LUKS_PRIMARY_DAMAGED;
+	}
+}
+
+static void tear_esp(struct world *world, const struct step *step, struct random *r)
+{
+	struct observed_disk *disk =
+		observed_disk(world->have, layout_disk(world->layout, step->disk)->path);
+	struct observed_esp *esp = &find_partition(disk, ROLE_ESP, step->disk)->esp;
+
+	world_do(world, step);
+	if (random_one_in(r, 2))
+		str_set(&esp->config, NULL);
+	if (random_one_in(r, 2))
+		str_set(&esp->loader, NULL);
+	if (random_one_in(r, 2))
+		list_deinit(&esp->entries, &record_observed_entry);
+}
+
+void world_tear(struct world *world, const struct step *step, struct random *r)
+{
+	switch (step->kind) {
+	case STEP_LUKS_FORMAT:
+		tear_luks(world, step, r);
+		break;
+	case STEP_ESP_SYNC:
+		tear_esp(world, step, r);
+		break;
+	case STEP_UNPACK:
+		set_root_state(world, STATE_POPULATING);
+		break;
+	case STEP_INITRD: /* images of some kernels are there, the state is not set */
+		world_do(world, step);
+		set_root_state(world, STATE_CONFIGURED "model");
+		break;
+	case STEP_POOL_CREATE: /* labels on the members, and no pool that could be imported */
+		world_do(world, step);
+		list_deinit(&world->have->pools, &record_observed_pool);
+		break;
+	default: /* all or nothing */
+		if (random_one_in(r, 2))
+			world_do(world, step);
+	}
+}
+
+struct plan *world_plan(const struct world *world, struct diag *diag)
+{
+	struct plan *plan = NULL;
+
+	return plan_make(world->layout, world->have, &world->options, &plan, diag) ? NULL : plan;
+}
+
+#define ROUNDS_MAX 4 /* as cli/work.c */
+
+int world_work(struct world *world, struct diag *diag)
+{
+	bool more = true;
+
+	for (int i = 0; i < ROUNDS_MAX && more; i++) {
+		_cleanup_(plan_freep) struct plan *plan = world_plan(world, diag);
+
+		if (!plan)
+			return -EINVAL;
+		if (plan->n_consents_missing)
+			return -EEXIST;
+		more = false;
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			world_do(world, step);
+			more = step->kind == STEP_LOOK_AGAIN;
+		}
+	}
+	return 0;
+}
+
+char *world_text(const struct world *world)
+{
+	struct json_object *json = observed_to_json(world->have);
+	char *text = str_dup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+
+	json_object_put(json);
+	return text;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Runs one script in a virtual machine and ends with its status; what the console shows
+ * goes to stdout.
+ *
+ *   lab --tarball TAR [OPTION]... SCRIPT                in the appliance
+ *   lab --tarball TAR [OPTION]... --boot FOLDER SCRIPT  in a machine that a rehearsal kept
+ *
+ * The script is /cargo/run, beside it are the --file's and the --package (as eyrie.deb). A
+ * --disk is made, sparse, when it is not there; writes to an --overlay are thrown away, and
+ * so are those to the disks of --boot.
+ */
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "layout/layout.h"
+#include "rehearse/appliance.h"
+#include "rehearse/console.h"
+#include "rehearse/drill.h"
+#include "rehearse/folder.h"
+#include "rehearse/machine.h"
+
+#define EXIT_LAB  125 /* it was the lab that failed, not the script */
+#define TIMEOUT	  900
+#define DISK_SIZE (1 * GIB)
+#define SETTLE	  600u
+
+struct lab {
+	const char *cache, *tarball, *package, *boot, *script;
+	struct strv disks, overlays, files, without;
+	uint64_t timeout;
+	struct runner runner;
+	struct diag diag;
+	char *folder;
+	struct machine machine;
+	struct vm *vm;
+	struct secret *passphrase;
+	struct report report;
+};
+
+static void lab_deinit(struct lab *lab)
+{
+	(void)vm_free(lab->vm);
+	machine_deinit(&lab->machine);
+	(void)secret_free(lab->passphrase);
+	report_deinit(&lab->report);
+	if (lab->folder)
+		folder_remove(lab->folder);
+	free(lab->folder);
+	strv_deinit(&lab->disks);
+	strv_deinit(&lab->overlays);
+	strv_deinit(&lab->files);
+	strv_deinit(&lab->without);
+	diag_deinit(&lab->diag);
+}
+
+/* disks */
+
+/* "NAME=FILE:SIZE" in its parts; the size is optional. */
+static int split_disk(struct lab *lab, const char *text, char **ret_name, char **ret_file,
+		      uint64_t *ret_size)
+{
+	const char *file = strchr(text, '='), *size = file ? strrchr(file, ':') : NULL;
+
+	if (!file || (size && str_to_size(size + 1, ret_size)))
+		return diag_error(&lab->diag, -EINVAL, "'%s' is not NAME=FILE[:SIZE]",
+				  text);
+	*ret_name = str_printf("%.*s", (int)(file - text), text);
+	file++;
+	*ret_file = size ? str_printf("%.*s", (int)(size - file), file) : str_dup(file);
+	return 0;
+}
+
+static int add_disk(struct lab *lab, const char *text, bool overlay)
+{
+	_cleanup_free_ char *name = NULL, *file = NULL;
+	uint64_t size = DISK_SIZE;
+	int r = split_disk(lab, text, &name, &file, &size);
+
+	if (r)
+		return r;
+	if (overlay)
+		return machine_add_overlay(&lab->machine, &lab->runner, file, name,
+					   lab->folder, &lab->diag);
+	if (access(file, F_OK) < 0) {
+		_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+		if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+			return diag_error(&lab->diag, -errno, "cannot make %s: %m", file);
+	}
+	machine_add_disk(&lab->machine, file, name, "raw", false);
+	return 0;
+}
+
+static int add_disks(struct lab *lab)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < lab->disks.n_items; i++)
+		r = add_disk(lab, lab->disks.items[i], false);
+	for (size_t i = 0; r == 0 && i < lab->overlays.n_items; i++)
+		r = add_disk(lab, lab->overlays.items[i], true);
+	return r;
+}
+
+/* what it runs */
+
+static int copy(struct lab *lab, const char *file, const char *folder, const char *name)
+{
+	const char *slash = strrchr(file, '/');
+	_cleanup_free_ char *to = str_printf("%s/%s", folder,
+					     name    ? name
+					     : slash ? slash + 1
+						     : file);
+
+	return run_words(&lab->runner, &lab->diag, "cp", "-L", "--", file, to, NULL);
+}
+
+static int make_cargo(struct lab *lab, char **ret)
+{
+	_cleanup_free_ char *folder = str_printf("%s/cargo", lab->folder);
+	_cleanup_free_ char *run = str_printf("%s/run", folder);
+	_cleanup_free_ char *image = str_printf("%s/cargo.img", lab->folder);
+	int r = file_make_folder(folder, &lab->diag);
+
+	if (r == 0)
+		r = copy(lab, lab->script, folder, "run");
+	if (r == 0 && chmod(run, 0755) < 0)
+		r = diag_error(&lab->diag, -errno, "cannot write %s: %m", run);
+	if (r == 0 && lab->package)
+		r = copy(lab, lab->package, folder, "eyrie.deb");
+	for (size_t i = 0; r == 0 && i < lab->files.n_items; i++)
+		r = copy(lab, lab->files.items[i], folder, NULL);
+	if (r == 0)
+		r = cargo_make(&lab->runner, folder, image, &lab->diag);
+	if (r == 0)
+		*ret = take_ptr(image);
+	return r;
+}
+
+static const char boot_script[] = "mkdir -p /cargo\n"
+				  "mount -o ro /dev/disk/by-id/virtio-cargo /cargo\n"
+				  "stty -F /dev/ttyS1 raw -echo\n"
+				  "/cargo/run </dev/null >/dev/ttyS0 2>&1\n"
+				  "printf '{\"exit\":%s}\\n' $? >/dev/ttyS1\n"
+				  "systemctl poweroff --no-block\n";
+
+static int read_passphrase(struct lab *lab)
+{
+	_cleanup_free_ char *path = str_printf("%s/passphrase", lab->boot);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r;
+
+	lab->passphrase = secret_new();
+	r = fd < 0 ? -errno : secret_read(lab->passphrase, fd, /* line= */ false);
+	return r ? diag_error(&lab->diag, r, "cannot read %s: %s", path, strerror(-r)) : 0;
+}
+
+static int add_kept(struct lab *lab)
+{
+	_cleanup_free_ char *path = str_printf("%s/layout.yaml", lab->boot);
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	int r = layout_read(path, &layout, &lab->diag);
+
+	if (r == 0)
+		r = read_passphrase(lab);
+	if (r)
+		return r;
+	FOR_EACH_DISK(disk, layout)
+	{
+		_cleanup_free_ char *file = str_printf("%s/%s.img", lab->boot, disk->name);
+
+		if (r == 0 && !strv_has(&lab->without, disk->name))
+			r = machine_add_overlay(&lab->machine, &lab->runner, file,
+						disk->name, lab->folder, &lab->diag);
+	}
+	machine_add_script(&lab->machine, boot_script, "", true);
+	return r;
+}
+
+static int gather(struct lab *lab, enum vm_accel *ret_accel)
+{
+	_cleanup_free_ char *appliance = NULL, *cargo = NULL;
+	int r = appliance_make(&lab->runner, LAB_LIBEXEC, lab->cache, lab->tarball,
+			       &appliance, &lab->diag);
+
+	if (r == 0)
+		r = make_cargo(lab, &cargo);
+	if (r)
+		return r;
+	*ret_accel = vm_find_accel(&lab->runner, appliance, lab->cache);
+	if (!lab->boot) {
+		machine_add_appliance(&lab->machine, appliance, cargo);
+		return add_disks(lab);
+	}
+	machine_add_disk(&lab->machine, cargo, "cargo", "raw", true);
+	r = add_kept(lab);
+	return r ? r : add_disks(lab);
+}
+
+/* conversing */
+
+static void show_line(void *context, const char *line)
+{
+	(void)context;
+	(void)printf("%s\n", line);
+	(void)fflush(stdout);
+}
+
+static void take_report(struct lab *lab, struct strbuf *report)
+{
+	char *newline;
+
+	while (report->size && (newline = memchr(report->data, '\n', report->size))) {
+		size_t used = (size_t)(newline + 1 - report->data);
+
+		*newline = '\0';
+		(void)report_add(&lab->report, report->data);
+		report->size -= used;
+		memmove(report->data, newline + 1, report->size + 1);
+	}
+}
+
+/* Until the machine is off; 1 when it is. */
+static int converse(struct lab *lab, struct console *console)
+{
+	_cleanup_strbuf_ struct strbuf report = STRBUF_NULL;
+	int64_t deadline = vm_now() + (int64_t)lab->timeout * 1000;
+	int r = 0;
+
+	while (r == 0 && vm_now() < deadline) {
+		_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+		const struct console_prompt *prompt;
+
+		r = vm_wait(lab->vm, 200, &said, &report);
+		if (said.size)
+			console_feed(console, said.data, said.size, vm_now());
+		take_report(lab, &report);
+		prompt = console_due(console, vm_now());
+		if (prompt)
+			(void)vm_type(lab->vm, prompt->answer);
+	}
+	return r;
+}
+
+static int run_machine(struct lab *lab, enum vm_accel accel)
+{
+	struct console_prompt prompts[] = {
+		{ .text = "enter passphrase for disk",
+		  .answer = lab->passphrase,
+		  .settle = SETTLE },
+	};
+	struct console console;
+	int r = machine_start(&lab->machine, &lab->runner, lab->folder, accel, &lab->vm,
+			      &lab->diag);
+
+	if (r)
+		return r;
+	console_init(&console, prompts, lab->passphrase ? 1 : 0);
+	console.on_line = show_line;
+	r = converse(lab, &console);
+	console_deinit(&console);
+	if (r < 0)
+		return r;
+	if (lab->report.failure)
+		return diag_error(&lab->diag, -EIO, "%s", lab->report.failure);
+	if (lab->report.exit < 0)
+		return diag_error(&lab->diag, -EIO, "the script did not end%s",
+				  r ? "; the machine is off" : " in time");
+	return lab->report.exit;
+}
+
+/* the command line */
+
+enum {
+	OPTION_CACHE,
+	OPTION_TARBALL,
+	OPTION_PACKAGE,
+	OPTION_BOOT,
+	OPTION_WITHOUT,
+	OPTION_DISK,
+	OPTION_OVERLAY,
+	OPTION_FILE,
+	OPTION_TIMEOUT
+};
+
+static const struct option options[] = {
+	{ "cache", required_argument, NULL, OPTION_CACHE },
+	{ "tarball", required_argument, NULL, OPTION_TARBALL },
+	{ "package", required_argument, NULL, OPTION_PACKAGE },
+	{ "boot", required_argument, NULL, OPTION_BOOT },
+	{ "without", required_argument, NULL, OPTION_WITHOUT },
+	{ "disk", required_argument, NULL, OPTION_DISK },
+	{ "overlay", required_argument, NULL, OPTION_OVERLAY },
+	{ "file", required_argument, NULL, OPTION_FILE },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{},
+};
+
+static int take_option(struct lab *lab, int option)
+{
+	const char **const texts[] = {
+		[OPTION_CACHE] = &lab->cache,
+		[OPTION_TARBALL] = &lab->tarball,
+		[OPTION_PACKAGE] = &lab->package,
+		[OPTION_BOOT] = &lab->boot,
+	};
+	struct strv *const lists[] = {
+		[OPTION_WITHOUT] = &lab->without,
+		[OPTION_DISK] = &lab->disks,
+		[OPTION_OVERLAY] = &lab->overlays,
+		[OPTION_FILE] = &lab->files,
+	};
+
+	if (option == OPTION_TIMEOUT)
+		return str_to_u64(optarg, &lab->timeout);
+	if (option < 0 || option > OPTION_TIMEOUT)
+		return -EINVAL;
+	if (option < OPTION_WITHOUT)
+		*texts[option] = optarg;
+	else
+		strv_add(lists[option], optarg);
+	return 0;
+}
+
+static int take_options(struct lab *lab, int argc, char **argv)
+{
+	int option, r = 0;
+
+	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		r = take_option(lab, option);
+	if (r || optind + 1 != argc || !lab->tarball) {
+		fprintf(stderr, "usage: lab --tarball TAR [--cache FOLDER] [--package DEB] "
+				"[--boot FOLDER [--without NAME]...] "
+				"[--disk NAME=FILE[:SIZE]]... [--overlay NAME=FILE]... "
+				"[--file PATH]... [--timeout SECONDS] SCRIPT\n");
+		return -EINVAL;
+	}
+	lab->script = argv[optind];
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(lab_deinit) struct lab lab = {
+		.cache = "/var/tmp/eyrie-lab",
+		.timeout = TIMEOUT,
+		.folder = str_dup("/var/tmp/eyrie-lab-XXXXXX"),
+		.report = REPORT_NULL,
+	};
+	enum vm_accel accel = VM_TCG;
+	int r;
+
+	runner_init(&lab.runner);
+	if (!mkdtemp(lab.folder) || take_options(&lab, argc, argv))
+		return EXIT_LAB;
+	run_catch_interrupts();
+	r = file_make_folder(lab.cache, &lab.diag);
+	if (r == 0)
+		r = gather(&lab, &accel);
+	if (r == 0)
+		r = run_machine(&lab, accel);
+	for (size_t i = 0; i < lab.diag.n_items; i++)
+		fprintf(stderr, "lab: %s\n", lab.diag.items[i].text);
+	return r < 0 ? EXIT_LAB : r;
+}
