@@ -131,9 +131,14 @@ static bool has_module(struct runner *run_by, const char *module, const char *si
 	       run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL) == 0;
 }
 
-int apply_check_tools(const struct plan *plan, struct runner *run_by, struct diag *diag)
+int apply_check_tools(const struct plan *plan, const struct layout *layout,
+		      struct runner *run_by, struct diag *diag)
 {
+	_cleanup_free_ char *mmdebstrap = run_find("mmdebstrap");
 	int r = 0;
+
+	if (has_step(plan, STEP_UNPACK) && layout->system.suite && !mmdebstrap)
+		r = missing(diag, "program", "mmdebstrap", "mmdebstrap");
 
 	for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
 		_cleanup_free_ char *path = run_find(tools[i].program);

@@ -46,7 +46,8 @@ bool apply_needs_passphrase(const struct plan *plan);
  * Programs and kernel modules that the steps of the plan need and that are missing: an error
  * for each, with the package that has it. -ENOENT when something is missing.
  */
-int apply_check_tools(const struct plan *plan, struct runner *run, struct diag *diag);
+int apply_check_tools(const struct plan *plan, const struct layout *layout, struct runner *run,
+		      struct diag *diag);
 
 /* A root tarball at `path`: Debian's suite with everything that the layout needs to boot. */
 struct tarball_options {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/utsname.h>
 
 #include "base/file.h"
 #include "boot/text.h"
@@ -17,6 +18,7 @@
 #define LOADER		LOADER_FOLDER "/systemd-bootx64.efi"
 #define FALLBACK_FOLDER "EFI/BOOT"
 #define FALLBACK	FALLBACK_FOLDER "/BOOTX64.EFI"
+#define TRIES		3
 #define SPARE		(4 * MIB) /* for the loader, entries and FAT's own bookkeeping */
 
 struct esp {
@@ -25,6 +27,7 @@ struct esp {
 	const char *root;
 	const char *path;
 	const struct list *kernels; /* of struct observed_kernel */
+	const char *running;	    /* version of the kernel that runs from here, or NULL */
 	struct diag *diag;
 };
 
@@ -138,12 +141,14 @@ static bool has_kernel(const struct esp *e, const char *folder)
 
 static bool has_entry(const struct esp *e, const char *file)
 {
+	_cleanup_free_ char *plain = entry_name(file);
+
 	FOR_EACH_ITEM(struct observed_kernel, kernel, e->kernels)
 	{
 		_cleanup_free_ char *wanted =
 			kernel->has_zfs ? boot_entry_name(kernel->version, kernel->hash) : NULL;
 
-		if (streq(wanted, file))
+		if (streq(wanted, plain))
 			return true;
 	}
 	return false;
@@ -233,17 +238,56 @@ static int copy_kernel(struct esp *e, const struct observed_kernel *kernel, cons
 	return r;
 }
 
+/* The file of the entry called `name`, counter and all, or NULL; whether eyrie has others. */
+static char *find_entry(const struct esp *e, const char *name, bool *ret_others)
+{
+	_cleanup_free_ char *folder = str_printf("%s/loader/entries", e->path);
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	char *found = NULL;
+
+	*ret_others = false;
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_free_ char *plain = entry_name(entry->d_name);
+
+		if (streq(plain, name) && !found)
+			found = str_printf("%s/%s", folder, entry->d_name);
+		else
+			*ret_others |= starts_with(entry->d_name, "eyrie-") != NULL;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Where the entry belongs: as it was found, with tries when it is new among others. */
+static char *entry_path(const struct esp *e, const char *name)
+{
+	bool others;
+	char *found = find_entry(e, name, &others);
+	size_t stem = strlen(name) - strlen(".conf");
+
+	if (found)
+		return found;
+	return others ? str_printf("%s/loader/entries/%.*s+%u.conf", e->path, (int)stem, name,
+				   TRIES) :
+			str_printf("%s/loader/entries/%s", e->path, name);
+}
+
 static int sync_kernel(struct esp *e, const struct observed_kernel *kernel)
 {
 	_cleanup_free_ char *folder = boot_kernel_folder(kernel->version, kernel->hash);
 	_cleanup_free_ char *name = boot_entry_name(kernel->version, kernel->hash);
-	_cleanup_free_ char *path = str_printf("%s/loader/entries/%s", e->path, name);
+	_cleanup_free_ char *plain = str_printf("%s/loader/entries/%s", e->path, name);
+	_cleanup_free_ char *path = entry_path(e, name);
 	_cleanup_free_ char *entry = boot_entry(e->layout, kernel->version, kernel->hash);
 	int r;
 
 	r = copy_kernel(e, kernel, folder);
 	if (r == 0)
-		r = file_replace(path, entry, 0755, e->diag); /* the commit point */
+		r = file_replace(path, entry, 0700, e->diag); /* the commit point */
+	if (r == 0 && streq(kernel->version, e->running) && rename(path, plain) < 0)
+		r = diag_error(e->diag, -errno, "cannot rename %s: %m", path);
 	return r;
 }
 
@@ -274,14 +318,17 @@ int esp_sync(struct runner *run, const struct layout *layout, const char *root, 
 	_cleanup_free_ char *config = str_printf("%s/loader/loader.conf", path);
 	_cleanup_free_ char *config_text = boot_loader_conf(layout);
 	struct list kernels = {};
+	struct utsname running;
 	struct esp e = { .run = run, .layout = layout, .root = root, .path = path,
 			 .kernels = &kernels, .diag = diag };
 	int r;
 
+	if (!*root && uname(&running) == 0)
+		e.running = running.release;
 	observe_kernels(run, root, &kernels);
 	r = sync_kernels(&e);
 	if (r == 0)
-		r = file_replace(config, config_text, 0755, diag);
+		r = file_replace(config, config_text, 0700, diag);
 	if (r == 0)
 		r = sync_loader(&e);
 	if (r == 0)

@@ -7,6 +7,10 @@
  * FAT has no atomic rename, so nothing that an entry names is ever written over: kernels go to
  * a folder named by their hash, are read back, and only then get an entry; what is old goes
  * last. A crash leaves every entry that was there with the files that it names.
+ *
+ * A kernel that joins others gets three tries (Boot Loader Specification, "Boot counting"): when
+ * it does not come up, systemd-boot falls back to one that did. The next sync on the running
+ * system takes the counter of the kernel that runs away.
  */
 
 #include "base/run.h"

@@ -56,7 +56,11 @@ static enum cli_exit run_boot(struct cli *cli)
 		return CLI_REFUSED;
 	keep_esp_steps(plan);
 	cxt.layout = layout;
-	return apply_run(plan, &cxt) ? CLI_FAILED : CLI_OK;
+	if (apply_run(plan, &cxt))
+		return CLI_FAILED;
+	if (cli->options.json)
+		view_json(record_to_json(&record_plan, plan), stdout);
+	return CLI_OK;
 }
 
 const struct cli_command cmd_boot = {
@@ -65,7 +69,7 @@ const struct cli_command cmd_boot = {
 	.summary = "Kernels and boot loader onto every disk",
 	.n_args_min = 1,
 	.n_args_max = 2,
-	.takes = CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
+	.takes = CLI_TAKES(JSON) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
 	.needs = CLI_NEEDS_ROOT,
 	.run = run_boot,
 };

@@ -106,7 +106,7 @@ static enum cli_exit carry_out(struct work *work)
 	struct cli *cli = work->cli;
 	enum cli_exit status;
 
-	if (apply_check_tools(work->plan, &cli->run, &cli->diag))
+	if (apply_check_tools(work->plan, work->layout, &cli->run, &cli->diag))
 		return CLI_REFUSED;
 	status = consent(work);
 	if (status == CLI_OK)

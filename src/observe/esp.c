@@ -47,11 +47,23 @@ static char *entry_value(const char *text, const char *key)
 	return NULL;
 }
 
+char *entry_name(const char *file)
+{
+	const char *end = strstr(file, ".conf"), *plus = strrchr(file, '+');
+	size_t n = plus ? strspn(plus + 1, "0123456789") : 0;
+	const char *at = plus ? plus + 1 + n : NULL;
+
+	if (n && *at == '-')
+		at += 1 + strspn(at + 1, "0123456789");
+	return n && at == end ? str_printf("%.*s.conf", (int)(plus - file), file) :
+				str_dup(file);
+}
+
 static void read_entry(const char *root, const char *name, struct observed_esp *esp)
 {
 	_cleanup_free_ char *path = str_printf("%s/loader/entries/%s", root, name);
 	_cleanup_free_ char *linux_path = NULL, *initrd_path = NULL, *version = NULL;
-	_cleanup_free_ char *kernel = NULL, *initrd = NULL;
+	_cleanup_free_ char *kernel = NULL, *initrd = NULL, *plain = entry_name(name);
 	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
 	char hash[KERNEL_HASH_SIZE];
 	struct observed_entry *entry;
@@ -72,6 +84,7 @@ static void read_entry(const char *root, const char *name, struct observed_esp *
 	entry->version = take_ptr(version);
 	entry->hash = str_dup(hash);
 	entry->options = entry_value(text.data, "options");
+	entry->counting = !streq(plain, name);
 }
 
 static int by_file(const void *a, const void *b)

@@ -42,5 +42,11 @@ void content_deinit(struct content *content);
 #define KERNEL_HASH_SIZE 17
 int kernel_hash(const char *kernel, const char *initrd, char ret[static KERNEL_HASH_SIZE]);
 
+/*
+ * The name of a boot entry without the counter of automatic boot assessment, "+LEFT" or
+ * "+LEFT-DONE" before ".conf" (Boot Loader Specification, "Boot counting").
+ */
+char *entry_name(const char *file);
+
 /* The first line of a file under /sys, or NULL. */
 char *sys_read(const char *format, ...) _printf_(1, 2);

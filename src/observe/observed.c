@@ -24,6 +24,7 @@ static const struct field entry_fields[] = {
 	{ "version", FIELD_STRING, AT(observed_entry, version) },
 	{ "hash", FIELD_STRING, AT(observed_entry, hash) },
 	{ "options", FIELD_STRING, AT(observed_entry, options) },
+	{ "counting", FIELD_BOOL, AT(observed_entry, counting) },
 };
 const struct record record_observed_entry = RECORD(observed_entry, entry_fields);
 
@@ -106,6 +107,7 @@ const struct record record_observed_kernel = RECORD(observed_kernel, kernel_fiel
 
 static const struct field system_fields[] = {
 	{ "root", FIELD_STRING, AT(observed_system, root) },
+	{ "running", FIELD_STRING, AT(observed_system, running) },
 	{ "loader", FIELD_STRING, AT(observed_system, loader) },
 	{ "kernels", FIELD_RECORDS, AT(observed_system, kernels),
 	  .record = &record_observed_kernel },

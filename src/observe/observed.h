@@ -37,6 +37,7 @@ struct observed_entry {
 	char *version; /* of the kernel */
 	char *hash;    /* over kernel and initramfs as they are on the ESP */
 	char *options; /* kernel parameters */
+	bool counting; /* its boots are counted: it has not come up yet */
 };
 
 struct observed_esp {
@@ -107,6 +108,7 @@ struct observed_kernel {
 
 struct observed_system {
 	char *root;   /* where its root is mounted: "/" or the target folder; NULL if nowhere */
+	char *running; /* version of the running kernel, when root is "/" */
 	char *loader; /* SHA-256 of the boot loader that it would install */
 	struct list kernels; /* of struct observed_kernel */
 };

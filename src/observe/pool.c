@@ -61,6 +61,19 @@ static char *mounted_at(struct libmnt_table *mounts, const char *dataset)
 	return fs && streq(mnt_fs_get_fstype(fs), "zfs") ? str_dup(mnt_fs_get_target(fs)) : NULL;
 }
 
+/* Where it is mounted is shown below the altroot; what is set is without. */
+static void strip_altroot(struct observed_dataset *dataset, const char *altroot)
+{
+	const char *shown = pair_get(&dataset->properties, "mountpoint");
+	const char *rest = shown && altroot ? starts_with(shown, altroot) : NULL;
+	_cleanup_free_ char *set = NULL;
+
+	if (!rest || (*rest && *rest != '/'))
+		return;
+	set = str_dup(*rest ? rest : "/");
+	pair_set(&dataset->properties, "mountpoint", set);
+}
+
 static int observe_datasets(struct runner *run_by, struct observed_pool *pool, struct diag *diag)
 {
 	const char *const list[] = { "zfs", "list", "-Hp", "-r", "-t", "filesystem,volume", "-o",
@@ -86,6 +99,7 @@ static int observe_datasets(struct runner *run_by, struct observed_pool *pool, s
 		dataset->type = column(rows.items[i], 1);
 		dataset->mounted = mounted_at(mounts, dataset->name);
 		take_properties(&properties, dataset->name, &dataset->properties);
+		strip_altroot(dataset, pool->altroot);
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fts.h>
+#include <sys/utsname.h>
 
 #include "base/file.h"
 #include "observe/observe.h"
@@ -102,11 +103,14 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 							     NULL;
 	_cleanup_free_ char *loader = root ? str_printf("%s/" LOADER_SOURCE, root) : NULL;
 	char hash[HASH_HEX_SIZE];
+	struct utsname name;
 
 	(void)diag;
 	if (!root)
 		return 0;
 	system->root = str_dup(*root ? root : "/");
+	if (!*root && uname(&name) == 0)
+		system->running = str_dup(name.release);
 	if (file_hash(loader, hash) == 0)
 		system->loader = str_dup(hash);
 	observe_kernels(run_by, root, &system->kernels);

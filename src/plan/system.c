@@ -31,7 +31,8 @@ static bool has_entry(const struct planner *p, const struct observed_esp *esp,
 	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
 		if (streq(entry->version, kernel->version) && streq(entry->hash, kernel->hash) &&
 		    streq(entry->options, cmdline))
-			return true;
+			return !(entry->counting &&
+				 streq(entry->version, p->have->system.running));
 	return false;
 }
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/name.h"
+#include "test.h"
+
+static void expect(char *text, const char *wanted)
+{
+	_cleanup_free_ char *owned = text;
+
+	assert_string_equal(owned, wanted);
+}
+
+static void test_names(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
+
+	(void)state;
+	expect(name_partition(ROLE_ESP, "left"), "eyrie-esp-left");
+	expect(name_partition_new(ROLE_ESP, "left"), "eyrie-new-esp-left");
+	expect(name_partition_new(ROLE_MEMBER, "left"), "eyrie-new-member-left");
+	expect(name_partition_new(ROLE_SWAP, "left"), "eyrie-swap-left"); /* has no content */
+	expect(name_mapping(layout, "left"), "rpool-left");
+	expect(name_subsystem(layout), "eyrie:" TEST_ID);
+	expect(name_label(layout, "left"), "falcon-left");
+	expect(name_label_new("left"), "eyrie-new-left");
+	expect(name_dataset(layout, "ROOT/debian"), "rpool/ROOT/debian");
+}
+
+/* What a GPT (36 characters) and a LUKS2 header (47) have room for. */
+static void test_room(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(
+		"id: " TEST_ID "\n"
+		"host: abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk\n"
+		"disks:\n  a-disk-of-16-abc: { path: /dev/a }\n  b: { path: /dev/b }\n"
+		"pool: { vdevs: [ { mirror: [a-disk-of-16-abc, b] } ] }\n" TEST_DATASETS);
+	_cleanup_free_ char *partition = name_partition_new(ROLE_MEMBER, "a-disk-of-16-abc");
+	_cleanup_free_ char *label = name_label(layout, "a-disk-of-16-abc");
+	_cleanup_free_ char *subsystem = name_subsystem(layout);
+	_cleanup_free_ char *label_new = name_label_new("a-disk-of-16-abc");
+
+	(void)state;
+	assert_true(strlen(partition) <= 36);
+	assert_int_equal(strlen(label), 47);
+	assert_string_equal(label + 47 - 16, "a-disk-of-16-abc");
+	assert_true(strlen(subsystem) <= 47 && strlen(label_new) <= 47);
+}
+
+/* RFC 9562 version 8; the same set has the same mark, whatever the random half is. */
+static void test_marks(void **state)
+{
+	unsigned char random[16];
+	char text[37];
+	uuid_t uuid;
+
+	(void)state;
+	for (unsigned byte = 0; byte < 256; byte += 15) {
+		memset(random, (int)byte, sizeof(random));
+		memcpy(uuid, random, sizeof(uuid));
+		name_mark_uuid(TEST_ID, uuid);
+		uuid_unparse_upper(uuid, text);
+		assert_int_equal(text[14], '8');
+		assert_non_null(strchr("89AB", text[19]));
+		assert_memory_equal(uuid + 9, random + 9, 7);
+		assert_true(name_uuid_is_marked(TEST_ID, text));
+		assert_false(name_uuid_is_marked("1f0e0d0c-0b0a-4908-8706-050403020100", text));
+		uuid[3] ^= 1;
+		uuid_unparse_upper(uuid, text);
+		assert_false(name_uuid_is_marked(TEST_ID, text));
+	}
+	assert_false(name_uuid_is_marked(TEST_ID, NULL));
+	assert_false(name_uuid_is_marked(TEST_ID, ""));
+	assert_false(name_uuid_is_marked(TEST_ID, "0x1234abcd"));
+}
+
+static void test_find_partition(void **state)
+{
+	struct observed_disk disk = {};
+	struct observed_partition *fresh = list_add(&disk.partitions, &record_observed_partition);
+	struct observed_partition *found;
+
+	(void)state;
+	fresh->name = str_dup("eyrie-new-member-left");
+	found = find_partition(&disk, ROLE_MEMBER, "left");
+	assert_ptr_equal(found, fresh);
+	assert_true(partition_is_new(found));
+	str_set(&fresh->name, "eyrie-member-left");
+	assert_false(partition_is_new(find_partition(&disk, ROLE_MEMBER, "left")));
+	assert_null(find_partition(&disk, ROLE_ESP, "left"));
+	assert_null(find_partition(&disk, ROLE_MEMBER, "right"));
+	record_deinit(&record_observed_disk, &disk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_find_partition),
+	};
+
+	return cmocka_run_group_tests_name("name", tests, NULL, NULL);
+}

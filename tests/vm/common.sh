@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# Sourced by the scripts that lab runs, first thing. One line of TAP for each check; what the
+# command of a failed one said follows it.
+
+set -u
+export LC_ALL=C.UTF-8
+
+# ID and OTHER_ID are set ids; LAYOUT is what layout() writes.
+ID=0f0e0d0c-0b0a-4908-8706-050403020100
+OTHER_ID=f0e0d0c0-b0a0-4908-8706-050403020100
+LAYOUT=/tmp/layout.yaml
+SECRET=/tmp/secret
+OUT=/tmp/out
+n_checks=0
+n_failed=0
+
+install_eyrie() {
+	dpkg-deb -x /cargo/eyrie.deb / && ldconfig
+}
+
+report() {
+	local verdict=$1 name=$2
+
+	n_checks=$((n_checks + 1))
+	if [[ $verdict == 0 ]]; then
+		echo "ok $n_checks - $name"
+		return
+	fi
+	n_failed=$((n_failed + 1))
+	echo "not ok $n_checks - $name"
+	[[ ! -s $OUT ]] || tail -n 25 "$OUT" | sed 's/^/# /'
+}
+
+# check NAME COMMAND...: passes when the command succeeds.
+check() {
+	local name=$1
+
+	shift
+	"$@" >"$OUT" 2>&1
+	report $? "$name"
+}
+
+# status WANTED NAME COMMAND...: passes when the command ends with that exit status.
+status() {
+	local wanted=$1 name=$2 is
+
+	shift 2
+	"$@" >"$OUT" 2>&1 </dev/null
+	is=$?
+	[[ $is == "$wanted" ]] || echo "(exit status $is instead of $wanted)" >>"$OUT"
+	[[ $is == "$wanted" ]]
+	report $? "$name"
+}
+
+# says NAME REGEX: passes when the last command of check or status said so.
+says() {
+	grep -Eq -- "$2" "$OUT"
+	report $? "$1"
+}
+
+# same NAME A B: passes when the two texts are equal.
+same() {
+	local name=$1
+
+	diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") >"$OUT"
+	report $? "$name"
+}
+
+# The last words of a script.
+finish() {
+	echo "1..$n_checks"
+	exit $((n_failed > 0))
+}
+
+# disk NAME: its node, whatever the kernel calls it today.
+disk() {
+	readlink -f "/dev/disk/by-id/virtio-$1"
+}
+
+# part NAME ROLE: the node of a partition that eyrie made.
+part() {
+	readlink -f "/dev/disk/by-partlabel/eyrie-$2-$1"
+}
+
+# How much was ever written to a disk or discarded on it.
+writes() {
+	local name fields
+
+	for name; do
+		blockdev --flushbufs "$(disk "$name")"
+		read -ra fields <"/sys/block/$(basename "$(disk "$name")")/stat"
+		echo "$name: ${fields[4]} ${fields[6]} ${fields[11]:-} ${fields[13]:-}"
+	done
+}
+
+# Sums of all bytes of disks, side by side.
+sums() {
+	local name
+
+	for name; do
+		echo "$name: $(cksum <"$(disk "$name")")" >"/tmp/sum-$name" &
+	done
+	wait
+	for name; do
+		cat "/tmp/sum-$name"
+	done
+}
+
+# layout ID MIRROR...: a cheap layout of these mirrors, each "left right", with more of YAML from
+# stdin. It is written to LAYOUT.
+layout() {
+	local id=$1 mirror name
+
+	shift
+	{
+		printf 'id: %s\nhost: falcon\ndisks:\n' "$id"
+		for name in $*; do
+			printf '  %s: { path: /dev/disk/by-id/virtio-%s }\n' "$name" "$name"
+		done
+		printf 'encryption:\n  kdf: { memory: 32MiB, iterations: 4 }\n'
+		printf 'boot:\n  esp-size: 256MiB\n'
+		printf 'pool:\n  name: %s\n  vdevs:\n' "${POOL:-tank}"
+		for mirror; do
+			printf '    - mirror: [%s]\n' "${mirror// /, }"
+		done
+		if [[ -t 0 ]]; then
+			printf 'datasets:\n  ROOT/debian: { mountpoint: / }\n'
+		else
+			cat
+		fi
+	} >"$LAYOUT"
+}
+
+# eyrie COMMAND of LAYOUT with the right passphrase, further words behind.
+apply() {
+	eyrie apply "$LAYOUT" --passphrase-file "$SECRET" --yes "$@"
+}
+
+plan() {
+	eyrie plan "$LAYOUT" "$@"
+}
+
+# Let go of everything that apply opened.
+release() {
+	local mapping
+
+	zpool export -a 2>/dev/null
+	for mapping in /dev/mapper/*-*; do
+		[[ ! -b $mapping ]] || cryptsetup close "$mapping"
+	done
+	udevadm settle
+}
+
+# blank NAME...: as if it came out of its box. Discarding is writing, and is counted.
+blank() {
+	local name
+
+	for name; do
+		blkdiscard -f "$(disk "$name")"
+		blockdev --rereadpt "$(disk "$name")" 2>/dev/null
+	done
+	udevadm settle
+}
+
+printf 'correct horse battery staple' >"$SECRET"
