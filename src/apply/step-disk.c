@@ -5,6 +5,7 @@
 #include <blkid.h>
 #include <fcntl.h>
 #include <libfdisk.h>
+#include <time.h>
 
 #include "apply/internal.h"
 
@@ -139,6 +140,19 @@ static int fill_table(struct apply_context *cxt, struct fdisk_context *fdisk, co
 	return r;
 }
 
+/* udev looks at partitions as they come and go, and while it does the kernel says busy. */
+static int reread_table(struct fdisk_context *fdisk)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; r == -EBUSY && i < 100; i++) {
+		if (i)
+			(void)nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+		r = fdisk_reread_partition_table(fdisk);
+	}
+	return r;
+}
+
 /*
  * libfdisk writes the backup first and the protective MBR last: interrupted, the disk is blank
  * to everybody, or carries the whole table with every partition marked new.
@@ -147,18 +161,23 @@ int apply_TABLE(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *node = device_disk(cxt, step->disk);
 	_cleanup_(fdisk_freep) struct fdisk_context *fdisk = fdisk_new_context();
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (!node)
 		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
+	/* libfdisk by itself would write to a disk that somebody took since it was observed. */
+	fd = open(node, O_RDWR | O_EXCL | O_CLOEXEC);
+	if (fd < 0)
+		return diag_error(cxt->diag, -errno, "cannot open %s for writing: %m", node);
 	(void)fdisk_disable_dialogs(fdisk, 1);
-	r = fdisk_assign_device(fdisk, node, /* readonly= */ 0);
+	r = fdisk_assign_device_by_fd(fdisk, fd, node, /* readonly= */ 0);
 	if (r == 0)
 		r = fill_table(cxt, fdisk, step->disk);
 	if (r == 0)
 		r = fdisk_write_disklabel(fdisk);
 	if (r == 0)
-		r = fdisk_reread_partition_table(fdisk);
+		r = reread_table(fdisk);
 	if (r == 0)
 		r = fdisk_deassign_device(fdisk, /* nosync= */ 0);
 	if (r)

@@ -34,6 +34,7 @@ enum cli_exit {
 	FLAG(YES, yes, "yes", 'y', "do not ask whether to go on")                              \
 	FLAG(KEEP_GOING, keep_going, "keep-going", 'k', "go on after a drill that failed")     \
 	FLAG(VERBOSE, verbose, "verbose", 'v', "show the console, or the programs that are run") \
+	FLAG(TEST, test, "test", 0, "only try the passphrase: nothing is opened or written")  \
 	FLAG(QUIET, quiet, "quiet", 'q', "only errors")                                        \
 	TEXT(TARGET, target, "target", 0, "FOLDER", "mount there instead of /mnt/eyrie")       \
 	TEXT(PASSPHRASE, passphrase_file, "passphrase-file", 0, "FILE",                        \
@@ -50,6 +51,7 @@ enum cli_exit {
 	MANY(WIPE, wipe, "wipe", 0, "DISK", "what is on DISK of the layout may be destroyed")  \
 	MANY(DEB, debs, "deb", 0, "FILE", "put this package on the new system: eyrie's own")   \
 	MANY(DISK, disks, "disk", 0, "NAME=PATH", "use this disk")                             \
+	MANY(MEMBER, members, "member", 'm', "PATH", "a member of the set: device or image file")  \
 	MANY(DRILL, drills, "drill", 0, "NAME", "only this drill")
 
 enum cli_option {
@@ -94,7 +96,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_init, cmd_plan, cmd_apply, cmd_install, cmd_rehearse,
-	cmd_boot, cmd_observe, cmd_tarball;
+	cmd_boot, cmd_observe, cmd_tarball, cmd_unlock;
 
 #define CLI_DEFAULT_TARGET "/mnt/eyrie"
 #define CLI_LAYOUT_FILE "/etc/eyrie/eyrie.yaml" /* of the running system */

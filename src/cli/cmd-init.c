@@ -154,7 +154,9 @@ static int take_disk(struct cli *cli, const struct observed *have, struct propos
 				  argument);
 	name = str_printf("%.*s", (int)(equals - argument), argument);
 	node = realpath(equals + 1, NULL);
-	disk = node ? observed_disk(have, node) : NULL;
+	disk = observed_disk(have, equals + 1);
+	if (!disk && node)
+		disk = observed_disk(have, node);
 	if (!disk)
 		return diag_error(&cli->diag, -ENODEV, "there is no disk %s", equals + 1);
 	if (in_use(disk))

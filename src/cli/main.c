@@ -8,7 +8,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cmd_init, &cmd_plan, &cmd_apply, &cmd_install, &cmd_rehearse,
-	&cmd_boot, &cmd_observe, &cmd_tarball,
+	&cmd_unlock, &cmd_boot, &cmd_observe, &cmd_tarball,
 };
 
 enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_MANY };
@@ -186,6 +186,7 @@ static enum cli_exit run_command(struct cli *cli)
 	strv_deinit(&cli->options.debs);
 	strv_deinit(&cli->options.disks);
 	strv_deinit(&cli->options.drills);
+	strv_deinit(&cli->options.members);
 	return status;
 }
 

@@ -31,14 +31,14 @@ static void document_freep(struct fy_document **document)
 	fy_document_destroy(*document);
 }
 
+/* Lines end as YAML has it: LF, CR, or both. */
 static char *line_of(const char *text, unsigned line)
 {
 	for (unsigned i = 1; i < line; i++) {
-		text += strcspn(text, "\n");
-		if (*text)
-			text++;
+		text += strcspn(text, "\r\n");
+		text += text[0] == '\r' && text[1] == '\n' ? 2 : *text ? 1 : 0;
 	}
-	return str_printf("%.*s", (int)strcspn(text, "\n"), text);
+	return str_printf("%.*s", (int)strcspn(text, "\r\n"), text);
 }
 
 static void place_at(const struct yaml_source *source, struct diag *diag, unsigned line,
@@ -46,6 +46,8 @@ static void place_at(const struct yaml_source *source, struct diag *diag, unsign
 {
 	_cleanup_free_ char *excerpt = line_of(source->text, line);
 
+	/* Whoever shows it points into the excerpt. */
+	column = MIN_OF(column, (unsigned)strlen(excerpt) + 1);
 	diag_place(diag, source->name, line, column, excerpt);
 }
 

@@ -20,8 +20,9 @@ install_eyrie() {
 	dpkg-deb -x /cargo/eyrie.deb / && ldconfig
 }
 
+# report VERDICT NAME [FILE]: FILE says why not.
 report() {
-	local verdict=$1 name=$2
+	local verdict=$1 name=$2 why=${3:-$OUT}
 
 	n_checks=$((n_checks + 1))
 	if [[ $verdict == 0 ]]; then
@@ -30,7 +31,7 @@ report() {
 	fi
 	n_failed=$((n_failed + 1))
 	echo "not ok $n_checks - $name"
-	[[ ! -s $OUT ]] || tail -n 25 "$OUT" | sed 's/^/# /'
+	[[ ! -s $why ]] || tail -n 25 "$why" | sed 's/^/# /'
 }
 
 # check NAME COMMAND...: passes when the command succeeds.
@@ -64,8 +65,8 @@ says() {
 same() {
 	local name=$1
 
-	diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") >"$OUT"
-	report $? "$name"
+	diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") >/tmp/diff
+	report $? "$name" /tmp/diff
 }
 
 # The last words of a script.
@@ -100,16 +101,30 @@ sums() {
 	local name
 
 	for name; do
-		echo "$name: $(cksum <"$(disk "$name")")" >"/tmp/sum-$name" &
+		dd if="$(disk "$name")" bs=4M iflag=direct status=none | md5sum >"/tmp/sum-$name" &
 	done
 	wait
 	for name; do
-		cat "/tmp/sum-$name"
+		echo "$name: $(cat "/tmp/sum-$name")"
 	done
 }
 
-# layout ID MIRROR...: a cheap layout of these mirrors, each "left right", with more of YAML from
-# stdin. It is written to LAYOUT.
+# Where signatures are: what writes() cannot see through a cache is on the disk here.
+edges() {
+	local name size
+
+	for name; do
+		size=$(blockdev --getsize64 "$(disk "$name")")
+		echo "$name: $({
+			dd if="$(disk "$name")" bs=1M count=2 status=none
+			dd if="$(disk "$name")" bs=1M skip=$((size / 1048576 - 2)) status=none
+		} | md5sum)"
+	done
+}
+
+# layout ID MIRROR...: a cheap layout of these mirrors, each "left right", and of the YAML in
+# MORE. It is written to LAYOUT.
+MORE='datasets: { ROOT/debian: { mountpoint: / } }'
 layout() {
 	local id=$1 mirror name
 
@@ -121,15 +136,11 @@ layout() {
 		done
 		printf 'encryption:\n  kdf: { memory: 32MiB, iterations: 4 }\n'
 		printf 'boot:\n  esp-size: 256MiB\n'
-		printf 'pool:\n  name: %s\n  vdevs:\n' "${POOL:-tank}"
+		printf 'pool:\n  name: tank\n  vdevs:\n'
 		for mirror; do
 			printf '    - mirror: [%s]\n' "${mirror// /, }"
 		done
-		if [[ -t 0 ]]; then
-			printf 'datasets:\n  ROOT/debian: { mountpoint: / }\n'
-		else
-			cat
-		fi
+		printf '%s\n' "$MORE"
 	} >"$LAYOUT"
 }
 
@@ -158,7 +169,7 @@ blank() {
 	local name
 
 	for name; do
-		blkdiscard -f "$(disk "$name")"
+		blkdiscard -qf "$(disk "$name")"
 		blockdev --rereadpt "$(disk "$name")" 2>/dev/null
 	done
 	udevadm settle

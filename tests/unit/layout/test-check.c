@@ -311,6 +311,25 @@ static void test_bookworm_gets_small_sectors(void **state)
 	assert_int_equal(silent.n_items, 0);
 }
 
+/* Lines that end with CR and LF, or with CR alone. */
+static void test_other_line_ends(void **state)
+{
+	static const char *const texts[] = { "id: falcon\r\nhots: x\r\nhost: falcon\r\n",
+					     "id: falcon\rhots: x\rhost: falcon\r" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_diag_ struct diag diag = DIAG_NULL;
+		struct layout *layout = NULL;
+
+		assert_int_equal(layout_parse("case", texts[i], &layout, &diag), -EINVAL);
+		assert_string_equal(diag.items[0].text, "unknown key 'hots'");
+		assert_int_equal(diag.items[0].line, 2);
+		assert_int_equal(diag.items[0].column, 1);
+		assert_string_equal(diag.items[0].excerpt, "hots: x");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_warning_when_nobody_can_log_in),
 		cmocka_unit_test(test_bookworm_gets_small_sectors),
+		cmocka_unit_test(test_other_line_ends),
 	};
 
 	return cmocka_run_group_tests_name("check", tests, NULL, NULL);

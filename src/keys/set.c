@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keys/set.h"
+
+#include "keys/token.h"
+
+#define ANY_SLOT -1 /* CRYPT_ANY_SLOT */
+
+void set_add(struct set *set, const char *path)
+{
+	struct member *member;
+
+	set->members = mem_grow(set->members, set->n_members, sizeof(*set->members));
+	member = &set->members[set->n_members++];
+	member->path = str_dup(path);
+	member->name = str_dup(path);
+}
+
+void set_deinit(struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+
+		record_deinit(&record_token, &member->token);
+		member->luks = luks_free(member->luks);
+		member->key = secret_free(member->key);
+		free(member->path);
+		free(member->name);
+		free(member->why);
+	}
+	free(set->members);
+	set->box = box_free(set->box);
+	*set = (struct set){};
+}
+
+size_t set_count(const struct set *set, enum member_state state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n_members; i++)
+		n += set->members[i].state == state;
+	return n;
+}
+
+static void member_load(struct member *member)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	if (luks_load(member->path, &member->luks, &diag)) {
+		member->state = MEMBER_UNUSABLE;
+		str_set(&member->why, diag.items[diag.n_items - 1].text);
+		return;
+	}
+	member->has_token = token_read(member->luks, &member->token);
+}
+
+void set_load(struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++)
+		if (!set->members[i].luks && set->members[i].state == MEMBER_CLOSED)
+			member_load(&set->members[i]);
+}
+
+/* first contact */
+
+enum answer {
+	ANSWER_OPENED,
+	ANSWER_WRONG,	/* an intact slot refused: that settles it */
+	ANSWER_UNKNOWN, /* it did not open, and why cannot be said */
+};
+
+static bool slot_is_intact(const struct member *member)
+{
+	char now[LUKS_FINGERPRINT_SIZE];
+
+	return member->has_token && member->token.passphrase_fingerprint &&
+	       luks_fingerprint(member->luks, (int)member->token.passphrase_slot, now) == 0 &&
+	       streq(now, member->token.passphrase_fingerprint);
+}
+
+static enum answer try_passphrase(struct member *member, const struct secret *passphrase)
+{
+	bool intact = slot_is_intact(member);
+	int slot = intact ? (int)member->token.passphrase_slot : ANY_SLOT;
+	int r = luks_slot_key(member->luks, slot, passphrase->data, passphrase->size,
+			      &member->key);
+
+	if (r == 0)
+		return ANSWER_OPENED;
+	return intact && r == LUKS_WRONG ? ANSWER_WRONG : ANSWER_UNKNOWN;
+}
+
+/* The box of a member whose volume key is known. NULL when it has none that is whole. */
+static struct box *open_box(const struct member *member)
+{
+	_cleanup_(secret_freep) struct secret *sealed = NULL;
+	struct box *box = NULL;
+
+	if (!member->has_token ||
+	    luks_slot_key(member->luks, (int)member->token.box_slot, member->key->data,
+			  member->key->size, &sealed) ||
+	    box_open(sealed, member->token.body, &box))
+		return NULL;
+	if (!box_member(box, member->luks->uuid))
+		box = box_free(box);
+	return box;
+}
+
+static void close_member(struct member *member, enum member_state state, const char *why)
+{
+	member->key = secret_free(member->key);
+	member->state = state;
+	str_set(&member->why, why);
+}
+
+static void accept(const struct set *set, struct member *member)
+{
+	member->state = MEMBER_OPEN;
+	str_set(&member->name, box_member(set->box, member->luks->uuid)->name);
+	str_set(&member->why, NULL);
+}
+
+/* the others */
+
+static bool try_set_key(const struct box *box, const struct box_member *known,
+			struct member *member)
+{
+	const struct secret *keys[] = { known->previous ? box->previous_key : box->set_key,
+					known->previous ? box->set_key : box->previous_key };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (keys[i] && luks_slot_key(member->luks, (int)known->set_key_slot,
+					     keys[i]->data, keys[i]->size, &member->key) == 0)
+			return true;
+	return false;
+}
+
+static void open_other(struct set *set, struct member *member, const struct secret *passphrase)
+{
+	const struct box_member *known = box_member(set->box, member->luks->uuid);
+
+	if (!known) {
+		close_member(member, MEMBER_FOREIGN, "it is not a member of this set");
+		return;
+	}
+	if (try_set_key(set->box, known, member)) {
+		accept(set, member);
+		return;
+	}
+	/* A stock tool may have changed it: its own slot still counts, and costs one more KDF. */
+	if (passphrase && try_passphrase(member, passphrase) == ANSWER_OPENED) {
+		member->by_passphrase = true;
+		accept(set, member);
+		return;
+	}
+	close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
+}
+
+static void open_others(struct set *set, const struct secret *passphrase)
+{
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+
+		if (member->state == MEMBER_CLOSED && member->luks)
+			open_other(set, member, passphrase);
+	}
+}
+
+/*
+ * A box that no other member confirms while others are there may be that of a stale copy: the
+ * next member that opens with a newer generation takes its place.
+ */
+static bool is_confirmed(const struct set *set)
+{
+	return set->n_members == 1 || set_count(set, MEMBER_OPEN) > 1 ||
+	       set_count(set, MEMBER_UNUSABLE) == set->n_members - 1;
+}
+
+static void forget_but(struct set *set, const struct member *newer)
+{
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+
+		if (member != newer &&
+		    (member->state == MEMBER_OPEN || member->state == MEMBER_FOREIGN))
+			close_member(member, MEMBER_CLOSED, "its box is that of an older set");
+	}
+	set->box = box_free(set->box);
+}
+
+/*
+ * Try one member. 0 when the set is confirmed; SET_WRONG when that is settled; -EAGAIN when the
+ * next member has to be asked.
+ */
+static int unlock_with(struct set *set, struct member *member, const struct secret *passphrase)
+{
+	_cleanup_(box_freep) struct box *box = NULL;
+	enum answer answer = try_passphrase(member, passphrase);
+
+	if (answer == ANSWER_WRONG && !set->box)
+		return SET_WRONG;
+	if (answer != ANSWER_OPENED)
+		return -EAGAIN;
+	box = open_box(member);
+	if (!box || (set->box && box->generation <= set->box->generation)) {
+		close_member(member, MEMBER_CLOSED, "it does not know its set");
+		return -EAGAIN;
+	}
+	forget_but(set, member);
+	set->box = take_ptr(box);
+	accept(set, member);
+	open_others(set, passphrase);
+	return is_confirmed(set) ? 0 : -EAGAIN;
+}
+
+/* Members with an intact slot first: their answer settles the matter. */
+static int unlock_first(struct set *set, const struct secret *passphrase)
+{
+	size_t n_tried = 0;
+
+	for (int intact = 1; intact >= 0; intact--)
+		for (size_t i = 0; i < set->n_members; i++) {
+			struct member *member = &set->members[i];
+			int r;
+
+			if (member->state != MEMBER_CLOSED || !member->luks ||
+			    slot_is_intact(member) != (bool)intact)
+				continue;
+			n_tried++;
+			r = unlock_with(set, member, passphrase);
+			if (r != -EAGAIN)
+				return r;
+		}
+	return set->box ? 0 : n_tried ? SET_WRONG : -ENODEV;
+}
+
+int set_unlock(struct set *set, const struct secret *passphrase)
+{
+	set_load(set);
+	if (!set->box)
+		return passphrase ? unlock_first(set, passphrase) : -EINVAL;
+	open_others(set, passphrase);
+	return 0;
+}

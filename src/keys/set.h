@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A set of members that open each other.
+ *
+ * One slow key derivation on whichever member is tried first gives its volume key; that opens
+ * its box; the set key in it opens every other member in milliseconds. Hints in the clear
+ * (struct token) say only what to try first; what is believed comes from a box.
+ */
+
+#include "keys/box.h"
+#include "keys/luks.h"
+
+#define SET_TOKEN "eyrie-peer"
+
+enum member_state {
+	MEMBER_CLOSED,	  /* not tried, or did not open */
+	MEMBER_OPEN,	  /* its volume key is known, and it belongs to the set */
+	MEMBER_FOREIGN,	  /* the set does not know it */
+	MEMBER_UNUSABLE,  /* its header cannot be read, or is not acceptable */
+};
+
+/* The token as it lies in the clear: hints for order and speed. */
+struct token {
+	uint64_t version;
+	char *set;
+	uint64_t generation;
+	uint64_t passphrase_slot;
+	char *passphrase_fingerprint; /* luks_fingerprint() */
+	uint64_t set_key_slot;
+	uint64_t box_slot;
+	char *body; /* what the box vouches for */
+};
+
+struct member {
+	char *path;
+	char *name; /* by its box; the path until then */
+	struct luks *luks;
+	struct token token;
+	bool has_token;
+	enum member_state state;
+	struct secret *key; /* its volume key when it is open */
+	char *why;	    /* not open, for a person */
+	bool by_passphrase; /* the set key did not open it: to be mended */
+};
+
+struct set {
+	struct member *members;
+	size_t n_members;
+	struct box *box; /* of the member that opened first; NULL before */
+};
+
+void set_add(struct set *set, const char *path);
+void set_deinit(struct set *set);
+#define _cleanup_set_ _cleanup_(set_deinit)
+
+/* Read every member's header that was not read yet. Those that cannot be used say why. */
+void set_load(struct set *set);
+
+/*
+ * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the
+ * passphrase is wrong, which was settled by one intact slot if there is one; -ENODEV: there is
+ * no member to try. May be called again when further members were added: with the box known,
+ * no passphrase is needed and `passphrase` may be NULL.
+ */
+enum { SET_WRONG = 1 };
+int set_unlock(struct set *set, const struct secret *passphrase);
+
+size_t set_count(const struct set *set, enum member_state state);

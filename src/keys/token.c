@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keys/token.h"
+
+#define AT(member) .offset = offsetof(struct token, member)
+
+static const struct field token_fields[] = {
+	{ "version", FIELD_NUMBER, AT(version) },
+	{ "set", FIELD_STRING, AT(set) },
+	{ "generation", FIELD_NUMBER, AT(generation) },
+	{ "passphrase", FIELD_NUMBER, AT(passphrase_slot) },
+	{ "fingerprint", FIELD_STRING, AT(passphrase_fingerprint) },
+	{ "set-key", FIELD_NUMBER, AT(set_key_slot) },
+	{ "box", FIELD_NUMBER, AT(box_slot) },
+	{ "body", FIELD_STRING, AT(body) },
+};
+const struct record record_token = RECORD(token, token_fields);
+
+bool token_read(const struct luks *luks, struct token *ret)
+{
+	struct json_object *json = luks_token(luks, SET_TOKEN, NULL), *own = NULL;
+	struct token token = {};
+	bool whole;
+
+	if (!json || json_object_deep_copy(json, &own, NULL) < 0)
+		return false;
+	/* LUKS2's own members of every token. */
+	json_object_object_del(own, "type");
+	json_object_object_del(own, "keyslots");
+	whole = record_from_json(&record_token, &token, own, NULL) == 0 && token.version == 1 &&
+		token.body && token.set && token.passphrase_slot < 32 && token.set_key_slot < 32 &&
+		token.box_slot < 32;
+	json_object_put(own);
+	if (whole)
+		*ret = token;
+	else
+		record_deinit(&record_token, &token);
+	return whole;
+}
+
+struct json_object *token_to_json(const struct token *token)
+{
+	const uint64_t slots[] = { token->passphrase_slot, token->set_key_slot, token->box_slot };
+	struct json_object *json = record_to_json(&record_token, token);
+	struct json_object *keyslots = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
+		_cleanup_free_ char *number = str_printf("%u", (unsigned)slots[i]);
+
+		json_object_array_add(keyslots, json_object_new_string(number));
+	}
+	json_object_object_add(json, "type", json_object_new_string(SET_TOKEN));
+	json_object_object_add(json, "keyslots", keyslots);
+	return json;
+}

@@ -1,0 +1,125 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# What apply makes is what the layout says, is there again after everything was closed, and is
+# not made twice.
+#
+# lab: --disk left=:768M --disk right=:832M --disk up=:640M --disk down=:896M
+
+# shellcheck source=tests/vm/common.sh
+. /cargo/common.sh
+install_eyrie
+
+property() {
+	zfs get -Hp -o value "$1" "$2"
+}
+
+# done_with NAME: the set is as it should be, and running again does nothing.
+complete() {
+	status 0 "$1: the plan is empty" plan --check
+	same "$1: it says nothing" "" "$(cat "$OUT")"
+	status 0 "$1: apply again" apply
+	same "$1: it does nothing" "" "$(cat "$OUT")"
+}
+
+test_volume_swap() {
+	local uuid
+
+	MORE='
+datasets:
+  ROOT/debian: { mountpoint: /, properties: { compression: zstd } }
+  home: { mountpoint: /home, properties: { quota: 64M } }
+  home/me: {}
+  srv: { mountpoint: none }
+volumes:
+  scratch: { size: 16MiB, properties: { volblocksize: 16K } }
+swap: { on: volume, size: 32MiB }'
+	layout "$ID" "left right"
+	status 0 "disks of unequal size: planned" plan
+	says "disks of unequal size: said" "not of one size.*64 MiB"
+	status 5 "there is something to do" plan --check
+	status 0 "apply" apply
+	complete "after apply"
+	same "members are equally large" "$(blockdev --getsize64 "$(part left member)")" \
+		"$(blockdev --getsize64 "$(part right member)")"
+	same "a mirror of both" "tank-left ONLINE tank-right ONLINE" \
+		"$(zpool status tank | awk '/tank-/ { printf "%s%s %s", s, $1, $2; s = " " }')"
+	same "mounted" "/mnt/eyrie /mnt/eyrie/home /mnt/eyrie/home/me" \
+		"$(findmnt -rnt zfs -o TARGET | sort | xargs)"
+	same "compression" zstd "$(property compression tank/ROOT/debian)"
+	same "the root is not mounted by itself" noauto "$(property canmount tank/ROOT/debian)"
+	same "a quota" 67108864 "$(property quota tank/home)"
+	same "a default of the pool" posix "$(property acltype tank/srv)"
+	same "ashift" 12 "$(zpool get -Hp -o value ashift tank)"
+	same "bootfs" tank/ROOT/debian "$(zpool get -Hp -o value bootfs tank)"
+	same "a volume" 16777216 "$(property volsize tank/scratch)"
+	same "swap is made" swap "$(blkid -p -o value -s TYPE /dev/zvol/tank/swap)"
+	same "sectors of the encryption" 4096 \
+		"$(cryptsetup status tank-left | awk '/sector size/ { print $3 }')"
+	uuid=$(blkid -p -o value -s UUID /dev/zvol/tank/swap)
+	echo precious >/mnt/eyrie/home/me/file
+
+	release
+	status 5 "closed: there is something to do" plan --check
+	says "closed: open" "open 'left' as /dev/mapper/tank-left"
+	says "closed: import" "import the pool 'tank'"
+	says "closed: look again" "look at what is inside"
+	status 0 "closed: apply brings it back" apply
+	same "closed: mounted" "/mnt/eyrie /mnt/eyrie/home /mnt/eyrie/home/me" \
+		"$(findmnt -rnt zfs -o TARGET | sort | xargs)"
+	same "closed: the file is there" precious "$(cat /mnt/eyrie/home/me/file)"
+	same "closed: swap was not made again" "$uuid" \
+		"$(blkid -p -o value -s UUID /dev/zvol/tank/swap)"
+	complete "brought back"
+
+	zfs set compression=off tank/ROOT/debian
+	zfs umount tank/home/me
+	status 5 "changed by hand" plan --check
+	says "changed by hand: the property" "compression=zstd"
+	status 0 "changed by hand: apply" apply
+	same "changed by hand: set again" zstd "$(property compression tank/ROOT/debian)"
+	complete "set again"
+
+	release
+	cryptsetup open "$(part left member)" tank-left --key-file "$SECRET"
+	status 0 "half open: apply" apply
+	complete "half open"
+	release
+	blank left right
+}
+
+test_one_disk_gone() {
+	layout "$ID" "left right"
+	status 0 "apply" apply
+	release
+	blkdiscard -f -q "$(disk right)"
+	blockdev --rereadpt "$(disk right)"
+	udevadm settle
+	status 3 "one disk is blank: refused" apply
+	says "one disk is blank: says why" "'right' is not yet a member.*'tank' exists"
+	blank left
+}
+
+test_stripes_and_partition_swap() {
+	MORE='
+datasets: { ROOT/debian: { mountpoint: / } }
+swap: { on: partition, size: 16MiB }'
+	layout "$ID" "left right" "up down"
+	status 0 "two mirrors: apply" apply
+	complete "two mirrors"
+	same "two mirrors: in pairs" \
+		"mirror-0 tank-left tank-right mirror-1 tank-up tank-down" \
+		"$(zpool status tank | awk '/mirror-|tank-/ { printf "%s%s", s, $1; s = " " }')"
+	same "two mirrors: a swap partition on each" 4 \
+		"$(find /dev/disk/by-partlabel -name 'eyrie-swap-*' | wc -l)"
+	same "two mirrors: of its size" 16777216 "$(blockdev --getsize64 "$(part up swap)")"
+	release
+	status 0 "two mirrors: apply brings them back" apply
+	complete "two mirrors, brought back"
+	release
+}
+
+test_volume_swap
+test_one_disk_gone
+test_stripes_and_partition_swap
+finish
