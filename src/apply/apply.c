@@ -54,7 +54,8 @@ static bool has_step(const struct plan *plan, enum step_kind kind)
 
 bool apply_needs_passphrase(const struct plan *plan)
 {
-	return has_step(plan, STEP_LUKS_FORMAT) || has_step(plan, STEP_LUKS_OPEN);
+	return has_step(plan, STEP_LUKS_FORMAT) || has_step(plan, STEP_LUKS_OPEN) ||
+	       has_step(plan, STEP_ENROLL);
 }
 
 int apply_run(const struct plan *plan, struct apply_context *cxt)

@@ -7,6 +7,7 @@
 #include <sys/sysinfo.h>
 
 #include "apply/internal.h"
+#include "keys/enroll.h"
 
 #define DATA_OFFSET	  (16 * MIB) /* cryptsetup's default; fixed, whatever the device says */
 #define DIGEST_ITERATIONS 1000u	     /* the least: the digest is of a key with full entropy */
@@ -195,4 +196,27 @@ int apply_LUKS_FILLED(struct apply_context *cxt, const struct step *step)
 	if (r == 0)
 		r = crypt_set_label(cd, step->object, subsystem);
 	return r ? failed(cxt, r, "mark", step->disk, &said) : 0;
+}
+
+/* What a crash leaves here is explained in docs/peer-format.md, "Making or changing a set". */
+int apply_ENROLL(struct apply_context *cxt, const struct step *step)
+{
+	size_t n = 0, room = cxt->layout->disks.n_items;
+	_cleanup_free_ struct enroll_member *members = mem_alloc(room * sizeof(*members));
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+	int r = 0;
+
+	(void)step;
+	FOR_EACH_DISK(want, cxt->layout)
+	{
+		_cleanup_free_ char *node = NULL, *name = NULL;
+
+		r = device_partition(cxt, want->name, ROLE_MEMBER, &node, &name);
+		if (r)
+			return r;
+		strv_add(&nodes, node);
+		members[n].name = want->name;
+		members[n++].path = nodes.items[nodes.n_items - 1];
+	}
+	return set_enroll(members, n, cxt->layout->id, cxt->passphrase, cxt->diag);
 }

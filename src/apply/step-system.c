@@ -157,8 +157,10 @@ static int write_boot_files(struct apply_context *cxt)
 		r = write_taken(cxt, "/etc/fstab", boot_fstab(layout));
 	if (r == 0)
 		r = write_taken(cxt, "/etc/dracut.conf.d/50-eyrie.conf", boot_dracut_conf(layout));
-	if (r == 0)
+	if (r == 0 && layout->encryption.unlock == UNLOCK_SHARED)
 		r = write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
+	if (r == 0 && layout->encryption.unlock == UNLOCK_PEER)
+		r = write_taken(cxt, "/etc/eyrie/unlock.json", boot_unlock_conf(layout, have));
 	return r;
 }
 

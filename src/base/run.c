@@ -74,6 +74,7 @@ struct child {
 	pid_t pid;
 	int fds[N_PIPES]; /* our ends; -1 when closed or not piped */
 	struct strbuf output, errors;
+	struct secret *secret; /* where stdout goes instead, or NULL */
 	const char *input;
 	size_t input_size;
 };
@@ -192,6 +193,22 @@ static void child_feed(struct child *child)
 	}
 }
 
+/* Straight into locked memory; what does not fit is dropped. */
+static void child_drain_secret(struct child *child, struct secret *into)
+{
+	size_t room = into->room - into->size;
+	char rest;
+	ssize_t n = read(child->fds[PIPE_OUT], room ? into->data + into->size : &rest,
+			 room ? room : 1);
+
+	if (n > 0 && room)
+		into->size += (size_t)n;
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		closep(&child->fds[PIPE_OUT]), child->fds[PIPE_OUT] = -1;
+	while (n == 0 && into->size && into->data[into->size - 1] == '\n')
+		into->data[--into->size] = '\0';
+}
+
 static void child_drain(struct child *child, int which, struct strbuf *into)
 {
 	char chunk[16384];
@@ -236,7 +253,8 @@ static int child_converse(struct child *child, int64_t deadline)
 		if (fds[PIPE_IN].revents)
 			child_feed(child);
 		if (fds[PIPE_OUT].revents)
-			child_drain(child, PIPE_OUT, &child->output);
+			child->secret ? child_drain_secret(child, child->secret) :
+					child_drain(child, PIPE_OUT, &child->output);
 		if (fds[PIPE_ERR].revents)
 			child_drain(child, PIPE_ERR, &child->errors);
 	}
@@ -283,7 +301,8 @@ static void stop_group(pid_t pid, unsigned seconds)
 static int start_really(struct runner *runner, const struct command *c, char **ret_output,
 			char **ret_errors)
 {
-	_cleanup_(child_deinit) struct child child = { .fds = { -1, -1, -1 } };
+	_cleanup_(child_deinit) struct child child = { .fds = { -1, -1, -1 },
+						       .secret = c->ret_secret };
 	int64_t deadline = now_ms() + (int64_t)(c->deadline ? c->deadline : RUN_DEADLINE) * 1000;
 	int r, status;
 

@@ -12,6 +12,8 @@
 
 #include <sys/types.h>
 
+#include <limits.h>
+
 #include "base/secret.h"
 
 #define RUN_OUTPUT_MAX (4 * MIB)
@@ -31,9 +33,11 @@ struct command {
 	unsigned deadline;		/* seconds; 0 means RUN_DEADLINE */
 	unsigned flags;
 	char **ret_output; /* stdout, NUL-terminated; NULL: stdout goes where stderr goes */
+	struct secret *ret_secret; /* stdout without newlines at its end, instead */
 };
 
 #define RUN_DEADLINE 600u
+#define RUN_FOREVER  UINT_MAX
 
 /*
  * The seam to the real world: a test puts its own `start` here. `start` returns the exit

@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "plan/name.h"
+#include "unlock/config.h"
 
 #define HEADER "# Written by eyrie; eyrie.yaml(5) says what from.\n"
 
@@ -60,7 +61,8 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 		struct observed_partition *member = partition_of(have, want, ROLE_MEMBER);
 		_cleanup_free_ char *mapping = name_mapping(layout, want->name);
 
-		if (member && member->luks.uuid)
+		/* With unlock: peer no stock tool opens them: eyrie-unlock does. */
+		if (member && member->luks.uuid && layout->encryption.unlock == UNLOCK_SHARED)
 			strbuf_printf(&b, "%s UUID=%s none luks,noauto,x-initrd.attach,"
 				      "x-systemd.device-timeout=%llus\n", mapping,
 				      member->luks.uuid,
@@ -78,6 +80,45 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 				      (unsigned long long)layout->boot.device_timeout);
 	}
 	return strbuf_take(&b);
+}
+
+static char *describe_disk(const struct observed *have, const struct layout_disk *want)
+{
+	const struct observed_disk *disk = observed_disk(have, want->path);
+	const char *model = disk && disk->model ? disk->model : "disk";
+	const char *serial = disk && disk->serial ? disk->serial : "unknown";
+
+	return str_printf("%s, serial %s", model, serial);
+}
+
+char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
+{
+	const struct observed_pool *pool = observed_pool(have, layout->pool.name);
+	struct unlock_config config = { .host = str_dup(layout->host),
+					.pool = str_dup(layout->pool.name),
+					.pool_guid = str_dup(pool ? pool->guid : NULL),
+					.window = layout->boot.window };
+	struct json_object *json;
+	char *text;
+
+	FOR_EACH_DISK(want, layout)
+	{
+		struct observed_partition *partition = partition_of(have, want, ROLE_MEMBER);
+		struct unlock_member *member;
+
+		if (!partition || !partition->luks.uuid)
+			continue;
+		member = list_add(&config.members, &record_unlock_member);
+		member->uuid = str_dup(partition->luks.uuid);
+		member->name = str_dup(want->name);
+		member->mapping = name_mapping(layout, want->name);
+		member->disk = describe_disk(have, want);
+	}
+	json = record_to_json(&record_unlock_config, &config);
+	text = str_printf("%s\n", json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY));
+	json_object_put(json);
+	record_deinit(&record_unlock_config, &config);
+	return text;
 }
 
 char *boot_fstab(const struct layout *layout)
@@ -103,23 +144,26 @@ char *boot_fstab(const struct layout *layout)
  */
 char *boot_dracut_conf(const struct layout *layout)
 {
-	(void)layout;
-	return str_dup(
+	bool peer = layout->encryption.unlock == UNLOCK_PEER;
+
+	return str_printf(
 		HEADER
 		"hostonly=\"no\"\n"
 		"hostonly_cmdline=\"no\"\n"
 		"compress=\"zstd -3 -T0\"\n"
-		"install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n"
+		"%s"
 		"dracutmodules=\" systemd systemd-initrd systemd-udevd systemd-journald"
 		" systemd-ask-password systemd-modules-load systemd-sysctl systemd-tmpfiles"
-		" systemd-cryptsetup dracut-systemd dm crypt zfs rootfs-block udev-rules base"
+		" %s dracut-systemd dm crypt zfs rootfs-block udev-rules base"
 		" fs-lib shutdown usrmount terminfo \"\n"
 		"add_drivers+=\" =drivers/ata =drivers/block =drivers/message/fusion"
 		" =drivers/mmc =drivers/nvme =drivers/scsi =drivers/ufs =drivers/usb/host"
 		" =drivers/usb/storage =drivers/virtio =drivers/hid =drivers/input/keyboard"
 		" =drivers/input/serio =drivers/pci/controller =drivers/hv =drivers/xen"
 		" =arch/x86/crypto dm_crypt xts ecb cbc aes_generic sha256_generic"
-		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n");
+		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n",
+		peer ? "" : "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
+		peer ? "eyrie" : "systemd-cryptsetup");
 }
 
 /* systemd.unit(5), "String escaping for inclusion in unit names". */

@@ -20,6 +20,7 @@ char *boot_kernel_folder(const char *version, const char *hash); /* below the ES
 /* Each disk of the layout as it lies in `have`, which may lack some. */
 char *boot_crypttab(const struct layout *layout, const struct observed *have);
 char *boot_fstab(const struct layout *layout);
+char *boot_unlock_conf(const struct layout *layout, const struct observed *have); /* JSON */
 char *boot_dracut_conf(const struct layout *layout);
 
 /* A drop-in for systemd in the initramfs, by which it opens the members. */

@@ -48,6 +48,8 @@ enum cli_exit {
 	TEXT(SUITE, suite, "suite", 0, "SUITE", "Debian's suite to install")                   \
 	TEXT(ZFS_MODULES, zfs_modules, "zfs-modules", 0, "DEB",                                \
 	     "take ZFS's kernel modules from DEB, build none")                                 \
+	TEXT(CUTS, cuts, "cuts", 0, "N", "then install again, and let the power fail N times") \
+	TEXT(SEED, seed, "seed", 0, "NUMBER", "where the power cuts fall, to repeat them")      \
 	MANY(WIPE, wipe, "wipe", 0, "DISK", "what is on DISK of the layout may be destroyed")  \
 	MANY(DEB, debs, "deb", 0, "FILE", "put this package on the new system: eyrie's own")   \
 	MANY(DISK, disks, "disk", 0, "NAME=PATH", "use this disk")                             \

@@ -2,12 +2,29 @@
 #include <libgen.h>
 #include <libsmartcols.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "apply/apply.h"
 #include "base/file.h"
 #include "cli/cli.h"
 #include "config.h"
 #include "rehearse/rehearse.h"
+
+/* What is rehearsed, and with what. */
+struct parts {
+	char *libexec, *cache;
+	char *modules, *tarball, *package;
+	uint64_t n_cuts, seed;
+};
+
+static void parts_deinit(struct parts *parts)
+{
+	free(parts->libexec);
+	free(parts->cache);
+	free(parts->modules);
+	free(parts->tarball);
+	free(parts->package);
+}
 
 struct show {
 	struct cli *cli;
@@ -199,18 +216,19 @@ static void show_results(struct show *show)
 }
 
 static enum cli_exit rehearse_it(struct cli *cli, const struct layout *layout,
-				 const char *cache, const char *libexec, const char *tarball,
-				 const char *package)
+				 const struct parts *parts)
 {
 	struct show show = { .cli = cli, .results = json_object_new_array(),
 			     .table = scols_new_table() };
 	const struct rehearse_options options = {
-		.cache = cache,
-		.libexec = libexec,
-		.tarball = tarball,
-		.package = package,
+		.cache = parts->cache,
+		.libexec = parts->libexec,
+		.tarball = parts->tarball,
+		.package = parts->package,
 		.keep = cli->options.keep,
 		.only = cli->options.drills.n_items ? &cli->options.drills : NULL,
+		.n_cuts = (unsigned)parts->n_cuts,
+		.seed = parts->seed,
 		.keep_going = cli->options.keep_going,
 		.watch = { drill_begins, drill_ends, console_line, &show },
 	};
@@ -237,26 +255,49 @@ static enum cli_exit check(struct cli *cli, const struct layout *layout)
 	return CLI_OK;
 }
 
+#define CUTS_MAX 1000u
+
+/* How often the power fails, and where: at moments that can be repeated. */
+static int choose_cuts(struct cli *cli, struct parts *parts)
+{
+	const struct cli_options *o = &cli->options;
+
+	if (o->cuts && (str_to_u64(o->cuts, &parts->n_cuts) || parts->n_cuts > CUTS_MAX))
+		return diag_error(&cli->diag, -EINVAL, "--cuts wants a number up to %u, not '%s'",
+				  CUTS_MAX, o->cuts);
+	if (o->seed && str_to_u64(o->seed, &parts->seed))
+		return diag_error(&cli->diag, -EINVAL, "--seed wants a number, not '%s'", o->seed);
+	if (!o->seed)
+		(void)getrandom(&parts->seed, sizeof(uint32_t), 0);
+	if (parts->n_cuts)
+		say(cli, "power cuts: --seed %llu repeats them\n",
+		    (unsigned long long)parts->seed);
+	return 0;
+}
+
 static enum cli_exit run_rehearse(struct cli *cli)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
-	_cleanup_free_ char *libexec = libexec_folder(), *cache = cache_folder(cli);
-	_cleanup_free_ char *modules = NULL, *tarball = NULL, *package = NULL;
+	_cleanup_(parts_deinit) struct parts parts = { .libexec = libexec_folder(),
+						       .cache = cache_folder(cli) };
+	const char *libexec = parts.libexec, *cache = parts.cache;
 	enum cli_exit status = cli_read_layout(cli, &layout);
 
 	if (status == CLI_OK)
 		status = check(cli, layout);
+	if (status == CLI_OK && choose_cuts(cli, &parts))
+		status = CLI_USAGE;
 	if (status != CLI_OK)
 		return status;
 	if (file_make_folder(cache, &cli->diag))
 		return CLI_FAILED;
 	say(cli, "The system is made natively and kept in %s; the disks and the machine are "
 	    "virtual, and the cost of the passphrase is lowered for them.\n", cache);
-	if (get_package(cli, libexec, cache, layout->system.suite, &package) ||
-	    build_modules(cli, libexec, cache, layout->system.suite, &modules) ||
-	    build_tarball(cli, layout, modules, cache, &tarball))
+	if (get_package(cli, libexec, cache, layout->system.suite, &parts.package) ||
+	    build_modules(cli, libexec, cache, layout->system.suite, &parts.modules) ||
+	    build_tarball(cli, layout, parts.modules, cache, &parts.tarball))
 		return CLI_FAILED;
-	return rehearse_it(cli, layout, cache, libexec, tarball, package);
+	return rehearse_it(cli, layout, &parts);
 }
 
 const struct cli_command cmd_rehearse = {
@@ -266,6 +307,7 @@ const struct cli_command cmd_rehearse = {
 	.n_args_min = 1,
 	.n_args_max = 1,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(KEEP) | CLI_TAKES(KEEP_GOING) | CLI_TAKES(VERBOSE) |
-		 CLI_TAKES(QUIET) | CLI_TAKES(CACHE) | CLI_TAKES(DEB) | CLI_TAKES(DRILL),
+		 CLI_TAKES(QUIET) | CLI_TAKES(CACHE) | CLI_TAKES(DEB) | CLI_TAKES(DRILL) |
+		 CLI_TAKES(CUTS) | CLI_TAKES(SEED),
 	.run = run_rehearse,
 };

@@ -265,6 +265,8 @@ static void check_system(struct checker *c)
 		finding(c, "boot\tesp-size", "an ESP below 256MiB has no room for two kernels");
 	if (c->layout->boot.device_timeout < 1 || c->layout->boot.device_timeout > 3600)
 		finding(c, "boot\tdevice-timeout", "'device-timeout' is in seconds, 1 to 3600");
+	if (c->layout->boot.window > 3600)
+		finding(c, "boot\twindow", "'window' is in seconds, 0 to 3600");
 }
 
 /* bookworm's OpenZFS is 2.1; below 2.2.7 larger sectors have lost data (zfs#14533, zfs#16631). */

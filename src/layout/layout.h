@@ -16,6 +16,7 @@ enum firmware {
 
 enum unlock_mode {
 	UNLOCK_SHARED,
+	UNLOCK_PEER,
 };
 
 enum kdf_type {
@@ -98,7 +99,8 @@ struct layout_system {
 struct layout_boot {
 	uint64_t esp_size;
 	uint64_t timeout; /* seconds that the boot menu waits */
-	uint64_t device_timeout; /* seconds that boot waits for a member that does not come */
+	uint64_t device_timeout; /* shared: seconds that boot waits for a member that is not there */
+	uint64_t window; /* peer: seconds for late members, from the first that opened */
 	char *cmdline;
 };
 

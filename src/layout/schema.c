@@ -8,7 +8,7 @@
 #include "layout/layout.h"
 
 static const char *const firmware_choices[] = { "uefi", NULL };
-static const char *const unlock_choices[] = { "shared", NULL };
+static const char *const unlock_choices[] = { "shared", "peer", NULL };
 static const char *const kdf_choices[] = { "argon2id", "pbkdf2", NULL };
 static const char *const swap_choices[] = { "none", "volume", "partition", NULL };
 static const char *const network_choices[] = { "dhcp", "none", NULL };
@@ -47,7 +47,9 @@ static const struct field encryption_fields[] = {
 	{ "unlock", FIELD_CHOICE, AT(layout_encryption, unlock), .choices = unlock_choices,
 	  .fallback = "shared", .help =
 	  "shared: the same passphrase on every member, typed once, opened by stock "
-	  "systemd-cryptsetup; no code of eyrie runs at boot." },
+	  "systemd-cryptsetup; no code of eyrie runs at boot. peer: the same, and on top of it the "
+	  "members open each other: one slow key derivation for any number of them, a typing "
+	  "error costs one more question, a late member is waited for and a dead one is not." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
 	  "in hardware." },
@@ -148,8 +150,11 @@ static const struct field boot_fields[] = {
 	{ "timeout", FIELD_NUMBER, AT(layout_boot, timeout), .fallback = "3", .help =
 	  "Seconds that the boot menu waits." },
 	{ "device-timeout", FIELD_NUMBER, AT(layout_boot, device_timeout), .fallback = "20",
-	  .help = "Seconds that the initramfs waits for a member that does not come, before the "
-	  "machine goes on without it; systemd's own 90 is paid twice." },
+	  .help = "With unlock: shared, seconds that the initramfs waits for a member that does not "
+	  "come, before the machine goes on without it; systemd's own 90 is paid twice." },
+	{ "window", FIELD_NUMBER, AT(layout_boot, window), .fallback = "10", .help =
+	  "With unlock: peer, seconds that members may still come after the passphrase was "
+	  "right." },
 	{ "cmdline", FIELD_STRING, AT(layout_boot, cmdline), .help =
 	  "Further kernel parameters." },
 };

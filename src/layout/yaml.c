@@ -302,19 +302,54 @@ static int syntax_errors(struct reader *reader, struct fy_diag *errors)
 	return reader->n_findings ? -EINVAL : 0;
 }
 
+/* Bytes of the character at `s` in UTF-8 (RFC 3629), 0 when it is none. */
+static size_t utf8_size(const unsigned char *s)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf5 ? 4 : 0;
+	uint32_t value = n > 1 ? *s & (0x7fu >> n) : *s;
+
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (s[i] & 0x3f);
+	}
+	return n && value >= least[n] && value <= 0x10ffff && (value & ~0x7ffu) != 0xd800 ? n : 0;
+}
+
+/* libfyaml 0.7 does not come back from a directive that is not UTF-8. */
+static int check_encoding(struct reader *reader)
+{
+	const char *s = reader->source->text;
+	unsigned line = 1, column = 1;
+	size_t n;
+
+	for (; *s && (n = utf8_size((const unsigned char *)s)); s += n) {
+		line += *s == '\n';
+		column = *s == '\n' ? 1 : column + 1;
+	}
+	if (!*s)
+		return 0;
+	(void)diag_error(reader->diag, 0, "this is not UTF-8");
+	place_at(reader->source, reader->diag, line, column);
+	return -EINVAL;
+}
+
 int yaml_read(const char *name, const char *text, const struct record *record, void *at,
 	      struct yaml_source **ret_source, struct diag *diag)
 {
 	_cleanup_(yaml_source_freep) struct yaml_source *source = mem_alloc(sizeof(*source));
 	struct reader reader = { .source = source, .diag = diag };
-	struct fy_diag *errors = fy_diag_create(&(struct fy_diag_cfg){
-		.level = FYET_ERROR, .module_mask = UINT_MAX });
-	struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET | FYPCF_RESOLVE_DOCUMENT,
-				    .diag = errors };
+	struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET | FYPCF_RESOLVE_DOCUMENT };
+	struct fy_diag *errors;
 	struct fy_node *root;
 
 	source->name = str_dup(name);
 	source->text = str_dup(text);
+	if (check_encoding(&reader))
+		return -EINVAL;
+	cfg.diag = errors = fy_diag_create(&(struct fy_diag_cfg){ .level = FYET_ERROR,
+								  .module_mask = UINT_MAX });
 	fy_diag_set_collect_errors(errors, true);
 	source->document = fy_document_build_from_string(&cfg, source->text, FY_NT);
 	if (!source->document && !syntax_errors(&reader, errors))

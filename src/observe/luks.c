@@ -98,20 +98,43 @@ static bool has_magic(int fd)
 	       memcmp(magic, magic_primary, sizeof(magic)) == 0;
 }
 
-static uint64_t count_keyslots(const uint8_t *area, size_t size)
+static struct json_object *object_in(struct json_object *json, const char *name)
+{
+	struct json_object *object = NULL;
+
+	return json_object_object_get_ex(json, name, &object) &&
+			       json_object_is_type(object, json_type_object) ?
+		       object :
+		       NULL;
+}
+
+static uint64_t peer_generation(struct json_object *tokens)
+{
+	json_object_object_foreach(tokens, number, token) {
+		struct json_object *type = NULL, *generation = NULL;
+
+		(void)number;
+		if (json_object_object_get_ex(token, "type", &type) &&
+		    streq(json_object_get_string(type), "eyrie-peer") &&
+		    json_object_object_get_ex(token, "generation", &generation))
+			return json_object_get_uint64(generation);
+	}
+	return 0;
+}
+
+static void read_metadata(const uint8_t *area, size_t size, struct observed_luks *luks)
 {
 	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *json, *keyslots;
-	uint64_t n = 0;
+	struct json_object *json, *keyslots, *tokens;
 
 	json = json_tokener_parse_ex(tokener, (const char *)area + sizeof(struct header),
 				     (int)(size - sizeof(struct header)));
-	if (json_object_object_get_ex(json, "keyslots", &keyslots) &&
-	    json_object_is_type(keyslots, json_type_object))
-		n = (uint64_t)json_object_object_length(keyslots);
+	keyslots = object_in(json, "keyslots");
+	tokens = object_in(json, "tokens");
+	luks->n_keyslots = keyslots ? (uint64_t)json_object_object_length(keyslots) : 0;
+	luks->generation = tokens ? peer_generation(tokens) : 0;
 	json_object_put(json);
 	json_tokener_free(tokener);
-	return n;
 }
 
 static char *fixed_text(const char *text, size_t size)
@@ -142,5 +165,5 @@ void observe_luks(const char *node, struct observed_luks *luks)
 	luks->uuid = fixed_text(header->uuid, sizeof(header->uuid));
 	luks->label = fixed_text(header->label, sizeof(header->label));
 	luks->subsystem = fixed_text(header->subsystem, sizeof(header->subsystem));
-	luks->n_keyslots = count_keyslots((const uint8_t *)header, size);
+	read_metadata((const uint8_t *)header, size, luks);
 }

@@ -12,6 +12,7 @@ static const struct field luks_fields[] = {
 	{ "label", FIELD_STRING, AT(observed_luks, label) },
 	{ "subsystem", FIELD_STRING, AT(observed_luks, subsystem) },
 	{ "keyslots", FIELD_NUMBER, AT(observed_luks, n_keyslots) },
+	{ "generation", FIELD_NUMBER, AT(observed_luks, generation) },
 	{ "mapped", FIELD_STRING, AT(observed_luks, mapped) },
 	{ "inside", FIELD_STRING, AT(observed_luks, inside) },
 	{ "inside-label", FIELD_STRING, AT(observed_luks, inside_label) },

@@ -25,6 +25,7 @@ struct observed_luks {
 	char *label;
 	char *subsystem;    /* "eyrie:<set id>" on ours */
 	uint64_t n_keyslots; /* in use */
+	uint64_t generation; /* of its eyrie-peer token, a hint; 0 without one */
 	char *mapped;	    /* name under /dev/mapper when it is open, or NULL */
 	char *inside;	    /* blkid type inside of the open device, or NULL */
 	char *inside_label; /* a pool's name, when inside is zfs_member */

@@ -257,6 +257,33 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 			add_disk(p, d, MEMBER_FILLED);
 }
 
+/*
+ * Members that open each other. All at once, and so only when all are there; until then each
+ * opens by its own passphrase slot.
+ */
+static void plan_enrollment(struct planner *p, const enum progress *progress)
+{
+	uint64_t generation = 0;
+	bool needed = false;
+	size_t i = 0;
+
+	FOR_EACH_PLANNED(d, p)
+	{
+		enum progress is = progress[i++];
+		uint64_t own = is == MEMBER_FILLED || is == MEMBER_EMPTY ?
+				       d->member->luks.generation :
+				       0;
+
+		if (d->state == DISK_MISSING || is == MEMBER_ABSENT)
+			return;
+		needed |= own == 0 || (generation && own != generation);
+		generation = own;
+	}
+	if (needed)
+		(void)planner_add(p, STEP_ENROLL, NULL, NULL,
+				  "make the members open each other, by one set key");
+}
+
 bool plan_members(struct planner *p)
 {
 	const struct observed_pool *pool = planner_pool(p);
@@ -281,5 +308,7 @@ bool plan_members(struct planner *p)
 		plan_existing(p, progress);
 	else
 		plan_creation(p, progress);
+	if (p->layout->encryption.unlock == UNLOCK_PEER && (pool || !n_filled))
+		plan_enrollment(p, progress);
 	return !p->refused && (pool || !n_filled);
 }

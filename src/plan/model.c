@@ -154,6 +154,24 @@ static void model_luks_filled(struct model *m)
 	str_set(&member_of(m)->luks.label, m->step->object);
 }
 
+static void model_enroll(struct model *m)
+{
+	uint64_t generation = 0;
+
+	for (int pass = 0; pass < 2; pass++)
+		FOR_EACH_DISK(want, m->layout)
+		{
+			struct observed_disk *disk = observed_disk(m->have, want->path);
+			struct observed_partition *member =
+				disk ? find_partition(disk, ROLE_MEMBER, want->name) : NULL;
+
+			if (member && pass == 0)
+				generation = MAX_OF(generation, member->luks.generation);
+			else if (member)
+				member->luks.generation = generation + 1;
+		}
+}
+
 static void model_pool_set(struct model *m)
 {
 	pair_set(&pool_of(m)->properties, m->step->object, m->step->value);
@@ -284,6 +302,7 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_LUKS_FILLED] = model_luks_filled,
 	[STEP_POOL_IMPORT] = NULL,
 	[STEP_LOOK_AGAIN] = NULL,
+	[STEP_ENROLL] = model_enroll,
 	[STEP_POOL_SET] = model_pool_set,
 	[STEP_DATASET_CREATE] = model_dataset_create,
 	[STEP_VOLUME_CREATE] = model_volume_create,

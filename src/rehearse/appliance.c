@@ -17,9 +17,8 @@ int appliance_make(struct runner *runner, const char *libexec, const char *cache
 	int r;
 
 	r = run(runner,
-		&(struct command){ .argv = argv,
-				   .deadline = APPLIANCE_SECONDS,
-				   .ret_output = &path },
+		&(struct command){
+			.argv = argv, .deadline = APPLIANCE_SECONDS, .ret_output = &path },
 		diag);
 	if (r)
 		return r;
@@ -47,8 +46,7 @@ int cargo_make(struct runner *runner, const char *folder, const char *image,
 	       struct diag *diag)
 {
 	_cleanup_free_ char *size = str_printf(
-		"%lluM",
-		(unsigned long long)((size_of_files(folder) + CARGO_ROOM) / MIB));
+		"%lluM", (unsigned long long)((size_of_files(folder) + CARGO_ROOM) / MIB));
 
 	return run_words(runner, diag, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal",
 			 "-d", folder, image, size, NULL);

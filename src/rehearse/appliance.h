@@ -5,7 +5,8 @@
 
 #include "base/run.h"
 
-/* The folder with root.img, vmlinuz and initrd, made by appliance.sh or found in `cache`. */
+/* The folder with root.img, vmlinuz and initrd, made by appliance.sh or found in `cache`.
+ */
 int appliance_make(struct runner *runner, const char *libexec, const char *cache,
 		   const char *tarball, char **ret, struct diag *diag);
 

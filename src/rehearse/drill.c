@@ -44,8 +44,11 @@ struct session {
 	struct report report;
 	struct strbuf report_line;
 	const char *dead_end;
-	char *said; /* the last line of the console when the report ended */
+	char *said;   /* the last line of the console when the report ended */
+	bool cutting; /* the power will fail: no phases are told */
 	int64_t begun, phase_begun;
+	int64_t started; /* this machine */
+	int64_t up;	 /* when its appliance was */
 	struct drill_outcome *outcome;
 };
 
@@ -71,7 +74,7 @@ static void end_phase(struct session *s, const char *name)
 {
 	struct drill_outcome *o = s->outcome;
 
-	if (o->n_phases == ARRAY_SIZE(o->phases))
+	if (s->cutting || o->n_phases == ARRAY_SIZE(o->phases))
 		return;
 	o->phases[o->n_phases++] =
 		(struct drill_phase){ name, seconds_since(s->phase_begun) };
@@ -155,6 +158,8 @@ static void on_line(void *context, const char *line)
 static void set_prompts(struct session *s, const char *const *texts, size_t n,
 			unsigned settle)
 {
+	int log = s->console.log;
+
 	for (size_t i = 0; i < n; i++)
 		s->prompts[i] = (struct console_prompt){
 			.text = texts[i],
@@ -162,6 +167,9 @@ static void set_prompts(struct session *s, const char *const *texts, size_t n,
 			.settle = settle,
 		};
 	console_init(&s->console, s->prompts, n);
+	s->console.log = log;
+	s->console.on_line = on_line;
+	s->console.context = s;
 }
 
 static void take_report_line(struct session *s, char *line)
@@ -174,8 +182,10 @@ static void take_report_line(struct session *s, char *line)
 	(void)dprintf(s->console.log, "\n== reported: %s\n", line);
 	if (s->report.done && !s->said)
 		s->said = str_dup(console_last_line(&s->console));
-	if (s->report.up && !was_up)
+	if (s->report.up && !was_up) {
+		s->up = vm_now();
 		end_phase(s, "to the appliance");
+	}
 }
 
 static void take_report(struct session *s, const struct strbuf *bytes)
@@ -287,21 +297,163 @@ static void judge(struct session *s, bool off)
 	s->outcome->seconds = seconds_since(s->begun);
 }
 
-static int run_session(struct session *s, struct diag *diag)
+/* A machine begins, and what the last one said is forgotten. */
+static int start_session(struct session *s, struct diag *diag)
 {
-	bool until_off = s->drill->whole || s->drill->kind == DRILL_INSTALL;
-	int r = start_machine(s, diag);
+	console_deinit(&s->console);
+	report_deinit(&s->report);
+	strbuf_deinit(&s->report_line);
+	free(s->said);
+	s->report = (struct report)REPORT_NULL;
+	s->report_line = (struct strbuf)STRBUF_NULL;
+	s->said = NULL;
+	s->dead_end = NULL;
+	s->up = 0;
+	s->started = vm_now();
+	if (s->drill->kind == DRILL_INSTALL)
+		set_prompts(s, install_prompts, ARRAY_SIZE(install_prompts),
+			    INSTALL_SETTLE);
+	else
+		set_prompts(s, boot_prompts, ARRAY_SIZE(boot_prompts), BOOT_SETTLE);
+	return start_machine(s, diag);
+}
+
+/* power cuts */
+
+/*
+ * The moment of a cut, milliseconds after the appliance is up. Multiples of the golden
+ * ratio, modulo 1, are spread evenly however many are taken; the seed says where they
+ * begin.
+ */
+static int64_t cut_moment(const struct drill_context *context, unsigned number)
+{
+	uint64_t x = context->seed + UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	x += (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	return (int64_t)((double)(x >> 11) * 0x1p-53 * context->work * 1000);
+}
+
+static int blank_disks(const struct drill_context *c, struct diag *diag)
+{
+	int r = 0;
+
+	FOR_EACH_DISK(disk, c->layout)
+	{
+		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
+
+		if (r == 0)
+			r = vm_blank_disk(file, disk->size, diag);
+	}
+	return r;
+}
+
+/* Until `moment` after the appliance came up. As vm_wait(). */
+static int converse_until(struct session *s, int64_t moment)
+{
+	int64_t deadline = s->started + (int64_t)s->drill->deadline * 1000;
+
+	while (vm_now() < (s->up ? s->up + moment : deadline)) {
+		int r = take_turn(s, s->up ? s->up + moment : deadline);
+
+		if (r || s->report.done)
+			return r;
+	}
+	return 0;
+}
+
+static bool has_ended_well(const struct session *s)
+{
+	return s->report.done && !s->report.exit && !s->report.failure;
+}
+
+/*
+ * Start the installation, and cut the power at `moment` if it has not ended before. What
+ * the guest has written so far stays; what it held in memory, and every request that it had
+ * not sent yet, is lost: a drive that keeps its promises, without the power to keep more.
+ * Without a machine afterwards, all is well; else it went wrong by itself, and is judged.
+ */
+static int cut_once(struct session *s, int64_t moment, struct diag *diag)
+{
+	int r = start_session(s, diag);
 
 	if (r == 0)
-		r = converse(s, false, s->begun + (int64_t)s->drill->deadline * 1000);
+		r = converse_until(s, moment);
 	if (r < 0)
 		return r;
-	if (s->report.done)
-		end_phase(s, s->drill->kind == DRILL_INSTALL ? "to install" : "to come up");
-	if (r == 0 && s->report.done && until_off) {
-		r = converse(s, true, vm_now() + OFF_SECONDS * 1000);
-		end_phase(s, "to switch off");
+	if (r == 0 && s->up && !s->report.done)
+		r = vm_cut(s->vm, diag);
+	else if (!has_ended_well(s))
+		return 0;
+	s->vm = vm_free(s->vm);
+	return MIN_OF(r, 0);
+}
+
+/*
+ * One cut that falls into an installation: when that ends before the cut, it begins anew
+ * with blank disks, and after that earlier each time.
+ */
+static int cut_power(struct session *s, unsigned number, struct diag *diag)
+{
+	int64_t moment = cut_moment(s->context, number - 1);
+	bool blank = false;
+	int r = cut_once(s, moment, diag);
+
+	while (r == 0 && !s->vm && s->report.done) {
+		(void)dprintf(s->console.log,
+			      "\n== done before cut %u: blank disks again\n", number);
+		r = blank_disks(s->context, diag);
+		moment = blank ? moment / 2 : moment;
+		blank = true;
+		if (r == 0)
+			r = cut_once(s, moment, diag);
 	}
+	if (r == 0 && !s->vm)
+		(void)dprintf(s->console.log, "\n== cut %u of %u, after %.1f s\n", number,
+			      s->drill->n_cuts, (double)moment / 1000);
+	return r;
+}
+
+static int cut_powers(struct session *s, struct diag *diag)
+{
+	int r = blank_disks(s->context, diag);
+
+	(void)dprintf(s->console.log, "== seed %llu\n",
+		      (unsigned long long)s->context->seed);
+	s->cutting = true;
+	for (unsigned i = 0; r == 0 && !s->vm && i < s->drill->n_cuts; i++)
+		r = cut_power(s, i + 1, diag);
+	s->cutting = false;
+	end_phase(s, "to the last cut");
+	return r;
+}
+
+/* From power on to the end of the report, and of the machine where that belongs to it. */
+static int run_whole(struct session *s, struct diag *diag)
+{
+	bool install = s->drill->kind == DRILL_INSTALL;
+	int r = start_session(s, diag);
+
+	if (r == 0)
+		r = converse(s, false, s->started + (int64_t)s->drill->deadline * 1000);
+	if (r == 0 && s->report.done) {
+		s->outcome->work = seconds_since(s->up);
+		end_phase(s, install ? "to install" : "to come up");
+		if (install || s->drill->whole) {
+			r = converse(s, true, vm_now() + OFF_SECONDS * 1000);
+			end_phase(s, "to switch off");
+		}
+	}
+	return r;
+}
+
+static int run_session(struct session *s, struct diag *diag)
+{
+	int r = s->drill->n_cuts ? cut_powers(s, diag) : 0;
+
+	if (r == 0 && !s->vm)
+		r = run_whole(s, diag);
 	if (r < 0)
 		return r;
 	if (s->vm->errors.size)
@@ -331,19 +483,13 @@ int drill_run(const struct drill_context *context, const struct drill *drill,
 	_cleanup_(session_deinit) struct session s = {
 		.context = context,
 		.drill = drill,
+		.console = { .log = -1 },
 		.report = REPORT_NULL,
 		.outcome = ret,
 	};
 	int r;
 
 	*ret = (struct drill_outcome){};
-	if (drill->kind == DRILL_INSTALL)
-		set_prompts(&s, install_prompts, ARRAY_SIZE(install_prompts),
-			    INSTALL_SETTLE);
-	else
-		set_prompts(&s, boot_prompts, ARRAY_SIZE(boot_prompts), BOOT_SETTLE);
-	s.console.on_line = on_line;
-	s.console.context = &s;
 	s.begun = s.phase_begun = vm_now();
 	s.folder = str_printf("%s/drill", context->scratch);
 	folder_remove(s.folder);

@@ -31,6 +31,9 @@ struct expectation {
 struct drill {
 	char *name; /* "install", "all disks", "left pulled" */
 	enum drill_kind kind;
+	unsigned n_cuts;     /* an installation whose power fails so many times */
+	bool after_cuts;     /* on the disks that this left */
+	bool on_request;     /* run only when it is named */
 	struct strv without; /* disks that are not there */
 	bool whole;	   /* everything is started, and the machine switches itself off */
 	unsigned deadline; /* seconds */
@@ -44,6 +47,10 @@ struct drills {
 
 /* The drills of a layout, install first. */
 void drills_make(const struct layout *layout, struct drills *ret);
+
+/* Further ones: an installation with power cuts on disks of its own, and its boot drills.
+ */
+void drills_add_cuts(struct drills *drills, const struct layout *layout, unsigned n_cuts);
 void drills_deinit(struct drills *drills);
 
 /* What a machine said on its second serial port. */
@@ -89,9 +96,10 @@ struct drill_phase {
 struct drill_outcome {
 	enum drill_verdict verdict;
 	char *reason; /* one sentence for a person, when it failed */
-	struct drill_phase phases[4];
+	struct drill_phase phases[5];
 	size_t n_phases;
 	double seconds; /* all of it */
+	double work;	/* an installation: without what comes before and after it */
 	char *log;	/* path */
 };
 
@@ -109,6 +117,8 @@ struct drill_context {
 	const char *tarball; /* root tarball */
 	const struct secret *passphrase;
 	enum vm_accel accel;
+	double work; /* seconds that an installation takes here: cuts are spread over it */
+	uint64_t seed;					  /* says where */
 	void (*on_line)(void *context, const char *line); /* of the console, or NULL */
 	void *context;
 };

@@ -5,8 +5,9 @@
 #include "rehearse/drill.h"
 
 #define INSTALL_DEADLINE 1800u
-#define BOOT_DEADLINE	 600u /* far above what emulation needs: a late answer is still one \
-			       */
+#define BOOT_DEADLINE                                                                      \
+	600u /* far above what emulation needs: a late answer is still one                 \
+	      */
 
 static struct drill *add_drill(struct drills *drills, enum drill_kind kind, char *name)
 {
@@ -31,9 +32,11 @@ static unsigned count_members(const struct layout *layout)
 }
 
 /* `pulled` is a disk that is not there, or NULL. */
-static void add_boot(struct drills *drills, const struct layout *layout, const char *pulled)
+static struct drill *add_boot(struct drills *drills, const struct layout *layout,
+			      const char *pulled, const char *when)
 {
-	char *name = pulled ? str_printf("%s pulled", pulled) : str_dup("all disks");
+	char *name = str_printf("%s%s%s", when, pulled ? pulled : "all disks",
+				pulled ? " pulled" : "");
 	struct drill *drill = add_drill(drills, DRILL_BOOT, name);
 	const struct layout_dataset *root = layout_root(layout);
 	bool member = pulled && layout_is_member(layout, pulled);
@@ -48,6 +51,7 @@ static void add_boot(struct drills *drills, const struct layout *layout, const c
 		.degraded = member,
 		.n_healthy = count_members(layout) - member,
 	};
+	return drill;
 }
 
 void drills_make(const struct layout *layout, struct drills *ret)
@@ -56,9 +60,27 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	(void)add_drill(ret, DRILL_INSTALL, str_dup("install"));
 	if (!layout_has_system(layout))
 		return;
-	add_boot(ret, layout, NULL);
+	(void)add_boot(ret, layout, NULL, "");
 	FOR_EACH_DISK(disk, layout)
-	add_boot(ret, layout, disk->name);
+	(void)add_boot(ret, layout, disk->name, "");
+}
+
+void drills_add_cuts(struct drills *drills, const struct layout *layout, unsigned n_cuts)
+{
+	_cleanup_free_ char *when = str_printf("after %u cuts: ", n_cuts);
+	struct drill *drill = add_drill(drills, DRILL_INSTALL,
+					str_printf("install, %u power cuts", n_cuts));
+
+	drill->n_cuts = n_cuts;
+	if (!layout_has_system(layout))
+		return;
+	add_boot(drills, layout, NULL, when)->after_cuts = true;
+	FOR_EACH_DISK(disk, layout)
+	{
+		drill = add_boot(drills, layout, disk->name, when);
+		drill->after_cuts = true;
+		drill->on_request = true;
+	}
 }
 
 static void drill_deinit(struct drill *drill)

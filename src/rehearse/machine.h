@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What a virtual machine is made of, gathered piece by piece. A struct vm_config only points;
- * this owns what it points to.
+ * What a virtual machine is made of, gathered piece by piece. A struct vm_config only
+ * points; this owns what it points to.
  */
 
 #include "rehearse/vm.h"

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "rehearse/appliance.h"
@@ -24,11 +23,13 @@ struct rehearsal {
 	struct secret *passphrase;
 	struct drills drills;
 	char *folder;  /* disks and what belongs to them */
+	char *cut;     /* disks whose power is cut */
 	char *scratch; /* removed in any case */
 	char *appliance;
 	char *logs;
 	char *cargo;
 	enum vm_accel accel;
+	double work; /* seconds that the ordinary installation took */
 };
 
 static void rehearsal_deinit(struct rehearsal *r)
@@ -39,6 +40,7 @@ static void rehearsal_deinit(struct rehearsal *r)
 	(void)secret_free(r->passphrase);
 	drills_deinit(&r->drills);
 	free(r->folder);
+	free(r->cut);
 	free(r->scratch);
 	free(r->appliance);
 	free(r->logs);
@@ -110,12 +112,8 @@ static int write_passphrase(struct rehearsal *r)
 static int make_disk(struct rehearsal *r, const struct layout_disk *disk)
 {
 	_cleanup_free_ char *path = str_printf("%s/%s.img", r->folder, disk->name);
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (fd < 0 || ftruncate(fd, (off_t)disk->size) < 0)
-		return diag_error(r->diag, -errno, "cannot make the disk %s: %s", path,
-				  strerror(errno));
-	return 0;
+	return vm_blank_disk(path, disk->size, r->diag);
 }
 
 static int write_file(struct rehearsal *r, const char *folder, const char *name,
@@ -149,7 +147,7 @@ static const char cargo_run[] =
 	"set -e\n"
 	"dpkg-deb -x /cargo/eyrie.deb /\n"
 	"ldconfig\n"
-	"exec eyrie install /cargo/layout.yaml --deb /cargo/eyrie.deb\n";
+	"exec eyrie install /cargo/layout.yaml --deb /cargo/eyrie.deb --yes\n";
 
 static int copy_package(struct rehearsal *r, const char *into)
 {
@@ -208,7 +206,10 @@ static int make_folders(struct rehearsal *r)
 	r->folder = r->options->keep ? str_dup(r->options->keep)
 				     : str_printf("%s/kept", r->scratch);
 	r->logs = str_printf("%s/logs", r->folder);
+	r->cut = str_printf("%s/cut", r->folder);
 	q = file_make_folder(r->options->cache, r->diag);
+	if (q == 0 && r->options->n_cuts)
+		q = file_make_folder(r->cut, r->diag);
 	return q ? q : file_make_folder(r->logs, r->diag);
 }
 
@@ -308,8 +309,9 @@ static bool is_wanted(const struct rehearsal *r, const struct drill *drill)
 {
 	const struct strv *only = r->options->only;
 
-	return drill->kind == DRILL_INSTALL || !only || !only->n_items ||
-	       strv_has(only, drill->name);
+	if (drill->kind == DRILL_INSTALL)
+		return true;
+	return only && only->n_items ? strv_has(only, drill->name) : !drill->on_request;
 }
 
 static int check_only(struct rehearsal *r)
@@ -353,18 +355,21 @@ static int run_drill(struct rehearsal *r, const struct drill *drill, bool *passe
 {
 	const struct rehearse_watch *watch = &r->options->watch;
 	_cleanup_(drill_outcome_deinit) struct drill_outcome outcome = {};
+	bool cut = drill->n_cuts || drill->after_cuts;
 	const struct drill_context context = {
 		.runner = r->runner,
 		.layout = r->layout,
 		.appliance = r->appliance,
 		.libexec = r->options->libexec,
-		.disks = r->folder,
+		.disks = cut ? r->cut : r->folder,
 		.scratch = r->scratch,
 		.logs = r->logs,
 		.cargo = r->cargo,
 		.tarball = r->options->tarball,
 		.passphrase = r->passphrase,
 		.accel = r->accel,
+		.work = r->work,
+		.seed = r->options->seed,
 		.on_line = watch->line,
 		.context = watch->context,
 	};
@@ -376,6 +381,8 @@ static int run_drill(struct rehearsal *r, const struct drill *drill, bool *passe
 	if (q)
 		return q;
 	tell_end(r, drill, &outcome);
+	if (drill->kind == DRILL_INSTALL && !cut)
+		r->work = outcome.work;
 	*passed = outcome.verdict == DRILL_PASSED;
 	return 0;
 }
@@ -415,6 +422,8 @@ int rehearse(struct runner *runner, const struct layout *layout,
 
 	run_catch_interrupts();
 	drills_make(layout, &r.drills);
+	if (options->n_cuts)
+		drills_add_cuts(&r.drills, layout, options->n_cuts);
 	q = check_only(&r);
 	if (q == 0)
 		q = make_folders(&r);

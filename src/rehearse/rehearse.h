@@ -30,6 +30,8 @@ struct rehearse_options {
 		keep; /* folder for disks, passphrase, layout, logs, boot script; or NULL */
 	const struct strv
 		*only;	 /* names of drills, or NULL: all; the install is always run */
+	unsigned n_cuts; /* of the power, in a second installation; 0: none */
+	uint64_t seed;	 /* for their moments */
 	bool keep_going; /* after a drill that failed; never after an install that did */
 	struct rehearse_watch watch;
 };

@@ -534,6 +534,16 @@ int vm_unplug(struct vm *vm, const char *serial, struct diag *diag)
 	return r;
 }
 
+int vm_blank_disk(const char *file, uint64_t size, struct diag *diag)
+{
+	_cleanup_close_ int fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return diag_error(diag, -errno, "cannot make the disk %s: %s", file,
+				  strerror(errno));
+	return 0;
+}
+
 int vm_overlay(struct runner *runner, const char *base, const char *overlay,
 	       struct diag *diag)
 {

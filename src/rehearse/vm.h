@@ -67,6 +67,9 @@ int vm_press_power(struct vm *vm, struct diag *diag);
 int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag);
 int vm_unplug(struct vm *vm, const char *serial, struct diag *diag);
 
+/* A raw file that is a blank disk, sparse; what was in it is gone. */
+int vm_blank_disk(const char *file, uint64_t size, struct diag *diag);
+
 /* A qcow2 file `overlay` that takes the writes to the raw file `base`. */
 int vm_overlay(struct runner *runner, const char *base, const char *overlay,
 	       struct diag *diag);

@@ -33,7 +33,7 @@ datasets:
   srv: { mountpoint: none }
 volumes:
   scratch: { size: 16MiB, properties: { volblocksize: 16K } }
-swap: { on: volume, size: 32MiB }'
+swap: { on: volume, size: 64MiB }'
 	layout "$ID" "left right"
 	status 0 "disks of unequal size: planned" plan
 	says "disks of unequal size: said" "not of one size.*64 MiB"
@@ -103,7 +103,7 @@ test_one_disk_gone() {
 test_stripes_and_partition_swap() {
 	MORE='
 datasets: { ROOT/debian: { mountpoint: / } }
-swap: { on: partition, size: 16MiB }'
+swap: { on: partition, size: 64MiB }'
 	layout "$ID" "left right" "up down"
 	status 0 "two mirrors: apply" apply
 	complete "two mirrors"
@@ -112,7 +112,7 @@ swap: { on: partition, size: 16MiB }'
 		"$(zpool status tank | awk '/mirror-|tank-/ { printf "%s%s", s, $1; s = " " }')"
 	same "two mirrors: a swap partition on each" 4 \
 		"$(find /dev/disk/by-partlabel -name 'eyrie-swap-*' | wc -l)"
-	same "two mirrors: of its size" 16777216 "$(blockdev --getsize64 "$(part up swap)")"
+	same "two mirrors: of its size" 67108864 "$(blockdev --getsize64 "$(part up swap)")"
 	release
 	status 0 "two mirrors: apply brings them back" apply
 	complete "two mirrors, brought back"

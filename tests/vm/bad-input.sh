@@ -6,6 +6,8 @@
 #
 # lab: --disk left=:640M --disk right=:640M --disk third=:64M
 
+# shellcheck disable=SC2317 # stamps are called by name
+
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
 install_eyrie
@@ -23,8 +25,7 @@ refused() {
 	same "$name: nothing is written" "$before" "$after"
 }
 
-# Stamps: each puts something on the disk with this node; stamp() calls them by name.
-# shellcheck disable=SC2317
+# Stamps: each puts something on the disk with this node.
 
 stamp_ext4() {
 	mkfs.ext4 -qF -L memories "$1"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the scripts use what is set here
 #
 # Sourced by the scripts that lab runs, first thing. One line of TAP for each check; what the
 # command of a failed one said follows it.
@@ -131,6 +131,7 @@ layout() {
 	shift
 	{
 		printf 'id: %s\nhost: falcon\ndisks:\n' "$id"
+		# shellcheck disable=SC2048 # each is several
 		for name in $*; do
 			printf '  %s: { path: /dev/disk/by-id/virtio-%s }\n' "$name" "$name"
 		done

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# apply is killed at random moments and goes on; what comes out is whole. N and SEED are taken
-# from the kernel's command line by nobody: the seed is printed, and set here to repeat.
+# apply is killed at random moments and goes on; what comes out is whole. The seed is printed: to
+# repeat a run, write it down here.
 #
 # lab: --disk left=:640M --disk right=:640M
 
@@ -18,7 +18,7 @@ echo "# seed: $SEED"
 
 MORE='
 datasets: { ROOT/debian: { mountpoint: / }, home: { mountpoint: /home } }
-swap: { on: volume, size: 16MiB }'
+swap: { on: volume, size: 64MiB }'
 layout "$ID" "left right"
 
 # Nothing that it started may outlive it: a second one would meet it on the same disks.
@@ -29,6 +29,7 @@ survivors() {
 for ((i = 1; i <= KILLS; i++)); do
 	moment=$((RANDOM * 32768 % SPAN + RANDOM % SPAN))
 	moment=$((moment % SPAN))
+	# shellcheck disable=SC2119
 	apply >"$OUT" 2>&1 &
 	sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
 	if kill -9 $! 2>/dev/null; then

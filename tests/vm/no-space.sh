@@ -5,6 +5,8 @@
 #
 # lab: --disk left=:544M --disk right=:544M
 
+# shellcheck disable=SC2317 # called by name
+
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
 install_eyrie

@@ -201,6 +201,16 @@ static const struct wrong wrong_yaml[] = {
 	{ "\tid: x\n", NULL },
 };
 
+/* Latin-1, a character cut short, an overlong one, half of a surrogate, beyond Unicode. */
+static const struct wrong wrong_encoding[] = {
+	{ "host: f\xe4lcon\n", "1:8: this is not UTF-8" },
+	{ "id: x\nhost: \xc3\xa4\xc3", "2:8: this is not UTF-8" },
+	{ "\xc0\xaf", "1:1: this is not UTF-8" },
+	{ "a: \xed\xa0\x80\n", "1:4: this is not UTF-8" },
+	{ "a: \xf4\x90\x80\x80\n", "1:4: this is not UTF-8" },
+	{ "%YAML \xff\xff\n", "1:7: this is not UTF-8" },
+};
+
 static char *first_finding(const struct diag *diag)
 {
 	const struct diag_item *item = &diag->items[0];
@@ -265,6 +275,7 @@ TEST_WRONG(wrong_datasets)
 TEST_WRONG(wrong_volumes)
 TEST_WRONG(wrong_system)
 TEST_WRONG(wrong_yaml)
+TEST_WRONG(wrong_encoding)
 
 /* One wrong value does not hide the next, in the reader and in the rules alike. */
 static void test_all_at_once(void **state)
@@ -342,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_volumes),
 		cmocka_unit_test(test_wrong_system),
 		cmocka_unit_test(test_wrong_yaml),
+		cmocka_unit_test(test_wrong_encoding),
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_warning_when_nobody_can_log_in),
 		cmocka_unit_test(test_bookworm_gets_small_sectors),

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What eyrie-unlock must know before anything is open: which devices to wait for, and which
+ * pool to import. JSON, in the initramfs; nothing in it is secret, and nothing but the order of
+ * work depends on it: what is believed of the set comes from a box.
+ */
+
+#include "base/record.h"
+
+struct unlock_member {
+	char *uuid; /* of its LUKS2 header */
+	char *name;
+	char *mapping; /* under /dev/mapper */
+	char *disk;    /* model and serial, for people */
+};
+
+struct unlock_config {
+	char *host;
+	char *pool;
+	char *pool_guid;
+	uint64_t window;     /* seconds */
+	struct list members; /* of struct unlock_member */
+};
+
+extern const struct record record_unlock_config, record_unlock_member;
+
+int unlock_config_read(const char *path, struct unlock_config *ret, struct diag *diag);

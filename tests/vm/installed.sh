@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# An installed machine, booted by its own firmware and loader: it is what its layout says, and
+# kernels and initramfs images that come and go reach every disk, or are kept from it.
+#
+# lab: --boot KEPT
+
+# shellcheck disable=SC2016 # esp() expands what is quoted
+
+# shellcheck source=tests/vm/common.sh
+. /cargo/common.sh
+LAYOUT=/etc/eyrie/eyrie.yaml
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+kernel=$(uname -r)
+
+esp() {
+	local command=$2
+
+	mkdir -p "/tmp/esp-$1"
+	mount -o ro "$(part "$1" esp)" "/tmp/esp-$1"
+	(cd "/tmp/esp-$1" && eval "$command")
+	umount "/tmp/esp-$1"
+}
+
+files() {
+	esp "$1" 'find . -type f ! -name random-seed -exec sha256sum {} + | sort -k 2'
+}
+
+# initrds NAME: sums of the images that entries on this disk name.
+initrds() {
+	esp "$1" 'sed -n "s/^initrd //p" loader/entries/eyrie-*.conf |
+		while read -r image; do sha256sum <".$image"; done | sort'
+}
+
+published() {
+	esp "$1" 'sed -n "s/^version //p" loader/entries/eyrie-*.conf | sort | xargs'
+}
+
+in_step() {
+	same "$1: the EFI system partitions hold the same" "$(files left)" "$(files right)"
+	same "$1: the initramfs of /boot" "$(sha256sum <"/boot/initrd.img-$kernel")" "$(initrds left)"
+	status 0 "$1: the plan is empty" eyrie plan --check
+}
+
+test_state() {
+	same "the root" zfs "$(findmnt -no FSTYPE /)"
+	same "no unit failed" "" "$(systemctl list-units --failed --plain --no-legend)"
+	same "it is running" running "$(systemctl is-system-running --wait)"
+	status 0 "the plan is empty" eyrie plan --check
+	same "the plan says nothing" "" "$(cat "$OUT")"
+	check "observe" eyrie observe
+	same "its layout is root's alone" "600 root" "$(stat -c '%a %U' "$LAYOUT")"
+	in_step "as installed"
+}
+
+# What belongs to one disk must not hold up a machine that has lost it.
+test_units() {
+	local name device
+
+	for name in left right; do
+		check "member of $name: noauto, for the initramfs, with a time limit" grep -Eq \
+			"^[a-z]+-$name UUID=[^ ]+ none luks,noauto,x-initrd.attach,x-systemd.device-timeout=" \
+			/etc/crypttab
+		same "member of $name: nobody starts it here" "" \
+			"$(find /run/systemd/generator -path "*.wants/*cryptsetup*$name*" -o \
+				-path "*.requires/*cryptsetup*$name*" | grep -v umount)"
+	done
+	same "everything in fstab is nofail or noauto" "" \
+		"$(grep -v '^#' /etc/fstab | grep -Ev 'nofail|noauto')"
+	# A second wait for members would be a start job of the running system.
+	same "no job waits" "" "$(systemctl list-jobs --plain --no-legend |
+		grep -Ev 'eyrie-drill|multi-user|graphical|systemd-update-utmp')"
+	for device in /dev/mapper/*-left /dev/mapper/*-right; do
+		check "$device is open" test -b "$device"
+	done
+}
+
+test_kernel_hook() {
+	local before
+
+	before=$(files left)
+	status 0 "kernel hook" run-parts --exit-on-error --verbose --arg="$kernel" \
+		--arg="/boot/vmlinuz-$kernel" --regex '^zz-eyrie$' /etc/kernel/postinst.d
+	same "kernel hook: nothing to do, nothing done" "$before" "$(files left)"
+	esp_node=$(part right esp)
+	mount "$esp_node" /tmp/esp-right
+	rm -r /tmp/esp-right/loader/entries /tmp/esp-right/EFI/BOOT
+	umount /tmp/esp-right
+	status 5 "something is gone from one disk: there is something to do" eyrie plan --check
+	status 0 "something is gone: the hook" run-parts --exit-on-error --arg="$kernel" \
+		--arg="/boot/vmlinuz-$kernel" --regex '^zz-eyrie$' /etc/kernel/postinst.d
+	in_step "after the hook"
+}
+
+test_new_initramfs() {
+	local before
+
+	before=$(initrds left)
+	echo "# touched" >>/etc/crypttab
+	check "dracut makes a new initramfs" dracut --force --quiet --kver "$kernel" \
+		"/boot/initrd.img-$kernel"
+	status 5 "a new initramfs: there is something to do" eyrie plan --check
+	status 0 "a new initramfs: sync" eyrie boot sync
+	check "a new initramfs: it is another one" test "$before" != "$(initrds left)"
+	same "a new initramfs: the old one is gone" 1 "$(esp left 'ls eyrie | wc -l')"
+	in_step "a new initramfs"
+}
+
+# A kernel whose module was not built: it would not find its root.
+test_without_zfs() {
+	local fake=6.99.0-without
+
+	cp -r "/usr/lib/modules/$kernel" "/usr/lib/modules/$fake"
+	find "/usr/lib/modules/$fake" -name 'zfs.ko*' -delete
+	depmod "$fake"
+	cp "/boot/vmlinuz-$kernel" "/boot/vmlinuz-$fake"
+	dracut --force --quiet --omit "zfs" --kver "$fake" "/boot/initrd.img-$fake" \
+		>/tmp/dracut 2>&1 || sed 's/^/# /' /tmp/dracut
+	check "an initramfs without zfs.ko was made" test -s "/boot/initrd.img-$fake"
+	status 0 "without zfs.ko: sync" eyrie boot sync
+	says "without zfs.ko: a warning" "kernel $fake has no initramfs with its own zfs.ko"
+	same "without zfs.ko: not published" "$kernel" "$(published left)"
+	status 0 "without zfs.ko: the hook" run-parts --exit-on-error --arg="$fake" \
+		--arg="/boot/vmlinuz-$fake" --regex '^zz-eyrie$' /etc/kernel/postinst.d
+	same "without zfs.ko: still not published" "$kernel" "$(published right)"
+	rm -r "/boot/vmlinuz-$fake" "/boot/initrd.img-$fake" "/usr/lib/modules/$fake"
+	in_step "gone again"
+}
+
+test_state
+test_units
+test_kernel_hook
+test_new_initramfs
+test_without_zfs
+finish

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The disks of an installed machine in a plain Debian without eyrie: stock tools open them, each
+# member alone with the passphrase, and either disk boots the same.
+#
+# lab: --overlay left=KEPT/left.img --overlay right=KEPT/right.img --file KEPT/passphrase --file KEPT/layout.yaml
+
+# shellcheck disable=SC2317 # open() is called by name
+
+# shellcheck source=tests/vm/common.sh
+. /cargo/common.sh
+
+# Its name in the pool is that of the mapping, which is nothing but a name.
+open() {
+	cryptsetup open "$(part "$1" member)" "stock-$1" --key-file /cargo/passphrase
+}
+
+members() {
+	zpool status -P "$pool" | awk '/\/dev\// { printf "%s%s %s", s, $1, $2; s = " " }'
+}
+
+esp_files() {
+	mkdir -p "/tmp/esp-$1"
+	mount -o ro "$(part "$1" esp)" "/tmp/esp-$1"
+	(cd "/tmp/esp-$1" && find . -type f ! -name random-seed -exec sha256sum {} + | sort -k 2)
+	umount "/tmp/esp-$1"
+}
+
+pool=$(sed -n '/^pool:/,/^[a-z]/s/^ *name: *"\?\([a-z]*\)"\?$/\1/p' /cargo/layout.yaml)
+
+same "no eyrie here" "" "$(type -P eyrie)"
+check "left opens alone" open left
+same "left holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper/stock-left)"
+check "right opens alone" open right
+same "right holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper/stock-right)"
+check "zpool import" zpool import -f -d /dev/mapper -R /mnt "$pool"
+same "the pool is healthy" ONLINE "$(zpool list -H -o health "$pool")"
+same "both members are online" "/dev/mapper/stock-left ONLINE /dev/mapper/stock-right ONLINE" \
+	"$(members)"
+root=$(zpool get -H -o value bootfs "$pool")
+check "its root mounts" zfs mount "$root"
+check "its files are there" test -x /mnt/usr/lib/systemd/systemd
+check "its layout is there" test -s /mnt/etc/eyrie/eyrie.yaml
+check "its stock crypttab is there" grep -q x-initrd.attach /mnt/etc/crypttab
+status 0 "a scrub" zpool scrub -w "$pool"
+same "a scrub finds no errors" "errors: No known data errors" \
+	"$(zpool status "$pool" | grep ^errors)"
+check "zpool export" zpool export "$pool"
+
+left=$(esp_files left)
+right=$(esp_files right)
+same "both EFI system partitions hold the same" "$left" "$right"
+for file in EFI/BOOT/BOOTX64.EFI EFI/systemd/systemd-bootx64.efi loader/loader.conf; do
+	check "there is $file" grep -q " ./$file$" <<<"$left"
+done
+check "there is a kernel" grep -Eq ' ./eyrie/.*/linux$' <<<"$left"
+check "there is its initramfs" grep -Eq ' ./eyrie/.*/initrd$' <<<"$left"
+check "there is an entry" grep -Eq ' ./loader/entries/eyrie-.*\.conf$' <<<"$left"
+
+# One member alone is enough to read everything, years from now.
+for name in left right; do
+	check "zpool import of $name alone" sh -c "cryptsetup close stock-left; cryptsetup close stock-right
+		cryptsetup open $(part "$name" member) stock-$name --key-file /cargo/passphrase &&
+		zpool import -f -d /dev/mapper -R /mnt -o readonly=on $pool"
+	same "$name alone: degraded" DEGRADED "$(zpool list -H -o health "$pool")"
+	check "$name alone: its root mounts" zfs mount "$root"
+	check "$name alone: every file can be read" tar -C /mnt/usr/bin -cf /dev/null .
+	zpool export "$pool"
+done
+finish
