@@ -2,9 +2,15 @@
 #include "luks-image.h"
 
 #include <fcntl.h>
-#include <libcryptsetup.h>
 
 #include "base/file.h"
+
+const struct crypt_pbkdf_type luks_image_kdf = {
+	.type = CRYPT_KDF_PBKDF2,
+	.hash = "sha256",
+	.iterations = 1000,
+	.flags = CRYPT_PBKDF_NO_BENCHMARK,
+};
 
 static void say_nothing(int level, const char *message, void *context)
 {
@@ -15,9 +21,6 @@ static void say_nothing(int level, const char *message, void *context)
 
 static void make(const char *path, unsigned n_keyslots)
 {
-	const struct crypt_pbkdf_type cheap = { .type = CRYPT_KDF_PBKDF2, .hash = "sha256",
-						.iterations = 1000,
-						.flags = CRYPT_PBKDF_NO_BENCHMARK };
 	struct crypt_params_luks2 params = { .sector_size = 512, .label = LUKS_IMAGE_LABEL,
 					     .subsystem = LUKS_IMAGE_SUBSYSTEM };
 	struct crypt_device *cd = NULL;
@@ -27,7 +30,7 @@ static void make(const char *path, unsigned n_keyslots)
 	assert_int_equal(truncate(path, LUKS_IMAGE_SIZE), 0);
 	assert_int_equal(crypt_init(&cd, path), 0);
 	assert_int_equal(crypt_set_metadata_size(cd, LUKS_IMAGE_HEADER, MIB), 0);
-	assert_int_equal(crypt_set_pbkdf_type(cd, &cheap), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &luks_image_kdf), 0);
 	assert_int_equal(crypt_format(cd, CRYPT_LUKS2, "aes", "xts-plain64", LUKS_IMAGE_UUID, NULL,
 				      32, &params), 0);
 	for (unsigned i = 0; i < n_keyslots; i++)

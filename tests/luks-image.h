@@ -3,6 +3,8 @@
 
 /* LUKS2 images made by libcryptsetup, cheap to open, with small headers. */
 
+#include <libcryptsetup.h>
+
 #include "test.h"
 
 #define LUKS_IMAGE_HEADER (16 * KIB) /* one copy: binary header and JSON */
@@ -10,6 +12,8 @@
 #define LUKS_IMAGE_UUID	  "12345678-1234-4234-8234-123456789abc"
 #define LUKS_IMAGE_LABEL  "falcon-left"
 #define LUKS_IMAGE_SUBSYSTEM "eyrie:" TEST_ID
+
+extern const struct crypt_pbkdf_type luks_image_kdf; /* costs next to nothing */
 
 void luks_image(const char *path, unsigned n_keyslots);
 

@@ -187,6 +187,18 @@ static void fdisk_freep(struct fdisk_context **fdisk)
 	fdisk_unref_context(*fdisk);
 }
 
+/* libfdisk warns when it has to go by one of the two copies. */
+static int keep_warning(struct fdisk_context *fdisk, struct fdisk_ask *ask, void *context)
+{
+	struct observed_disk *disk = context;
+	int type = fdisk_ask_get_type(ask);
+
+	(void)fdisk;
+	if (type == FDISK_ASKTYPE_WARN || type == FDISK_ASKTYPE_WARNX)
+		str_set(&disk->table_fault, fdisk_ask_print_get_mesg(ask));
+	return 0;
+}
+
 static void observe_table(struct observed_disk *disk)
 {
 	_cleanup_(fdisk_freep) struct fdisk_context *fdisk = fdisk_new_context();
@@ -196,6 +208,7 @@ static void observe_table(struct observed_disk *disk)
 	char *id = NULL;
 
 	(void)fdisk_disable_dialogs(fdisk, 1);
+	(void)fdisk_set_ask(fdisk, keep_warning, disk);
 	if (fdisk_assign_device(fdisk, disk->path, /* readonly= */ 1) ||
 	    !fdisk_is_label(fdisk, GPT))
 		return;

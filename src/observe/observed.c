@@ -71,6 +71,7 @@ static const struct field disk_fields[] = {
 	{ "label", FIELD_STRING, AT(observed_disk, label) },
 	{ "table", FIELD_STRING, AT(observed_disk, table) },
 	{ "table-uuid", FIELD_STRING, AT(observed_disk, table_uuid) },
+	{ "table-fault", FIELD_STRING, AT(observed_disk, table_fault) },
 	{ "mounted", FIELD_STRING, AT(observed_disk, mounted) },
 	{ "held", FIELD_STRING, AT(observed_disk, held) },
 	{ "partitions", FIELD_RECORDS, AT(observed_disk, partitions),

@@ -79,6 +79,7 @@ struct observed_disk {
 	char *label;
 	char *table;	  /* gpt, dos ..., or NULL */
 	char *table_uuid; /* of the GPT */
+	char *table_fault; /* what libfdisk says of a damaged copy of it, or NULL */
 	char *mounted;
 	char *held;
 	struct list partitions; /* of struct observed_partition */

@@ -248,6 +248,12 @@ static void plan_disk(struct planner *p, struct planned_disk *d)
 		return;
 	}
 	classify(p, d);
+	if (d->state == DISK_OURS && d->have->table_fault) {
+		diag_warning(p->diag, "disk '%s': one copy of its partition table is damaged: %s",
+			     d->want->name, d->have->table_fault);
+		diag_hint(p->diag, "fdisk %s, then w, writes both again from the one that is whole",
+			  d->have->path);
+	}
 	if (d->state == DISK_OURS)
 		check_partitions(p, d);
 	else

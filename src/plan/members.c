@@ -22,6 +22,13 @@ static bool is_damaged(const struct planner *p, const struct planned_disk *d)
 	const struct observed_luks *luks = &d->member->luks;
 	_cleanup_free_ char *subsystem = name_subsystem(p->layout);
 
+	if (!d->member->path) {
+		diag_warning(p->diag, "disk '%s': the kernel does not show its partitions",
+			     d->want->name);
+		diag_hint(p->diag, "it goes by the first copy of the partition table only; partprobe "
+			  "%s when both are whole", d->have->path);
+		return true;
+	}
 	if (luks->state == LUKS_UNREADABLE || luks->state == LUKS_NONE) {
 		diag_warning(p->diag, "disk '%s': the LUKS header of its member is not readable",
 			     d->want->name);

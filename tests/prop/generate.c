@@ -146,8 +146,8 @@ static void add_set(struct observed_disk *disk, const char *id, const char *name
 
 	name_mark_uuid(id, uuid);
 	uuid_unparse_lower(uuid, text);
-	disk->table = str_dup("gpt");
-	disk->table_uuid = str_dup(text);
+	str_set(&disk->table, "gpt");
+	str_set(&disk->table_uuid, text);
 	(void)add_partition(disk, esp, "vfat");
 	luks = &add_partition(disk, member, "crypto_LUKS")->luks;
 	luks->state = LUKS_WHOLE;
@@ -162,16 +162,16 @@ void random_foreign(struct random *r, struct observed_disk *disk)
 
 	switch (random_below(r, 5)) {
 	case 0:
-		disk->content = str_dup("ext4");
-		disk->label = str_dup("photos");
+		str_set(&disk->content, "ext4");
+		str_set(&disk->label, "photos");
 		break;
 	case 1:
-		disk->table = str_dup("dos");
+		str_set(&disk->table, "dos");
 		break;
 	case 2:
-		disk->table = str_dup("gpt");
+		str_set(&disk->table, "gpt");
 		random_uuid(r, id);
-		disk->table_uuid = str_dup(id);
+		str_set(&disk->table_uuid, id);
 		(void)add_partition(disk, "Basic data partition", "ntfs");
 		break;
 	case 3:
@@ -179,7 +179,7 @@ void random_foreign(struct random *r, struct observed_disk *disk)
 		add_set(disk, id, "d0");
 		break;
 	default:
-		disk->content = str_dup("crypto_LUKS");
+		str_set(&disk->content, "crypto_LUKS");
 	}
 }
 

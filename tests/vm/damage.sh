@@ -13,34 +13,41 @@ layout "$ID" "left right"
 # overwrite NODE OFFSET SIZE: with noise, and remember what was there.
 overwrite() {
 	dd if="$1" of=/tmp/saved bs=4096 iflag=skip_bytes,count_bytes skip="$2" count="$3" status=none
-	SAVED="$1 $2"
-	head -c "$3" /dev/urandom |
-		dd of="$1" bs=4096 oflag=seek_bytes seek="$2" conv=notrunc,fsync status=none
+	head -c "$3" /dev/urandom >/tmp/noise
+	dd if=/tmp/noise of="$1" bs=4096 oflag=seek_bytes seek="$2" conv=notrunc,fsync status=none
+	udevadm settle
 }
 
+# restore NODE OFFSET SIZE: after a look whether the noise is still there.
 restore() {
-	dd if=/tmp/saved of="${SAVED% *}" bs=4096 oflag=seek_bytes seek="${SAVED#* }" \
-		conv=notrunc,fsync status=none
+	check "$name: what is damaged stays so" cmp /tmp/noise <(
+		dd if="$1" bs=4096 iflag=skip_bytes,count_bytes skip="$2" count="$3" status=none
+	)
+	dd if=/tmp/saved of="$1" bs=4096 oflag=seek_bytes seek="$2" conv=notrunc,fsync status=none
+	udevadm settle
 }
 
-# looks NAME STATUS REGEX: every command that only looks.
+# looks REGEX: every command that only looks.
 looks() {
 	local before
 
-	before=$(writes left right; sums left right)
-	status "$2" "$1: plan" plan
-	says "$1: plan says so" "$3"
-	check "$1: observe" eyrie observe
-	check "$1: init" eyrie init --disk one="$(disk left)" --disk two="$(disk right)" --host x
+	before=$(writes left right)
+	status 0 "$name: plan" plan
+	says "$name: plan says so" "$1"
+	check "$name: observe" eyrie observe
+	check "$name: init" eyrie init --disk one="$(disk left)" --disk two="$(disk right)" --host x
 	eyrie boot sync "$LAYOUT" >"$OUT" 2>&1
-	same "$1: nothing is written" "$before" "$(writes left right; sums left right)"
+	same "$name: no request to write" "$before" "$(writes left right)"
 }
 
-# damaged NAME STATUS REGEX NODE OFFSET SIZE
+# damaged NAME REGEX NODE OFFSET SIZE: the bytes are put back, and then all must be as it was.
 damaged() {
-	overwrite "$4" "$5" "$6"
-	looks "$1" "$2" "$3"
-	restore
+	local name=$1
+
+	overwrite "${@:3}"
+	looks "$2"
+	restore "${@:3}"
+	same "$name: nothing is written" "$whole" "$(sums left right)"
 }
 
 status 0 "a set is made" apply
@@ -48,12 +55,15 @@ release
 member=$(part left member)
 size=$(blockdev --getsize64 "$(disk left)")
 
-looks "whole" 0 "import the pool"
-damaged "first LUKS header" 0 "first copy of its LUKS header is damaged" "$member" 4096 512
-damaged "second LUKS header" 0 "second copy of its LUKS header is damaged" "$member" 20480 512
-damaged "both LUKS headers" 0 "LUKS header of its member is not readable" "$member" 0 32768
-damaged "first partition table" 0 "partition table" "$(disk left)" 512 16896
-damaged "second partition table" 0 "partition table" "$(disk left)" $((size - 16896)) 16896
-damaged "EFI system partition" 0 "holds no FAT" "$(part left esp)" 0 65536
-damaged "label of the pool's member" 0 "import the pool" "$member" $((16 * 1048576)) 524288
+whole=$(sums left right)
+
+name=whole
+looks "import the pool"
+damaged "first LUKS header" "first copy of its LUKS header is damaged" "$member" 4096 512
+damaged "second LUKS header" "second copy of its LUKS header is damaged" "$member" 20480 512
+damaged "both LUKS headers" "LUKS header of its member is not readable" "$member" 0 32768
+damaged "first partition table" "partition table" "$(disk left)" 512 16896
+damaged "second partition table" "partition table" "$(disk left)" $((size - 16896)) 16896
+damaged "EFI system partition" "holds no FAT" "$(part left esp)" 0 65536
+damaged "label of the pool's member" "import the pool" "$member" $((16 * 1048576)) 524288
 finish

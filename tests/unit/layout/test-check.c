@@ -95,7 +95,6 @@ static const struct wrong wrong_encryption[] = {
 	{ ALL "encryption: { kdf: { threads: 5 } }\n", "11:31: 'threads' is 1 to 4" },
 	{ ALL "encryption: { kdf: { type: scrypt } }\n",
 	  "11:28: 'type' wants one of: argon2id, pbkdf2" },
-	{ ALL "encryption: { unlock: never }\n", "11:23: 'unlock' wants one of: shared" },
 	{ ALL "encryption: { discards: maybe }\n", "11:25: 'discards' wants true or false" },
 	{ ALL "encryption: none\n", "11:13: 'encryption' wants a map" },
 };

@@ -3,7 +3,6 @@
 /* Headers made by libcryptsetup, damaged in every way; what is said, and that nothing is written. */
 
 #include <fcntl.h>
-#include <libcryptsetup.h>
 
 #include "base/file.h"
 #include "luks-image.h"
@@ -67,6 +66,7 @@ static void test_every_metadata_size(void **state)
 		assert_int_equal(truncate(path, 16 * MIB), 0);
 		assert_int_equal(crypt_init(&cd, path), 0);
 		assert_int_equal(crypt_set_metadata_size(cd, size, MIB), 0);
+		assert_int_equal(crypt_set_pbkdf_type(cd, &luks_image_kdf), 0);
 		assert_int_equal(crypt_format(cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, NULL, 32,
 					      NULL), 0);
 		crypt_free(cd);
@@ -169,6 +169,7 @@ static void test_version_1(void **state)
 	test_write(path, "", 0);
 	assert_int_equal(truncate(path, LUKS_IMAGE_SIZE), 0);
 	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &luks_image_kdf), 0);
 	assert_int_equal(crypt_format(cd, CRYPT_LUKS1, "aes", "xts-plain64", NULL, NULL, 32, NULL), 0);
 	crypt_free(cd);
 	observe(path, &luks);
