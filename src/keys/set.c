@@ -134,45 +134,45 @@ static bool try_set_key(const struct box *box, const struct box_member *known,
 	return false;
 }
 
-static void open_other(struct set *set, struct member *member, const struct secret *passphrase)
+/*
+ * A stock tool may have changed a member: its own slot still counts, and costs one more KDF. Its
+ * box tells whether it is of this generation; a newer one is handed to the caller.
+ */
+static struct box *open_by_passphrase(struct set *set, struct member *member,
+				      const struct secret *passphrase)
+{
+	_cleanup_(box_freep) struct box *box = NULL;
+
+	if (!passphrase || try_passphrase(member, passphrase) != ANSWER_OPENED) {
+		close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
+		return NULL;
+	}
+	box = open_box(member);
+	if (box && box->generation > set->box->generation)
+		return take_ptr(box);
+	if (box && box->generation < set->box->generation) {
+		close_member(member, MEMBER_CLOSED, "it is a stale copy, or was away when the set changed");
+		return NULL;
+	}
+	member->by_passphrase = true;
+	accept(set, member);
+	return NULL;
+}
+
+/* NULL, or the newer box that this member turned out to have. */
+static struct box *open_other(struct set *set, struct member *member,
+			      const struct secret *passphrase)
 {
 	const struct box_member *known = box_member(set->box, member->luks->uuid);
 
 	if (!known) {
 		close_member(member, MEMBER_FOREIGN, "it is not a member of this set");
-		return;
+		return NULL;
 	}
-	if (try_set_key(set->box, known, member)) {
-		accept(set, member);
-		return;
-	}
-	/* A stock tool may have changed it: its own slot still counts, and costs one more KDF. */
-	if (passphrase && try_passphrase(member, passphrase) == ANSWER_OPENED) {
-		member->by_passphrase = true;
-		accept(set, member);
-		return;
-	}
-	close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
-}
-
-static void open_others(struct set *set, const struct secret *passphrase)
-{
-	for (size_t i = 0; i < set->n_members; i++) {
-		struct member *member = &set->members[i];
-
-		if (member->state == MEMBER_CLOSED && member->luks)
-			open_other(set, member, passphrase);
-	}
-}
-
-/*
- * A box that no other member confirms while others are there may be that of a stale copy: the
- * next member that opens with a newer generation takes its place.
- */
-static bool is_confirmed(const struct set *set)
-{
-	return set->n_members == 1 || set_count(set, MEMBER_OPEN) > 1 ||
-	       set_count(set, MEMBER_UNUSABLE) == set->n_members - 1;
+	if (!try_set_key(set->box, known, member))
+		return open_by_passphrase(set, member, passphrase);
+	accept(set, member);
+	return NULL;
 }
 
 static void forget_but(struct set *set, const struct member *newer)
@@ -185,6 +185,40 @@ static void forget_but(struct set *set, const struct member *newer)
 			close_member(member, MEMBER_CLOSED, "its box is that of an older set");
 	}
 	set->box = box_free(set->box);
+}
+
+/* From here on the set is what this member's box says. */
+static void believe(struct set *set, struct member *member, struct box *box)
+{
+	forget_but(set, member);
+	set->box = box;
+	accept(set, member);
+}
+
+static void open_others(struct set *set, const struct secret *passphrase)
+{
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+		struct box *newer = NULL;
+
+		if (member->state == MEMBER_CLOSED && member->luks)
+			newer = open_other(set, member, passphrase);
+		if (!newer)
+			continue;
+		/* Generations only grow, so that this comes to an end. */
+		believe(set, member, newer);
+		i = (size_t)-1;
+	}
+}
+
+/*
+ * A box that no other member confirms while others are there may be that of a stale copy: the
+ * next member that opens with a newer generation takes its place.
+ */
+static bool is_confirmed(const struct set *set)
+{
+	return set->n_members == 1 || set_count(set, MEMBER_OPEN) > 1 ||
+	       set_count(set, MEMBER_UNUSABLE) == set->n_members - 1;
 }
 
 /*
@@ -205,9 +239,7 @@ static int unlock_with(struct set *set, struct member *member, const struct secr
 		close_member(member, MEMBER_CLOSED, "it does not know its set");
 		return -EAGAIN;
 	}
-	forget_but(set, member);
-	set->box = take_ptr(box);
-	accept(set, member);
+	believe(set, member, take_ptr(box));
 	open_others(set, passphrase);
 	return is_confirmed(set) ? 0 : -EAGAIN;
 }

@@ -41,7 +41,7 @@ state() {
 }
 
 head -c 16M /dev/urandom >/tmp/noise
-tarball large 20
+tarball large 10
 tarball small 1
 
 system large

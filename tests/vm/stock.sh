@@ -4,7 +4,7 @@
 # The disks of an installed machine in a plain Debian without eyrie: stock tools open them, each
 # member alone with the passphrase, and either disk boots the same.
 #
-# lab: --overlay left=KEPT/left.img --overlay right=KEPT/right.img --file KEPT/passphrase --file KEPT/layout.yaml
+# lab: --overlay left=KEPT/left.img --overlay right=KEPT/right.img --file KEPT/passphrase
 
 # shellcheck disable=SC2317 # open() is called by name
 
@@ -27,13 +27,12 @@ esp_files() {
 	umount "/tmp/esp-$1"
 }
 
-pool=$(sed -n '/^pool:/,/^[a-z]/s/^ *name: *"\?\([a-z]*\)"\?$/\1/p' /cargo/layout.yaml)
-
 same "no eyrie here" "" "$(type -P eyrie)"
 check "left opens alone" open left
 same "left holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper/stock-left)"
 check "right opens alone" open right
 same "right holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper/stock-right)"
+pool=$(zpool import -d /dev/mapper | awk '$1 == "pool:" { print $2 }')
 check "zpool import" zpool import -f -d /dev/mapper -R /mnt "$pool"
 same "the pool is healthy" ONLINE "$(zpool list -H -o health "$pool")"
 same "both members are online" "/dev/mapper/stock-left ONLINE /dev/mapper/stock-right ONLINE" \

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A set of members on image files: enrolled, opened, and opened when something is wrong. */
+
+#include <fcntl.h>
+#include <libcryptsetup.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "keys/enroll.h"
+#include "keys/set.h"
+
+#define SET_ID	"6a1c7f0e-6a3b-4d0f-9a52-2f4b8d1e7c35"
+#define N_MAX	4
+#define RIGHT	"correct horse"
+#define AREA	(252 * KIB) /* of a slot of a 512-bit key */
+
+struct world {
+	char *folder;
+	char *paths[N_MAX];
+	char *names[N_MAX];
+};
+
+static struct secret *secret_of(const char *text)
+{
+	struct secret *secret = secret_new();
+
+	secret->size = strlen(text);
+	memcpy(secret->data, text, secret->size);
+	return secret;
+}
+
+/* A key derivation that costs next to nothing: what is tested is not its cost. */
+static const struct crypt_pbkdf_type cheap = {
+	.type = CRYPT_KDF_PBKDF2,
+	.hash = "sha256",
+	.iterations = 1500,
+	.flags = CRYPT_PBKDF_NO_BENCHMARK,
+};
+
+static void format(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct crypt_params_luks2 params = { .sector_size = 512 };
+	struct crypt_device *cd = NULL;
+
+	assert_true(fd >= 0 && ftruncate(fd, 20 * MIB) == 0);
+	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &cheap), 0);
+	assert_int_equal(crypt_format(cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, NULL, 64,
+				      &params), 0);
+	assert_int_equal(crypt_keyslot_add_by_volume_key(cd, 0, NULL, 0, RIGHT, strlen(RIGHT)), 0);
+	crypt_free(cd);
+}
+
+static int setup(void **state)
+{
+	struct world *world = mem_alloc(sizeof(*world));
+	char folder[] = "/tmp/eyrie-set-XXXXXX";
+
+	assert_non_null(mkdtemp(folder));
+	world->folder = str_dup(folder);
+	for (int i = 0; i < N_MAX; i++) {
+		world->paths[i] = str_printf("%s/%d.img", folder, i);
+		world->names[i] = str_printf("disk%d", i);
+		format(world->paths[i]);
+	}
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	for (int i = 0; i < N_MAX; i++) {
+		(void)unlink(world->paths[i]);
+		free(world->paths[i]);
+		free(world->names[i]);
+	}
+	(void)rmdir(world->folder);
+	free(world->folder);
+	free(world);
+	return 0;
+}
+
+static void enroll(const struct world *world, size_t from, size_t n)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = secret_of(RIGHT);
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	struct enroll_member members[N_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		members[i] = (struct enroll_member){ world->paths[from + i],
+						     world->names[from + i] };
+	assert_int_equal(set_enroll(members, n, SET_ID, passphrase, &diag), 0);
+}
+
+static int unlock(const struct world *world, struct set *set, size_t n, const char *text)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = secret_of(text);
+
+	for (size_t i = 0; i < n; i++)
+		set_add(set, world->paths[i]);
+	return set_unlock(set, passphrase);
+}
+
+static void write_at(const char *path, off_t offset, size_t size, int byte)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+	_cleanup_free_ char *bytes = mem_alloc(size);
+
+	memset(bytes, byte, size);
+	assert_int_equal(pwrite(fd, bytes, size, offset), size);
+}
+
+static void copy(const char *from, const char *to)
+{
+	_cleanup_free_ char *command = str_printf("cp --sparse=always %s %s", from, to);
+
+	assert_int_equal(system(command), 0);
+}
+
+static void test_one_passphrase_opens_all(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	enroll(*state, 0, 4);
+	assert_int_equal(unlock(*state, &set, 4, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 4);
+	assert_string_equal(set.members[2].name, "disk2");
+	assert_int_equal(set.box->generation, 1);
+	assert_false(set.members[3].by_passphrase);
+	assert_int_equal(luks_verify_key(set.members[3].luks, set.members[3].key), 0);
+}
+
+static void test_trying_writes_nothing(void **state)
+{
+	const struct world *world = *state;
+	char before[HASH_HEX_SIZE], after[HASH_HEX_SIZE];
+	_cleanup_set_ struct set set = {};
+
+	enroll(world, 0, 2);
+	/* A damaged second copy is what libcryptsetup would mend at once. */
+	write_at(world->paths[0], 16384, 512, 0);
+	assert_int_equal(file_hash(world->paths[0], before), 0);
+	luks_read_only();
+	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(file_hash(world->paths[0], after), 0);
+	assert_string_equal(before, after);
+}
+
+static void test_wrong_passphrase_is_settled_by_one(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	enroll(*state, 0, 3);
+	assert_int_equal(unlock(*state, &set, 3, "wrong"), SET_WRONG);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 0);
+	assert_null(set.box);
+	/* The same members with the right one, as after a typing error. */
+	assert_int_equal(unlock(*state, &set, 0, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+}
+
+static void test_damaged_slot_hides_nothing(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	enroll(world, 0, 3);
+	write_at(world->paths[0], 32768, AREA, 0xa5);
+	assert_int_equal(unlock(world, &set, 3, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+}
+
+static void test_both_headers_gone(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	enroll(world, 0, 3);
+	write_at(world->paths[1], 0, 32768, 0);
+	assert_int_equal(unlock(world, &set, 3, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(set.members[1].state, MEMBER_UNUSABLE);
+	assert_non_null(set.members[1].why);
+}
+
+static void test_member_of_another_set(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	enroll(*state, 0, 2);
+	enroll(*state, 2, 2); /* the same passphrase: two machines of one owner */
+	assert_int_equal(unlock(*state, &set, 4, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(set_count(&set, MEMBER_FOREIGN), 2);
+}
+
+static void test_member_that_was_never_enrolled(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	enroll(*state, 1, 2); /* the first one has a passphrase slot only */
+	assert_int_equal(unlock(*state, &set, 3, RIGHT), 0);
+	assert_int_equal(set.members[0].state, MEMBER_FOREIGN);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
+static void test_stale_copy_of_a_member_comes_first(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	enroll(world, 0, 3);
+	copy(world->paths[0], world->paths[3]);
+	enroll(world, 0, 3); /* a newer generation, which the copy does not have */
+	copy(world->paths[3], world->paths[0]);
+	assert_int_equal(unlock(world, &set, 3, RIGHT), 0);
+	assert_int_equal(set.box->generation, 2);
+	assert_int_equal(set.members[1].state, MEMBER_OPEN);
+	assert_int_equal(set.members[2].state, MEMBER_OPEN);
+	assert_int_equal(set.members[0].state, MEMBER_CLOSED);
+}
+
+static void test_passphrase_changed_by_a_stock_tool(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	struct crypt_device *cd = NULL;
+
+	enroll(world, 0, 2);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &cheap), 0);
+	assert_true(crypt_keyslot_change_by_passphrase(cd, 0, 0, RIGHT, strlen(RIGHT), "new one",
+						       7) >= 0);
+	crypt_free(cd);
+	/* The old one still opens by the other member, and that opens this one. */
+	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
+static void test_set_key_slot_killed(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	struct crypt_device *cd = NULL;
+
+	enroll(world, 0, 2);
+	assert_int_equal(crypt_init(&cd, world->paths[1]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_keyslot_destroy(cd, 1), 0);
+	crypt_free(cd);
+	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_true(set.members[1].by_passphrase);
+}
+
+static void test_late_member_needs_no_passphrase(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	enroll(world, 0, 3);
+	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	set_add(&set, world->paths[2]);
+	assert_int_equal(set_unlock(&set, NULL), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+}
+
+static void test_enrolling_again_leaves_no_old_slots(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	struct crypt_device *cd = NULL;
+	int n = 0;
+
+	for (int i = 0; i < 5; i++)
+		enroll(world, 0, 2);
+	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(set.box->generation, 5);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	for (int slot = 0; slot < 32; slot++)
+		n += crypt_keyslot_status(cd, slot) >= CRYPT_SLOT_ACTIVE;
+	crypt_free(cd);
+	assert_int_equal(n, 3); /* passphrase, set key, box */
+}
+
+/* Another cipher, of the same length, for all key slots, and a checksum that says so. */
+static void forge(const char *path, off_t offset)
+{
+	enum { SIZE = 16384, CHECKSUM = 448 };
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+	_cleanup_free_ char *area = mem_alloc(SIZE + 1);
+	char hex[HASH_HEX_SIZE], *at = area + 4096;
+
+	assert_int_equal(pread(fd, area, SIZE, offset), SIZE);
+	while ((at = strstr(at, "aes-xts-plain64")))
+		memcpy(at, "cipher_null-ecb", 15);
+	memset(area + CHECKSUM, 0, 64);
+	assert_int_equal(data_hash(area, SIZE, hex), 0);
+	for (int i = 0; i < 32; i++) {
+		unsigned byte = 0;
+
+		assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
+		area[CHECKSUM + i] = (char)byte;
+	}
+	assert_int_equal(pwrite(fd, area, SIZE, offset), SIZE);
+}
+
+static void test_null_cipher_is_refused(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	enroll(world, 0, 2);
+	forge(world->paths[1], 0);
+	forge(world->paths[1], 16384);
+	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(set.members[1].state, MEMBER_UNUSABLE);
+	assert_non_null(strstr(set.members[1].why, "cipher"));
+	assert_int_equal(set.members[0].state, MEMBER_OPEN);
+}
+
+static void test_box_vouches_for_its_body(void **state)
+{
+	_cleanup_(box_freep) struct box *box = box_new(), *back = NULL;
+	_cleanup_(secret_freep) struct secret *sealed = NULL;
+	_cleanup_free_ char *body = NULL, *other = NULL;
+	struct box_member *member = box_add_member(box);
+
+	(void)state;
+	member->uuid = str_dup("1234");
+	member->name = str_dup("left");
+	box->generation = 7;
+	box->set_key = secret_new();
+	memset(box->set_key->data, 0x5a, BOX_KEY_SIZE);
+	box->set_key->size = BOX_KEY_SIZE;
+	assert_int_equal(uuid_parse(SET_ID, box->set), 0);
+	body = box_body(box);
+	assert_int_equal(box_seal(box, body, &sealed), 0);
+	assert_int_equal(box_open(sealed, body, &back), 0);
+	assert_int_equal(back->generation, 7);
+	assert_non_null(box_member(back, "1234"));
+	assert_true(secret_equal(back->set_key, box->set_key));
+	assert_null(back->previous_key);
+	other = str_printf("%s ", body);
+	back = box_free(back);
+	assert_int_equal(box_open(sealed, other, &back), -EBADMSG);
+	sealed->data[8] = 2; /* a version of tomorrow */
+	assert_int_equal(box_open(sealed, body, &back), -EBADMSG);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_one_passphrase_opens_all),
+		TEST(test_wrong_passphrase_is_settled_by_one),
+		TEST(test_damaged_slot_hides_nothing),
+		TEST(test_both_headers_gone),
+		TEST(test_member_of_another_set),
+		TEST(test_member_that_was_never_enrolled),
+		TEST(test_stale_copy_of_a_member_comes_first),
+		TEST(test_passphrase_changed_by_a_stock_tool),
+		TEST(test_set_key_slot_killed),
+		TEST(test_late_member_needs_no_passphrase),
+		TEST(test_enrolling_again_leaves_no_old_slots),
+		TEST(test_null_cipher_is_refused),
+		cmocka_unit_test(test_box_vouches_for_its_body),
+		TEST(test_trying_writes_nothing), /* last: it ends all writing */
+	};
+
+	return cmocka_run_group_tests_name("set", tests, NULL, NULL);
+}
