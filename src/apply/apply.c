@@ -63,6 +63,8 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 	const struct step *all = plan->steps.items;
 	int r = 0;
 
+	if (plan->n_consents_missing)
+		return diag_error(cxt->diag, -EPERM, "the plan destroys what nobody gave up");
 	if (has_step(plan, STEP_LUKS_FORMAT))
 		r = kdf_prepare(cxt);
 	for (size_t i = 0; r == 0 && i < plan->steps.n_items;) {

@@ -27,28 +27,37 @@ char *cli_ask(const char *question, const char *proposal)
 	return *line || !proposal ? take_ptr(line) : str_dup(proposal);
 }
 
+static struct termios terminal_before;
+
+static void restore_terminal(int signal_number)
+{
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+	(void)signal(signal_number, SIG_DFL);
+	(void)raise(signal_number);
+}
+
 /* A line without echo; a signal while it is typed leaves the terminal as it was. */
 static int ask_secret(const char *question, struct secret *secret)
 {
-	struct termios before, silent;
-	sigset_t all, old;
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction old[ARRAY_SIZE(ends)];
+	const struct sigaction restore = { .sa_handler = restore_terminal };
+	struct termios silent;
 	int r;
 
-	if (tcgetattr(STDIN_FILENO, &before) < 0)
+	if (tcgetattr(STDIN_FILENO, &terminal_before) < 0)
 		return -errno;
-	silent = before;
-	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		(void)sigaction(ends[i], &restore, &old[i]);
+	silent = terminal_before;
+	silent.c_lflag &= ~(tcflag_t)ECHO;
 	silent.c_lflag |= ICANON | ECHONL;
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_BLOCK, &all, &old);
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
 	fprintf(stderr, "%s", question);
 	r = secret_read(secret, STDIN_FILENO, /* line= */ true);
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-	(void)sigprocmask(SIG_SETMASK, &old, NULL);
-	/* Ctrl-C came in as a character: it means what it always means. */
-	if (r == 0 && memchr(secret->data, 3, secret->size))
-		return -EINTR;
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		(void)sigaction(ends[i], &old[i], NULL);
 	return r;
 }
 

@@ -27,8 +27,11 @@ static enum cli_exit run_plan(struct cli *cli)
 		return CLI_REFUSED;
 	if (cli_observe(cli, layout, &have))
 		return CLI_FAILED;
-	if (plan_make(layout, have, &options, &plan, &cli->diag))
+	if (plan_make(layout, have, &options, &plan, &cli->diag)) {
+		if (cli->options.json)
+			show(cli, &(struct plan){});
 		return CLI_REFUSED;
+	}
 	show(cli, plan);
 	if (plan->n_consents_missing)
 		return CLI_CONSENT;

@@ -192,6 +192,7 @@ static enum cli_exit run_command(struct cli *cli)
 
 int main(int argc, char **argv)
 {
+	static char self[] = "eyrie";
 	struct cli cli = {};
 	enum cli_exit status;
 
@@ -208,6 +209,7 @@ int main(int argc, char **argv)
 	cli.command = find_command(argv[1]);
 	if (!cli.command)
 		return unknown_command(argv[1]);
+	argv[1] = self; /* what getopt_long(3) begins its messages with */
 	if (parse(&cli, argc - 1, argv + 1, &status))
 		return status;
 	return run_command(&cli);

@@ -133,7 +133,7 @@ static void classify(struct planner *p, struct planned_disk *d)
 {
 	_cleanup_free_ char *found = describe_content(d->have);
 
-	if (streq(d->have->table, "gpt") &&
+	if (!d->have->ambiguous && streq(d->have->table, "gpt") &&
 	    name_uuid_is_marked(p->layout->id, d->have->table_uuid)) {
 		d->state = DISK_OURS;
 		d->member = find_partition(d->have, ROLE_MEMBER, d->want->name);
@@ -163,6 +163,17 @@ static void check_size(struct planner *p, const struct planned_disk *d)
 		diag_note(p->diag, "disk '%s' has %s, more than the layout says", d->want->name,
 			  is);
 	}
+}
+
+/* A disk whose name is misspelt would be kept when its owner thinks that it goes. */
+static void check_consents(struct planner *p)
+{
+	const struct strv *wipe = p->options->wipe;
+
+	for (size_t i = 0; wipe && i < wipe->n_items; i++)
+		if (!layout_disk(p->layout, wipe->items[i]))
+			planner_refuse(p, "--wipe %s: the layout has no disk of that name",
+				       wipe->items[i]);
 }
 
 static bool is_named_before(const struct planner *p, const struct planned_disk *d)
@@ -264,6 +275,7 @@ void plan_disks(struct planner *p)
 {
 	size_t i = 0, n_found = 0;
 
+	check_consents(p);
 	FOR_EACH_DISK(want, p->layout)
 	{
 		struct planned_disk *d = &p->disks[i++];
