@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "apply/apply.h"
+#include "apply/lock.h"
 #include "cli/cli.h"
 #include "observe/observe.h"
 
@@ -43,6 +44,7 @@ static enum cli_exit run_boot(struct cli *cli)
 	const struct apply_events events = { sync_begins, sync_ends, cli };
 	struct apply_context cxt = { .target = "", .run = &cli->run, .events = &events,
 				     .diag = &cli->diag };
+	_cleanup_close_ int lock = -1;
 
 	if (!streq(cli->args[0], "sync")) {
 		(void)diag_error(&cli->diag, -EINVAL, "eyrie boot knows: sync");
@@ -50,7 +52,7 @@ static enum cli_exit run_boot(struct cli *cli)
 	}
 	if (layout_read(cli->n_args > 1 ? cli->args[1] : CLI_LAYOUT_FILE, &layout, &cli->diag))
 		return CLI_REFUSED;
-	if (cli_observe(cli, layout, &have))
+	if (lock_take(/* wait= */ true, &lock, &cli->diag) || cli_observe(cli, layout, &have))
 		return CLI_FAILED;
 	if (plan_make(layout, have, &options, &plan, &cli->diag))
 		return CLI_REFUSED;

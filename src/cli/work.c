@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "apply/lock.h"
 #include "observe/observe.h"
 
 struct work {
@@ -156,9 +157,12 @@ enum cli_exit work_run(struct cli *cli, const struct layout *layout,
 {
 	struct work work = { .cli = cli, .layout = layout };
 	const struct apply_events events = { step_begins, step_ends, &work };
+	_cleanup_close_ int lock = -1;
 	enum cli_exit status = CLI_OK;
 	bool more = true;
 
+	if (lock_take(/* wait= */ false, &lock, &cli->diag))
+		return CLI_REFUSED;
 	work.cxt = (struct apply_context){ .layout = layout, .target = cli_target(cli),
 					   .run = &cli->run, .layout_file = cli_layout_path(cli),
 					   .debs = &cli->options.debs, .events = &events,

@@ -184,10 +184,11 @@ static bool is_named_before(const struct planner *p, const struct planned_disk *
 	return false;
 }
 
-/* The same size for all legs of a mirror: the smallest rules. */
+/* The same size for all legs of a mirror: the smallest rules. News only while tables are made. */
 static void note_unequal_sizes(struct planner *p)
 {
 	uint64_t smallest = UINT64_MAX, largest = 0;
+	bool news = false;
 
 	FOR_EACH_PLANNED(d, p)
 	{
@@ -195,8 +196,9 @@ static void note_unequal_sizes(struct planner *p)
 			continue;
 		smallest = MIN_OF(smallest, d->have->size);
 		largest = MAX_OF(largest, d->have->size);
+		news |= d->state == DISK_BLANK;
 	}
-	if (largest > smallest && smallest) {
+	if (news && largest > smallest && smallest) {
 		_cleanup_free_ char *least = str_size_for_people(smallest);
 		_cleanup_free_ char *lost = str_size_for_people(largest - smallest);
 

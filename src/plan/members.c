@@ -105,7 +105,7 @@ static void check_esp(struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
 
-	if (streq(esp->content, "vfat"))
+	if (!esp->path || streq(esp->content, "vfat"))
 		return;
 	diag_warning(p->diag, "disk '%s': its EFI system partition holds no FAT file system; it "
 		     "would not boot alone", d->want->name);
@@ -126,8 +126,6 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 		(void)planner_add(p, STEP_ESP_FORMAT, name, esp,
 				  "make FAT on the EFI system partition of '%s'", name);
 		add_settle(p, d, ROLE_ESP);
-	} else {
-		check_esp(p, d);
 	}
 	if (progress == MEMBER_UNMADE) {
 		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
@@ -302,6 +300,8 @@ bool plan_members(struct planner *p)
 	{
 		progress[i] = member_progress(p, d);
 		n_filled += progress[i++] == MEMBER_FILLED;
+		if (d->state == DISK_OURS && !is_new(d, ROLE_ESP))
+			check_esp(p, d);
 	}
 	if (!pool && observed_pool(p->have, p->layout->pool.name)) {
 		planner_refuse(p, "a pool named '%s' is imported, and it is not of this set",

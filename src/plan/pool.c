@@ -2,6 +2,8 @@
 
 /* Datasets, volumes and their properties; where they are mounted. */
 
+#include <ctype.h>
+
 #include "plan/internal.h"
 
 static const struct observed_dataset *find_dataset(const struct planner *p, const char *name)
@@ -22,6 +24,28 @@ static void add_property(struct planner *p, const char *dataset, const char *nam
 	step->value = str_dup(value);
 }
 
+/* A number as people write it for zfs(8), "64M" or "1.5g", in the bytes that it shows. */
+static bool is_number(const char *text, uint64_t bytes)
+{
+	static const char units[] = "BKMGTPE";
+	char *end;
+	double number = strtod(text, &end);
+	const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : units;
+
+	return end != text && isdigit((unsigned char)*text) && unit &&
+	       (uint64_t)(number * (double)(UINT64_C(1) << 10 * (unit - units))) == bytes;
+}
+
+static bool is_same_value(const char *have, const char *want)
+{
+	uint64_t bytes;
+
+	if (streq(have, want))
+		return true;
+	return have && str_to_u64(have, &bytes) == 0 &&
+	       (is_number(want, bytes) || (streq(want, "none") && !bytes));
+}
+
 static void plan_properties(struct planner *p, const struct observed_dataset *have,
 			    const struct list *wanted)
 {
@@ -29,7 +53,7 @@ static void plan_properties(struct planner *p, const struct observed_dataset *ha
 	{
 		const char *value = pair_get(&have->properties, property->name);
 
-		if (!streq(value, property->value))
+		if (!is_same_value(value, property->value))
 			add_property(p, have->name, property->name, property->value);
 	}
 }
@@ -38,12 +62,13 @@ static void plan_dataset(struct planner *p, const struct layout_dataset *want)
 {
 	const struct observed_dataset *have = find_dataset(p, want->name);
 	_cleanup_free_ char *name = name_dataset(p->layout, want->name);
+	bool is_path = want->mountpoint && *want->mountpoint == '/';
 
 	if (!have) {
 		(void)planner_add(p, STEP_DATASET_CREATE, NULL, want->name,
 				  "create the dataset %s%s%s", name,
-				  want->mountpoint ? ", mounted on " : "",
-				  want->mountpoint ? want->mountpoint : "");
+				  is_path ? ", mounted on " : "",
+				  is_path ? want->mountpoint : "");
 		return;
 	}
 	plan_properties(p, have, &want->properties);

@@ -109,9 +109,10 @@ void machine_add_script(struct machine *m, const char *script, const char *word,
 {
 	_cleanup_free_ char *unit = script_unit(word, whole);
 
+	/* A getty would hang up the console under whoever reports on it. */
 	strv_addf(&m->smbios,
 		  "io.systemd.boot.kernel-cmdline-extra=console=ttyS0 quiet "
-		  "systemd.show_status=error %s",
+		  "systemd.show_status=error systemd.mask=serial-getty@ttyS0.service %s",
 		  whole ? "systemd.wants=eyrie-drill.service"
 			: "systemd.unit=eyrie-drill.target");
 	add_credential(m, "eyrie-report", script);

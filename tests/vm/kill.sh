@@ -27,10 +27,8 @@ survivors() {
 }
 
 for ((i = 1; i <= KILLS; i++)); do
-	moment=$((RANDOM * 32768 % SPAN + RANDOM % SPAN))
-	moment=$((moment % SPAN))
-	# shellcheck disable=SC2119
-	apply >"$OUT" 2>&1 &
+	moment=$((RANDOM % SPAN))
+	eyrie apply "$LAYOUT" --passphrase-file "$SECRET" --yes >"$OUT" 2>&1 &
 	sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
 	if kill -9 $! 2>/dev/null; then
 		wait $! 2>/dev/null
