@@ -76,13 +76,28 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 	return r;
 }
 
+/* A pool can be busy for a moment: udev looks at a volume, a file is still being closed. */
+#define EXPORT_TRIES 10
+
+static int export_pool(struct apply_context *cxt)
+{
+	const char *pool = cxt->layout->pool.name;
+	const char *const argv[] = { "zpool", "export", pool, NULL };
+
+	for (int i = 1; i < EXPORT_TRIES; i++) {
+		if (run(cxt->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL },
+			NULL) == 0)
+			return 0;
+		(void)nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+	}
+	return run(cxt->run, &(struct command){ .argv = argv }, cxt->diag);
+}
+
 /* From the deepest mount up; what is not there any more needs no closing. */
 int apply_close(struct apply_context *cxt)
 {
-	const char *pool = cxt->layout->pool.name;
-	int r;
+	int r = export_pool(cxt);
 
-	r = run_words(cxt->run, cxt->diag, "zpool", "export", pool, NULL);
 	FOR_EACH_DISK(disk, cxt->layout)
 	{
 		_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk->name);

@@ -11,6 +11,15 @@
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
 
+# A pool can be busy for a moment after it was used.
+export_pool() {
+	for _ in 1 2 3 4 5 6 7 8 9; do
+		zpool export "$pool" 2>/dev/null && return
+		sleep 1
+	done
+	zpool export "$pool"
+}
+
 # Its name in the pool is that of the mapping, which is nothing but a name.
 open() {
 	cryptsetup open "$(part "$1" member)" "stock-$1" --key-file /cargo/passphrase
@@ -45,7 +54,7 @@ check "its stock crypttab is there" grep -q x-initrd.attach /mnt/etc/crypttab
 status 0 "a scrub" zpool scrub -w "$pool"
 same "a scrub finds no errors" "errors: No known data errors" \
 	"$(zpool status "$pool" | grep ^errors)"
-check "zpool export" zpool export "$pool"
+check "zpool export" export_pool
 
 left=$(esp_files left)
 right=$(esp_files right)
@@ -65,6 +74,6 @@ for name in left right; do
 	same "$name alone: degraded" DEGRADED "$(zpool list -H -o health "$pool")"
 	check "$name alone: its root mounts" zfs mount "$root"
 	check "$name alone: every file can be read" tar -C /mnt/usr/bin -cf /dev/null .
-	zpool export "$pool"
+	export_pool
 done
 finish
