@@ -42,7 +42,7 @@ same "left holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper
 check "right opens alone" open right
 same "right holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper/stock-right)"
 pool=$(zpool import -d /dev/mapper | awk '$1 == "pool:" { print $2 }')
-check "zpool import" zpool import -f -d /dev/mapper -R /mnt "$pool"
+check "zpool import" zpool import -f -N -d /dev/mapper -R /mnt "$pool"
 same "the pool is healthy" ONLINE "$(zpool list -H -o health "$pool")"
 same "both members are online" "/dev/mapper/stock-left ONLINE /dev/mapper/stock-right ONLINE" \
 	"$(members)"
@@ -70,7 +70,7 @@ check "there is an entry" grep -Eq ' ./loader/entries/eyrie-.*\.conf$' <<<"$left
 for name in left right; do
 	check "zpool import of $name alone" sh -c "cryptsetup close stock-left; cryptsetup close stock-right
 		cryptsetup open $(part "$name" member) stock-$name --key-file /cargo/passphrase &&
-		zpool import -f -d /dev/mapper -R /mnt -o readonly=on $pool"
+		zpool import -f -N -d /dev/mapper -R /mnt -o readonly=on $pool"
 	same "$name alone: degraded" DEGRADED "$(zpool list -H -o health "$pool")"
 	check "$name alone: its root mounts" zfs mount "$root"
 	check "$name alone: every file can be read" tar -C /mnt/usr/bin -cf /dev/null .
