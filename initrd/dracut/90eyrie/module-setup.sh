@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck disable=SC2154 # moddir and initdir are set by dracut
 # dracut module of eyrie (unlock: peer): eyrie-unlock opens the members and imports the root pool.
 # It takes the place of zfs-import-scan.service, so that everything that comes after the import
 # still does; the other import unit is masked: one import, of one pool.
