@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 	}
 	for (int i = 3; i < argc; i++)
 		members[n++] = (struct enroll_member){ argv[i], argv[i] };
-	if (set_enroll(members, n, argv[2], passphrase, &diag)) {
+	if (set_enroll(members, n, argv[2], passphrase, 0, &diag)) {
 		fprintf(stderr, "bench-enroll: %s\n", diag.items[0].text);
 		return 1;
 	}

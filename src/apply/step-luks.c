@@ -218,5 +218,5 @@ int apply_ENROLL(struct apply_context *cxt, const struct step *step)
 		members[n].name = want->name;
 		members[n++].path = nodes.items[nodes.n_items - 1];
 	}
-	return set_enroll(members, n, cxt->layout->id, cxt->passphrase, cxt->diag);
+	return set_enroll(members, n, cxt->layout->id, cxt->passphrase, 0, cxt->diag);
 }

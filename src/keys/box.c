@@ -40,10 +40,12 @@ static const struct record record_member = RECORD(box_member, member_fields);
 
 struct body {
 	struct list members;
+	struct list history;
 };
 
 static const struct field body_fields[] = {
 	{ "members", FIELD_RECORDS, offsetof(struct body, members), .record = &record_member },
+	{ "history", FIELD_RECORDS, offsetof(struct body, history), .record = &record_epoch },
 };
 static const struct record record_body = RECORD(body, body_fields);
 
@@ -59,6 +61,7 @@ struct box *box_free(struct box *box)
 	box->set_key = secret_free(box->set_key);
 	box->previous_key = secret_free(box->previous_key);
 	list_deinit(&box->members, &record_member);
+	list_deinit(&box->history, &record_epoch);
 	free(box);
 	return NULL;
 }
@@ -78,9 +81,14 @@ struct box_member *box_add_member(struct box *box)
 	return list_add(&box->members, &record_member);
 }
 
+void box_copy_member(struct box *box, const struct box_member *member)
+{
+	record_copy(&record_member, box_add_member(box), member);
+}
+
 char *box_body(const struct box *box)
 {
-	const struct body body = { .members = box->members };
+	const struct body body = { .members = box->members, .history = box->history };
 	struct json_object *json = record_to_json(&record_body, &body);
 	char *text = str_dup(json_object_to_json_string_ext(
 		json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -142,6 +150,7 @@ static int read_body(struct box *box, const char *text)
 
 	json_object_put(json);
 	box->members = body.members;
+	box->history = body.history;
 	return r || box->members.n_items > BOX_MEMBERS_MAX ? -EBADMSG : 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/record.h"
 #include "base/secret.h"
+#include "keys/history.h"
 
 #define BOX_SIZE	 208u /* bytes */
 #define BOX_KEY_SIZE	 64u  /* bytes of a set key */
@@ -32,6 +33,7 @@ struct box {
 	struct secret *set_key;	      /* BOX_KEY_SIZE bytes */
 	struct secret *previous_key; /* the set key before, or NULL */
 	struct list members;	      /* of struct box_member */
+	struct list history;	      /* of struct epoch: what the holder took part in */
 };
 
 struct box *box_new(void);
@@ -40,6 +42,7 @@ DEFINE_CLEANUP(struct box *, box_free)
 
 const struct box_member *box_member(const struct box *box, const char *uuid);
 struct box_member *box_add_member(struct box *box);
+void box_copy_member(struct box *box, const struct box_member *member);
 
 /* The text beside the box, and the BOX_SIZE bytes that vouch for it. */
 char *box_body(const struct box *box);

@@ -4,138 +4,50 @@
 #include <libcryptsetup.h>
 #include <sys/random.h>
 
+#include "keys/commit.h"
 #include "keys/set.h"
 #include "keys/token.h"
 
 #define VOLUME_KEY_MAX 128u
 
-/* The least that LUKS2 allows: set keys and boxes' passphrases have full entropy. */
-static const struct crypt_pbkdf_type minimal_kdf = {
-	.type = CRYPT_KDF_PBKDF2,
-	.hash = "sha256",
-	.iterations = 1000,
-	.flags = CRYPT_PBKDF_NO_BENCHMARK,
-};
-
 struct enrolled {
-	const struct enroll_member *want;
+	struct commit commit;
 	struct luks *luks;
 	struct secret *key;
-	struct token old; /* what it had */
-	bool had_token;
-	int passphrase_slot;
-	int set_key_slot;
+	struct box *old; /* what it had, or NULL */
 };
 
-static int failed(const struct enrolled *e, int r, const char *what, struct diag *diag)
+static struct box *open_old_box(struct enrolled *e)
 {
-	struct strbuf *said = &e->luks->said;
+	struct token token = {};
+	struct box *box = NULL;
 
-	if (said->data)
-		str_trim_end(said->data);
-	return diag_error(diag, r, "cannot %s of '%s': %s", what, e->want->name,
-			  said->size ? said->data : strerror(-r));
+	if (token_read(e->luks, &token))
+		box = token_open_box(&token, e->luks, e->key);
+	record_deinit(&record_token, &token);
+	return box;
 }
 
 /* Its volume key, by the passphrase: nothing is changed before every member opened. */
-static int open_member(struct enrolled *e, const struct secret *passphrase, struct diag *diag)
+static int open_member(struct enrolled *e, const struct enroll_member *want,
+		       const struct secret *passphrase, struct diag *diag)
 {
 	size_t size = VOLUME_KEY_MAX;
 	int r;
 
-	r = luks_load(e->want->path, &e->luks, diag);
+	r = luks_load(want->path, &e->luks, diag);
 	if (r)
 		return r;
-	e->had_token = token_read(e->luks, &e->old);
 	e->key = secret_new();
 	r = crypt_volume_key_get(e->luks->cd, CRYPT_ANY_SLOT, e->key->data, &size,
 				 passphrase->data, passphrase->size);
 	if (r < 0)
-		return diag_error(diag, r, "the passphrase does not open '%s'", e->want->name);
+		return diag_error(diag, r, "the passphrase does not open '%s'", want->name);
 	e->key->size = size;
-	e->passphrase_slot = r;
+	e->old = open_old_box(e);
+	e->commit = (struct commit){ .name = want->name, .luks = e->luks, .key = e->key,
+				     .passphrase_slot = r };
 	return 0;
-}
-
-static int add_set_key(struct enrolled *e, const struct secret *set_key, struct diag *diag)
-{
-	int r;
-
-	r = crypt_set_pbkdf_type(e->luks->cd, &minimal_kdf);
-	if (r == 0)
-		r = crypt_keyslot_add_by_volume_key(e->luks->cd, CRYPT_ANY_SLOT, e->key->data,
-						    e->key->size, set_key->data, set_key->size);
-	if (r < 0)
-		return failed(e, r, "add the set key", diag);
-	e->set_key_slot = r;
-	return 0;
-}
-
-static int add_box(struct enrolled *e, const struct secret *sealed, struct diag *diag)
-{
-	int r = crypt_keyslot_add_by_key(e->luks->cd, CRYPT_ANY_SLOT, sealed->data, sealed->size,
-					 e->key->data, e->key->size,
-					 CRYPT_VOLUME_KEY_NO_SEGMENT);
-
-	return r < 0 ? failed(e, r, "add the box", diag) : r;
-}
-
-static int write_token(struct enrolled *e, const struct box *box, const char *body, int box_slot,
-		       const char *set_id)
-{
-	struct token token = { .version = 1, .set = str_dup(set_id),
-			       .generation = box->generation, .body = str_dup(body),
-			       .passphrase_slot = (uint64_t)e->passphrase_slot,
-			       .set_key_slot = (uint64_t)e->set_key_slot,
-			       .box_slot = (uint64_t)box_slot };
-	char fingerprint[LUKS_FINGERPRINT_SIZE];
-	struct json_object *json;
-	int number = CRYPT_ANY_TOKEN, r;
-
-	(void)luks_token(e->luks, SET_TOKEN, &number);
-	r = luks_fingerprint(e->luks, e->passphrase_slot, fingerprint);
-	if (r == 0)
-		token.passphrase_fingerprint = str_dup(fingerprint);
-	json = token_to_json(&token);
-	if (r == 0)
-		r = crypt_token_json_set(e->luks->cd, number, json_object_to_json_string_ext(
-					 json, JSON_C_TO_STRING_PLAIN));
-	json_object_put(json);
-	record_deinit(&record_token, &token);
-	return MIN_OF(r, 0);
-}
-
-/* Slots of ours that the new token does not name: of the generation before, or of a crash. */
-static bool is_left_over(const struct enrolled *e, int slot, int box_slot)
-{
-	struct crypt_pbkdf_type kdf;
-	crypt_keyslot_info status = crypt_keyslot_status(e->luks->cd, slot);
-
-	if (slot == e->passphrase_slot || slot == e->set_key_slot || slot == box_slot ||
-	    status < CRYPT_SLOT_ACTIVE)
-		return false;
-	return crypt_keyslot_get_pbkdf(e->luks->cd, slot, &kdf) == 0 &&
-	       streq(kdf.type, CRYPT_KDF_PBKDF2) && kdf.iterations == minimal_kdf.iterations;
-}
-
-/*
- * The token is the commit point of a member: before it, the old box is the one that counts.
- * Old slots go last.
- */
-static int commit(struct enrolled *e, const struct box *box, const char *body,
-		  const struct secret *sealed, const char *set_id, struct diag *diag)
-{
-	int box_slot = add_box(e, sealed, diag), r;
-
-	if (box_slot < 0)
-		return box_slot;
-	r = write_token(e, box, body, box_slot, set_id);
-	if (r < 0)
-		return failed(e, r, "write the token", diag);
-	for (int slot = 0; r == 0 && slot < crypt_keyslot_max(CRYPT_LUKS2); slot++)
-		if (is_left_over(e, slot, box_slot))
-			r = crypt_keyslot_destroy(e->luks->cd, slot);
-	return r < 0 ? failed(e, r, "remove an old key slot", diag) : 0;
 }
 
 static int random_key(struct secret **ret)
@@ -149,60 +61,131 @@ static int random_key(struct secret **ret)
 	return 0;
 }
 
+static struct secret *copy_key(const struct secret *key)
+{
+	struct secret *copy = secret_new();
+
+	memcpy(copy->data, key->data, key->size);
+	copy->size = key->size;
+	return copy;
+}
+
+static const struct box *newest_box(const struct enrolled *all, size_t n)
+{
+	const struct box *newest = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (all[i].old && (!newest || all[i].old->generation > newest->generation))
+			newest = all[i].old;
+	return newest;
+}
+
+static bool is_given(const struct enrolled *all, size_t n, const char *uuid)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(all[i].luks->uuid, uuid))
+			return true;
+	return false;
+}
+
+/* Members of the set before that are not here now. */
+static void keep_absent(struct box *box, const struct box *old, const struct enrolled *all,
+			size_t n)
+{
+	for (size_t i = 0; i < old->members.n_items; i++) {
+		const struct box_member *member = &((struct box_member *)old->members.items)[i];
+
+		if (!is_given(all, n, member->uuid))
+			box_copy_member(box, member);
+	}
+}
+
+static bool place_is_taken(const struct box *box)
+{
+	for (size_t i = 0; i < box->members.n_items; i++)
+		if (((struct box_member *)box->members.items)[i].previous)
+			return true;
+	return false;
+}
+
+/* A new set key, and the one before for those who are absent. */
+static int choose_keys(struct box *box, const struct box *old)
+{
+	if (!box->members.n_items)
+		return random_key(&box->set_key);
+	if (place_is_taken(box)) {
+		box->set_key = copy_key(old->set_key);
+		box->previous_key = copy_key(old->previous_key);
+		return 0;
+	}
+	for (size_t i = 0; i < box->members.n_items; i++)
+		((struct box_member *)box->members.items)[i].previous = true;
+	box->previous_key = copy_key(old->set_key);
+	return random_key(&box->set_key);
+}
+
 static void describe(struct box *box, const struct enrolled *all, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct box_member *member = box_add_member(box);
 
 		member->uuid = str_dup(all[i].luks->uuid);
-		member->name = str_dup(all[i].want->name);
-		member->passphrase_slot = (uint64_t)all[i].passphrase_slot;
-		member->set_key_slot = (uint64_t)all[i].set_key_slot;
+		member->name = str_dup(all[i].commit.name);
+		member->passphrase_slot = (uint64_t)all[i].commit.passphrase_slot;
+		member->set_key_slot = (uint64_t)all[i].commit.set_key_slot;
 	}
 }
 
-static int enroll_all(struct enrolled *all, size_t n, const char *set_id,
-		      const struct secret *passphrase, struct diag *diag)
+static int commit_all(struct enrolled *all, size_t n, struct box *box, struct diag *diag)
 {
-	_cleanup_(box_freep) struct box *box = box_new();
-	_cleanup_(secret_freep) struct secret *sealed = NULL;
-	_cleanup_free_ char *body = NULL;
+	static const struct list none = {};
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = open_member(&all[i], passphrase, diag);
-		box->generation = MAX_OF(box->generation, all[i].old.generation);
-	}
-	if (r == 0 && uuid_parse(set_id, box->set) < 0)
-		r = diag_error(diag, -EINVAL, "'%s' is not a UUID", set_id);
-	if (r == 0 && random_key(&box->set_key))
-		r = diag_error(diag, -EIO, "the kernel gives no random bytes");
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_set_key(&all[i], box->set_key, diag);
+		r = commit_set_key(&all[i].commit, box->set_key, diag);
 	if (r)
 		return r;
-	box->generation++;
 	describe(box, all, n);
-	body = box_body(box);
-	r = box_seal(box, body, &sealed);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = commit(&all[i], box, body, sealed, set_id, diag);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		history_copy(&box->history, all[i].old ? &all[i].old->history : &none);
+		r = commit_box(&all[i].commit, box, diag);
+	}
 	return r;
 }
 
+static int enroll_all(struct enrolled *all, const struct enroll_member *members, size_t n,
+		      const char *set_id, const struct secret *passphrase, unsigned flags,
+		      struct diag *diag)
+{
+	_cleanup_(box_freep) struct box *box = box_new();
+	const struct box *old;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = open_member(&all[i], &members[i], passphrase, diag);
+	if (r == 0 && uuid_parse(set_id, box->set) < 0)
+		r = diag_error(diag, -EINVAL, "'%s' is not a UUID", set_id);
+	if (r)
+		return r;
+	old = newest_box(all, n);
+	if (old && flags & ENROLL_KEEP_ABSENT)
+		keep_absent(box, old, all, n);
+	box->generation = (old ? old->generation : 0) + 1;
+	if (choose_keys(box, old))
+		return diag_error(diag, -EIO, "the kernel gives no random bytes");
+	return commit_all(all, n, box, diag);
+}
+
 int set_enroll(const struct enroll_member *members, size_t n, const char *set_id,
-	       const struct secret *passphrase, struct diag *diag)
+	       const struct secret *passphrase, unsigned flags, struct diag *diag)
 {
 	_cleanup_free_ struct enrolled *all = mem_alloc(n * sizeof(*all));
-	int r;
+	int r = enroll_all(all, members, n, set_id, passphrase, flags, diag);
 
-	for (size_t i = 0; i < n; i++)
-		all[i].want = &members[i];
-	r = enroll_all(all, n, set_id, passphrase, diag);
 	for (size_t i = 0; i < n; i++) {
-		record_deinit(&record_token, &all[i].old);
 		all[i].luks = luks_free(all[i].luks);
 		all[i].key = secret_free(all[i].key);
+		all[i].old = box_free(all[i].old);
 	}
 	return r;
 }

@@ -8,10 +8,17 @@ struct enroll_member {
 	const char *name; /* of the disk in the layout */
 };
 
+enum enroll_flags {
+	ENROLL_KEEP_ABSENT = 1 << 0, /* who is not given but was a member stays one */
+};
+
 /*
  * Make the devices a set: a new set key on each, a box on each, a token on each. Run again
  * after a crash, it makes a set of a higher generation; a member that was not reached keeps what
- * it had, and its passphrase slot is never touched.
+ * it had. No passphrase slot is touched, and each member keeps the history that it has.
+ *
+ * With a member absent that stays one, the set key before is kept in the box to open it when it
+ * returns; when that place is taken, the set key stays as it is.
  */
 int set_enroll(const struct enroll_member *members, size_t n, const char *set_id,
-	       const struct secret *passphrase, struct diag *diag);
+	       const struct secret *passphrase, unsigned flags, struct diag *diag);

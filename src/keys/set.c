@@ -26,9 +26,12 @@ void set_deinit(struct set *set)
 		free(member->path);
 		free(member->name);
 		free(member->why);
+		member->box = box_free(member->box);
 	}
 	free(set->members);
+	free(set->body);
 	set->box = box_free(set->box);
+	list_deinit(&set->history, &record_epoch);
 	*set = (struct set){};
 }
 
@@ -92,17 +95,7 @@ static enum answer try_passphrase(struct member *member, const struct secret *pa
 /* The box of a member whose volume key is known. NULL when it has none that is whole. */
 static struct box *open_box(const struct member *member)
 {
-	_cleanup_(secret_freep) struct secret *sealed = NULL;
-	struct box *box = NULL;
-
-	if (!member->has_token ||
-	    luks_slot_key(member->luks, (int)member->token.box_slot, member->key->data,
-			  member->key->size, &sealed) ||
-	    box_open(sealed, member->token.body, &box))
-		return NULL;
-	if (!box_member(box, member->luks->uuid))
-		box = box_free(box);
-	return box;
+	return member->has_token ? token_open_box(&member->token, member->luks, member->key) : NULL;
 }
 
 static void close_member(struct member *member, enum member_state state, const char *why)
@@ -192,6 +185,7 @@ static void believe(struct set *set, struct member *member, struct box *box)
 {
 	forget_but(set, member);
 	set->box = box;
+	str_set(&set->body, member->token.body);
 	accept(set, member);
 }
 
@@ -272,4 +266,33 @@ int set_unlock(struct set *set, const struct secret *passphrase)
 		return passphrase ? unlock_first(set, passphrase) : -EINVAL;
 	open_others(set, passphrase);
 	return 0;
+}
+
+/* The hint says which slot to try; the box says whether the set is this one. */
+static bool open_first_by_key(struct set *set, struct member *member,
+			      const struct secret *set_key)
+{
+	struct box *box;
+
+	if (member->state != MEMBER_CLOSED || !member->has_token ||
+	    luks_slot_key(member->luks, (int)member->token.set_key_slot, set_key->data,
+			  set_key->size, &member->key))
+		return false;
+	box = open_box(member);
+	if (!box) {
+		close_member(member, MEMBER_CLOSED, "it does not know its set");
+		return false;
+	}
+	believe(set, member, box);
+	open_others(set, NULL);
+	return true;
+}
+
+int set_unlock_by_key(struct set *set, const struct secret *set_key)
+{
+	set_load(set);
+	for (size_t i = 0; i < set->n_members; i++)
+		if (open_first_by_key(set, &set->members[i], set_key))
+			return 0;
+	return SET_WRONG;
 }

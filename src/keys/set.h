@@ -17,6 +17,7 @@
 enum member_state {
 	MEMBER_CLOSED,	  /* not tried, or did not open */
 	MEMBER_OPEN,	  /* its volume key is known, and it belongs to the set */
+	MEMBER_DIVERGED,  /* so far open, but it and the others went on without each other */
 	MEMBER_FOREIGN,	  /* the set does not know it */
 	MEMBER_UNUSABLE,  /* its header cannot be read, or is not acceptable */
 };
@@ -43,12 +44,17 @@ struct member {
 	struct secret *key; /* its volume key when it is open */
 	char *why;	    /* not open, for a person */
 	bool by_passphrase; /* the set key did not open it: to be mended */
+	struct box *box;    /* its own, when that differs from the set's; journal.h */
+	bool in_use;	    /* the caller's word: the pool runs on it now */
+	bool behind;	    /* it was away while others went on; journal.h */
 };
 
 struct set {
 	struct member *members;
 	size_t n_members;
-	struct box *box; /* of the member that opened first; NULL before */
+	struct box *box;     /* of the member that opened first; NULL before */
+	char *body;	     /* what it vouches for */
+	struct list history; /* of those that go on; journal.h */
 };
 
 void set_add(struct set *set, const char *path);
@@ -66,5 +72,8 @@ void set_load(struct set *set);
  */
 enum { SET_WRONG = 1 };
 int set_unlock(struct set *set, const struct secret *passphrase);
+
+/* As set_unlock() with the set key itself, for a machine that runs. */
+int set_unlock_by_key(struct set *set, const struct secret *set_key);
 
 size_t set_count(const struct set *set, enum member_state state);

@@ -37,6 +37,19 @@ bool token_read(const struct luks *luks, struct token *ret)
 	return whole;
 }
 
+struct box *token_open_box(const struct token *token, struct luks *luks, const struct secret *key)
+{
+	_cleanup_(secret_freep) struct secret *sealed = NULL;
+	struct box *box = NULL;
+
+	if (luks_slot_key(luks, (int)token->box_slot, key->data, key->size, &sealed) ||
+	    box_open(sealed, token->body, &box))
+		return NULL;
+	if (!box_member(box, luks->uuid))
+		box = box_free(box);
+	return box;
+}
+
 struct json_object *token_to_json(const struct token *token)
 {
 	const uint64_t slots[] = { token->passphrase_slot, token->set_key_slot, token->box_slot };

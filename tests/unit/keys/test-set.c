@@ -11,126 +11,14 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "keys/enroll.h"
-#include "keys/set.h"
-
-#define SET_ID	"6a1c7f0e-6a3b-4d0f-9a52-2f4b8d1e7c35"
-#define N_MAX	4
-#define RIGHT	"correct horse"
-#define AREA	(252 * KIB) /* of a slot of a 512-bit key */
-
-struct world {
-	char *folder;
-	char *paths[N_MAX];
-	char *names[N_MAX];
-};
-
-static struct secret *secret_of(const char *text)
-{
-	struct secret *secret = secret_new();
-
-	secret->size = strlen(text);
-	memcpy(secret->data, text, secret->size);
-	return secret;
-}
-
-/* A key derivation that costs next to nothing: what is tested is not its cost. */
-static const struct crypt_pbkdf_type cheap = {
-	.type = CRYPT_KDF_PBKDF2,
-	.hash = "sha256",
-	.iterations = 1500,
-	.flags = CRYPT_PBKDF_NO_BENCHMARK,
-};
-
-static void format(const char *path)
-{
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	struct crypt_params_luks2 params = { .sector_size = 512 };
-	struct crypt_device *cd = NULL;
-
-	assert_true(fd >= 0 && ftruncate(fd, 20 * MIB) == 0);
-	assert_int_equal(crypt_init(&cd, path), 0);
-	assert_int_equal(crypt_set_pbkdf_type(cd, &cheap), 0);
-	assert_int_equal(crypt_format(cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, NULL, 64,
-				      &params), 0);
-	assert_int_equal(crypt_keyslot_add_by_volume_key(cd, 0, NULL, 0, RIGHT, strlen(RIGHT)), 0);
-	crypt_free(cd);
-}
-
-static int setup(void **state)
-{
-	struct world *world = mem_alloc(sizeof(*world));
-	char folder[] = "/tmp/eyrie-set-XXXXXX";
-
-	assert_non_null(mkdtemp(folder));
-	world->folder = str_dup(folder);
-	for (int i = 0; i < N_MAX; i++) {
-		world->paths[i] = str_printf("%s/%d.img", folder, i);
-		world->names[i] = str_printf("disk%d", i);
-		format(world->paths[i]);
-	}
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-
-	for (int i = 0; i < N_MAX; i++) {
-		(void)unlink(world->paths[i]);
-		free(world->paths[i]);
-		free(world->names[i]);
-	}
-	(void)rmdir(world->folder);
-	free(world->folder);
-	free(world);
-	return 0;
-}
-
-static void enroll(const struct world *world, size_t from, size_t n)
-{
-	_cleanup_(secret_freep) struct secret *passphrase = secret_of(RIGHT);
-	_cleanup_diag_ struct diag diag = DIAG_NULL;
-	struct enroll_member members[N_MAX];
-
-	for (size_t i = 0; i < n; i++)
-		members[i] = (struct enroll_member){ world->paths[from + i],
-						     world->names[from + i] };
-	assert_int_equal(set_enroll(members, n, SET_ID, passphrase, &diag), 0);
-}
-
-static int unlock(const struct world *world, struct set *set, size_t n, const char *text)
-{
-	_cleanup_(secret_freep) struct secret *passphrase = secret_of(text);
-
-	for (size_t i = 0; i < n; i++)
-		set_add(set, world->paths[i]);
-	return set_unlock(set, passphrase);
-}
-
-static void write_at(const char *path, off_t offset, size_t size, int byte)
-{
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-	_cleanup_free_ char *bytes = mem_alloc(size);
-
-	memset(bytes, byte, size);
-	assert_int_equal(pwrite(fd, bytes, size, offset), size);
-}
-
-static void copy(const char *from, const char *to)
-{
-	_cleanup_free_ char *command = str_printf("cp --sparse=always %s %s", from, to);
-
-	assert_int_equal(system(command), 0);
-}
+#include "set-world.h"
 
 static void test_one_passphrase_opens_all(void **state)
 {
 	_cleanup_set_ struct set set = {};
 
-	enroll(*state, 0, 4);
-	assert_int_equal(unlock(*state, &set, 4, RIGHT), 0);
+	world_enroll(*state, 0, 4);
+	assert_int_equal(world_unlock(*state, &set, 4, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 4);
 	assert_string_equal(set.members[2].name, "disk2");
 	assert_int_equal(set.box->generation, 1);
@@ -144,12 +32,12 @@ static void test_trying_writes_nothing(void **state)
 	char before[HASH_HEX_SIZE], after[HASH_HEX_SIZE];
 	_cleanup_set_ struct set set = {};
 
-	enroll(world, 0, 2);
+	world_enroll(world, 0, 2);
 	/* A damaged second copy is what libcryptsetup would mend at once. */
-	write_at(world->paths[0], 16384, 512, 0);
+	world_write_at(world->paths[0], 16384, 512, 0);
 	assert_int_equal(file_hash(world->paths[0], before), 0);
 	luks_read_only();
-	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 	assert_int_equal(file_hash(world->paths[0], after), 0);
 	assert_string_equal(before, after);
@@ -159,12 +47,12 @@ static void test_wrong_passphrase_is_settled_by_one(void **state)
 {
 	_cleanup_set_ struct set set = {};
 
-	enroll(*state, 0, 3);
-	assert_int_equal(unlock(*state, &set, 3, "wrong"), SET_WRONG);
+	world_enroll(*state, 0, 3);
+	assert_int_equal(world_unlock(*state, &set, 3, "wrong"), SET_WRONG);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 0);
 	assert_null(set.box);
 	/* The same members with the right one, as after a typing error. */
-	assert_int_equal(unlock(*state, &set, 0, RIGHT), 0);
+	assert_int_equal(world_unlock(*state, &set, 0, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
 }
 
@@ -173,9 +61,9 @@ static void test_damaged_slot_hides_nothing(void **state)
 	const struct world *world = *state;
 	_cleanup_set_ struct set set = {};
 
-	enroll(world, 0, 3);
-	write_at(world->paths[0], 32768, AREA, 0xa5);
-	assert_int_equal(unlock(world, &set, 3, RIGHT), 0);
+	world_enroll(world, 0, 3);
+	world_write_at(world->paths[0], 32768, WORLD_AREA, 0xa5);
+	assert_int_equal(world_unlock(world, &set, 3, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
 }
 
@@ -184,9 +72,9 @@ static void test_both_headers_gone(void **state)
 	const struct world *world = *state;
 	_cleanup_set_ struct set set = {};
 
-	enroll(world, 0, 3);
-	write_at(world->paths[1], 0, 32768, 0);
-	assert_int_equal(unlock(world, &set, 3, RIGHT), 0);
+	world_enroll(world, 0, 3);
+	world_write_at(world->paths[1], 0, 32768, 0);
+	assert_int_equal(world_unlock(world, &set, 3, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 	assert_int_equal(set.members[1].state, MEMBER_UNUSABLE);
 	assert_non_null(set.members[1].why);
@@ -196,9 +84,9 @@ static void test_member_of_another_set(void **state)
 {
 	_cleanup_set_ struct set set = {};
 
-	enroll(*state, 0, 2);
-	enroll(*state, 2, 2); /* the same passphrase: two machines of one owner */
-	assert_int_equal(unlock(*state, &set, 4, RIGHT), 0);
+	world_enroll(*state, 0, 2);
+	world_enroll(*state, 2, 2); /* the same passphrase: two machines of one owner */
+	assert_int_equal(world_unlock(*state, &set, 4, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 	assert_int_equal(set_count(&set, MEMBER_FOREIGN), 2);
 }
@@ -207,8 +95,8 @@ static void test_member_that_was_never_enrolled(void **state)
 {
 	_cleanup_set_ struct set set = {};
 
-	enroll(*state, 1, 2); /* the first one has a passphrase slot only */
-	assert_int_equal(unlock(*state, &set, 3, RIGHT), 0);
+	world_enroll(*state, 1, 2); /* the first one has a passphrase slot only */
+	assert_int_equal(world_unlock(*state, &set, 3, WORLD_RIGHT), 0);
 	assert_int_equal(set.members[0].state, MEMBER_FOREIGN);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 }
@@ -218,11 +106,11 @@ static void test_stale_copy_of_a_member_comes_first(void **state)
 	const struct world *world = *state;
 	_cleanup_set_ struct set set = {};
 
-	enroll(world, 0, 3);
-	copy(world->paths[0], world->paths[3]);
-	enroll(world, 0, 3); /* a newer generation, which the copy does not have */
-	copy(world->paths[3], world->paths[0]);
-	assert_int_equal(unlock(world, &set, 3, RIGHT), 0);
+	world_enroll(world, 0, 3);
+	world_copy(world->paths[0], world->paths[3]);
+	world_enroll(world, 0, 3); /* a newer generation, which the copy does not have */
+	world_copy(world->paths[3], world->paths[0]);
+	assert_int_equal(world_unlock(world, &set, 3, WORLD_RIGHT), 0);
 	assert_int_equal(set.box->generation, 2);
 	assert_int_equal(set.members[1].state, MEMBER_OPEN);
 	assert_int_equal(set.members[2].state, MEMBER_OPEN);
@@ -235,15 +123,15 @@ static void test_passphrase_changed_by_a_stock_tool(void **state)
 	_cleanup_set_ struct set set = {};
 	struct crypt_device *cd = NULL;
 
-	enroll(world, 0, 2);
+	world_enroll(world, 0, 2);
 	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
 	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
-	assert_int_equal(crypt_set_pbkdf_type(cd, &cheap), 0);
-	assert_true(crypt_keyslot_change_by_passphrase(cd, 0, 0, RIGHT, strlen(RIGHT), "new one",
+	assert_int_equal(crypt_set_pbkdf_type(cd, &world_kdf), 0);
+	assert_true(crypt_keyslot_change_by_passphrase(cd, 0, 0, WORLD_RIGHT, strlen(WORLD_RIGHT), "new one",
 						       7) >= 0);
 	crypt_free(cd);
 	/* The old one still opens by the other member, and that opens this one. */
-	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 }
 
@@ -253,12 +141,12 @@ static void test_set_key_slot_killed(void **state)
 	_cleanup_set_ struct set set = {};
 	struct crypt_device *cd = NULL;
 
-	enroll(world, 0, 2);
+	world_enroll(world, 0, 2);
 	assert_int_equal(crypt_init(&cd, world->paths[1]), 0);
 	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
 	assert_int_equal(crypt_keyslot_destroy(cd, 1), 0);
 	crypt_free(cd);
-	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 	assert_true(set.members[1].by_passphrase);
 }
@@ -268,8 +156,8 @@ static void test_late_member_needs_no_passphrase(void **state)
 	const struct world *world = *state;
 	_cleanup_set_ struct set set = {};
 
-	enroll(world, 0, 3);
-	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	world_enroll(world, 0, 3);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	set_add(&set, world->paths[2]);
 	assert_int_equal(set_unlock(&set, NULL), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
@@ -283,8 +171,8 @@ static void test_enrolling_again_leaves_no_old_slots(void **state)
 	int n = 0;
 
 	for (int i = 0; i < 5; i++)
-		enroll(world, 0, 2);
-	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+		world_enroll(world, 0, 2);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set.box->generation, 5);
 	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
 	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
@@ -321,10 +209,10 @@ static void test_null_cipher_is_refused(void **state)
 	const struct world *world = *state;
 	_cleanup_set_ struct set set = {};
 
-	enroll(world, 0, 2);
+	world_enroll(world, 0, 2);
 	forge(world->paths[1], 0);
 	forge(world->paths[1], 16384);
-	assert_int_equal(unlock(world, &set, 2, RIGHT), 0);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set.members[1].state, MEMBER_UNUSABLE);
 	assert_non_null(strstr(set.members[1].why, "cipher"));
 	assert_int_equal(set.members[0].state, MEMBER_OPEN);
@@ -344,7 +232,7 @@ static void test_box_vouches_for_its_body(void **state)
 	box->set_key = secret_new();
 	memset(box->set_key->data, 0x5a, BOX_KEY_SIZE);
 	box->set_key->size = BOX_KEY_SIZE;
-	assert_int_equal(uuid_parse(SET_ID, box->set), 0);
+	assert_int_equal(uuid_parse(WORLD_SET_ID, box->set), 0);
 	body = box_body(box);
 	assert_int_equal(box_seal(box, body, &sealed), 0);
 	assert_int_equal(box_open(sealed, body, &back), 0);
@@ -361,7 +249,7 @@ static void test_box_vouches_for_its_body(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_one_passphrase_opens_all),
 		TEST(test_wrong_passphrase_is_settled_by_one),

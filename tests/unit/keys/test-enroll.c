@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A set that changes while a member is away. */
+
+#include "set-world.h"
+
+static void enroll_without(const struct world *world, size_t from, size_t n)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+	struct enroll_member members[WORLD_N];
+
+	passphrase->size = strlen(WORLD_RIGHT);
+	memcpy(passphrase->data, WORLD_RIGHT, passphrase->size);
+	for (size_t i = 0; i < n; i++)
+		members[i] = (struct enroll_member){ world->paths[from + i],
+						     world->names[from + i] };
+	assert_int_equal(set_enroll(members, n, WORLD_SET_ID, passphrase, ENROLL_KEEP_ABSENT,
+				    NULL), 0);
+}
+
+static void test_previous_key_opens_who_returns(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 3);
+	enroll_without(*state, 0, 2);
+	assert_int_equal(world_unlock(*state, &set, 3, WORLD_RIGHT), 0);
+	assert_int_equal(set.box->generation, 2);
+	assert_non_null(set.box->previous_key);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+	assert_false(set.members[2].by_passphrase);
+	assert_true(box_member(set.box, set.members[2].luks->uuid)->previous);
+	assert_false(box_member(set.box, set.members[0].luks->uuid)->previous);
+}
+
+static void test_two_changes_while_one_is_away(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 4);
+	enroll_without(*state, 0, 3);
+	enroll_without(*state, 0, 2);
+	assert_int_equal(world_unlock(*state, &set, 4, WORLD_RIGHT), 0);
+	assert_int_equal(set.box->generation, 3);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 4);
+	assert_false(set.members[2].by_passphrase);
+	assert_false(set.members[3].by_passphrase);
+}
+
+static void test_all_together_need_no_previous_key(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 3);
+	enroll_without(*state, 0, 2);
+	enroll_without(*state, 0, 3);
+	assert_int_equal(world_unlock(*state, &set, 3, WORLD_RIGHT), 0);
+	assert_null(set.box->previous_key);
+	assert_int_equal(set.box->members.n_items, 3);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+}
+
+static void test_who_is_not_kept_is_a_stranger(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 3);
+	world_enroll(*state, 0, 2);
+	assert_int_equal(world_unlock(*state, &set, 3, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(set.members[2].state, MEMBER_FOREIGN);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_previous_key_opens_who_returns),
+		TEST(test_two_changes_while_one_is_away),
+		TEST(test_all_together_need_no_previous_key),
+		TEST(test_who_is_not_kept_is_a_stranger),
+	};
+
+	return cmocka_run_group_tests_name("enroll", tests, NULL, NULL);
+}
