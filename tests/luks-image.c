@@ -56,6 +56,22 @@ void luks_image(const char *path, unsigned n_keyslots)
 	test_write(path, made[n_keyslots], LUKS_IMAGE_SIZE);
 }
 
+void luks_image_member(const char *path, const char *passphrase)
+{
+	struct crypt_params_luks2 params = { .sector_size = 512 };
+	struct crypt_device *cd = NULL;
+
+	test_write(path, "", 0);
+	assert_int_equal(truncate(path, LUKS_MEMBER_SIZE), 0);
+	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &luks_image_kdf), 0);
+	assert_int_equal(crypt_format(cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, NULL, 64,
+				      &params), 0);
+	assert_int_equal(crypt_keyslot_add_by_volume_key(cd, 0, NULL, 0, passphrase,
+							 strlen(passphrase)), 0);
+	crypt_free(cd);
+}
+
 void luks_image_damage(const char *path, uint64_t offset, const void *data, size_t size)
 {
 	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -17,5 +17,9 @@ extern const struct crypt_pbkdf_type luks_image_kdf; /* costs next to nothing */
 
 void luks_image(const char *path, unsigned n_keyslots);
 
+/* As a disk is formatted: the sizes that LUKS2 has by itself, in which a box has room. */
+#define LUKS_MEMBER_SIZE (20 * MIB)
+void luks_image_member(const char *path, const char *passphrase);
+
 /* Write over `size` bytes at `offset`. */
 void luks_image_damage(const char *path, uint64_t offset, const void *data, size_t size);

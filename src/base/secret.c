@@ -32,6 +32,23 @@ struct secret *secret_free(struct secret *secret)
 	return NULL;
 }
 
+char *secret_release(struct secret *secret, size_t *ret_size)
+{
+	char *data = secret->data;
+
+	*ret_size = secret->size;
+	free(secret);
+	return data;
+}
+
+struct secret *secret_adopt(char *data, size_t size)
+{
+	struct secret *secret = mem_alloc(sizeof(*secret));
+
+	*secret = (struct secret){ .data = data, .size = size, .room = SECRET_MAX };
+	return secret;
+}
+
 bool secret_equal(const struct secret *a, const struct secret *b)
 {
 	unsigned char differs = 0;

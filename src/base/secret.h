@@ -23,6 +23,10 @@ struct secret *secret_new(void); /* empty, room for SECRET_MAX bytes */
 struct secret *secret_free(struct secret *secret);
 DEFINE_CLEANUP(struct secret *, secret_free)
 
+/* Out of our hands as mere bytes, for a library that will give them back. */
+char *secret_release(struct secret *secret, size_t *ret_size);
+struct secret *secret_adopt(char *data, size_t size);
+
 bool secret_equal(const struct secret *a, const struct secret *b); /* constant time */
 
 /*

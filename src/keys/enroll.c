@@ -23,7 +23,7 @@ static struct box *open_old_box(struct enrolled *e)
 	struct box *box = NULL;
 
 	if (token_read(e->luks, &token))
-		box = token_open_box(&token, e->luks, e->key);
+		box = set_open_box(e->luks, &token, e->key);
 	record_deinit(&record_token, &token);
 	return box;
 }

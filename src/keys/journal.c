@@ -36,7 +36,7 @@ static void read_boxes(struct set *set)
 
 		if (is_candidate(member) && !member->box && member->has_token &&
 		    !shares_box(set, member))
-			member->box = token_open_box(&member->token, member->luks, member->key);
+			member->box = set_open_box(member->luks, &member->token, member->key);
 	}
 }
 

@@ -92,10 +92,23 @@ static enum answer try_passphrase(struct member *member, const struct secret *pa
 	return intact && r == LUKS_WRONG ? ANSWER_WRONG : ANSWER_UNKNOWN;
 }
 
+struct box *set_open_box(struct luks *luks, const struct token *token, const struct secret *key)
+{
+	_cleanup_(secret_freep) struct secret *sealed = NULL;
+	struct box *box = NULL;
+
+	if (luks_slot_key(luks, (int)token->box_slot, key->data, key->size, &sealed) ||
+	    box_open(sealed, token->body, &box))
+		return NULL;
+	if (!box_member(box, luks->uuid))
+		box = box_free(box);
+	return box;
+}
+
 /* The box of a member whose volume key is known. NULL when it has none that is whole. */
 static struct box *open_box(const struct member *member)
 {
-	return member->has_token ? token_open_box(&member->token, member->luks, member->key) : NULL;
+	return member->has_token ? set_open_box(member->luks, &member->token, member->key) : NULL;
 }
 
 static void close_member(struct member *member, enum member_state state, const char *why)

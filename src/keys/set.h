@@ -76,4 +76,10 @@ int set_unlock(struct set *set, const struct secret *passphrase);
 /* As set_unlock() with the set key itself, for a machine that runs. */
 int set_unlock_by_key(struct set *set, const struct secret *set_key);
 
+/*
+ * The box that a token names, opened with the volume key. NULL when there is none that is whole
+ * and is about this very member.
+ */
+struct box *set_open_box(struct luks *luks, const struct token *token, const struct secret *key);
+
 size_t set_count(const struct set *set, enum member_state state);

@@ -15,9 +15,9 @@ static const struct field token_fields[] = {
 };
 const struct record record_token = RECORD(token, token_fields);
 
-bool token_read(const struct luks *luks, struct token *ret)
+bool token_parse(struct json_object *json, struct token *ret)
 {
-	struct json_object *json = luks_token(luks, SET_TOKEN, NULL), *own = NULL;
+	struct json_object *own = NULL;
 	struct token token = {};
 	bool whole;
 
@@ -37,22 +37,14 @@ bool token_read(const struct luks *luks, struct token *ret)
 	return whole;
 }
 
-struct box *token_open_box(const struct token *token, struct luks *luks, const struct secret *key)
-{
-	_cleanup_(secret_freep) struct secret *sealed = NULL;
-	struct box *box = NULL;
-
-	if (luks_slot_key(luks, (int)token->box_slot, key->data, key->size, &sealed) ||
-	    box_open(sealed, token->body, &box))
-		return NULL;
-	if (!box_member(box, luks->uuid))
-		box = box_free(box);
-	return box;
-}
-
+/*
+ * LUKS2 has a token name the slots that it opens, and stock tools try them in that order: the
+ * set key's first. The box is named so that nobody takes it for a passphrase to wipe; the
+ * passphrase's slot is not, since the set key does not open it and a try costs its slow KDF.
+ */
 struct json_object *token_to_json(const struct token *token)
 {
-	const uint64_t slots[] = { token->passphrase_slot, token->set_key_slot, token->box_slot };
+	const uint64_t slots[] = { token->set_key_slot, token->box_slot };
 	struct json_object *json = record_to_json(&record_token, token);
 	struct json_object *keyslots = json_object_new_array();
 

@@ -5,11 +5,12 @@
 
 extern const struct record record_token;
 
-/* False when the device has no token of ours that can be read. */
-bool token_read(const struct luks *luks, struct token *ret);
-/*
- * The box that the token names, opened with the volume key. NULL when there is none that is
- * whole and is about this very member.
- */
-struct box *token_open_box(const struct token *token, struct luks *luks, const struct secret *key);
+/* False when it is NULL, or no token of a version that is known here. */
+bool token_parse(struct json_object *json, struct token *ret);
+
+static inline bool token_read(const struct luks *luks, struct token *ret)
+{
+	return token_parse(luks_token(luks, SET_TOKEN, NULL), ret);
+}
+
 struct json_object *token_to_json(const struct token *token);

@@ -96,6 +96,22 @@ static void test_equal(void **state)
 	assert_null(secret_free(NULL));
 }
 
+static void test_released_and_taken_back(void **state)
+{
+	struct secret *secret = secret_new();
+	size_t size = 0;
+	char *data;
+
+	(void)state;
+	(void)read_of("falcon", 6, false, secret);
+	data = secret_release(secret, &size);
+	assert_int_equal(size, 6);
+	assert_memory_equal(data, "falcon", 6);
+	secret = secret_adopt(data, size);
+	assert_int_equal(secret->size, 6);
+	assert_null(secret_free(secret));
+}
+
 /* Of the mapping that holds the secret, as the kernel lists its flags: "dd" is no core dump. */
 static void test_left_out_of_core_dumps(void **state)
 {
@@ -145,6 +161,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_an_error),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_released_and_taken_back),
 		cmocka_unit_test(test_left_out_of_core_dumps),
 		cmocka_unit_test(test_hardened_process),
 	};
