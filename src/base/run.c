@@ -106,6 +106,14 @@ static int enter_root(const char *root)
 	return chroot(root) < 0 ? -1 : chdir("/");
 }
 
+/* It converses there and is not controlled by it: a program in a group of its own could not be. */
+static int use_terminal(const char *path)
+{
+	int fd = open(path, O_RDWR | O_NOCTTY);
+
+	return fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0 ? -1 : 0;
+}
+
 /* After fork: only async-signal-safe calls and exec. Exit 127 means "could not be started". */
 static _Noreturn void exec_child(const struct command *c, int in, int out, int err)
 {
@@ -127,6 +135,8 @@ static _Noreturn void exec_child(const struct command *c, int in, int out, int e
 		(void)dup2(out, STDOUT_FILENO);
 	if (err >= 0)
 		(void)dup2(err, STDERR_FILENO);
+	if (c->terminal && use_terminal(c->terminal) < 0)
+		goto failed;
 	(void)close_range(3, ~0U, 0);
 
 	if (c->root && enter_root(c->root) < 0)

@@ -30,6 +30,7 @@ struct command {
 	const char *folder;		/* chdir before exec, or NULL */
 	const char *input;		/* text for stdin, or NULL */
 	const struct secret *secret;	/* secret for stdin, or NULL; not together with input */
+	const char *terminal; /* stdin and stderr of a program that asks there, or NULL */
 	unsigned deadline;		/* seconds; 0 means RUN_DEADLINE */
 	unsigned flags;
 	char **ret_output; /* stdout, NUL-terminated; NULL: stdout goes where stderr goes */

@@ -161,6 +161,24 @@ static void test_secret(void **state)
 	assert_null(strstr(output, "s3cr"));
 }
 
+/* A program that asks there: what it answers with still comes through the pipe. */
+static void test_terminal(void **state)
+{
+	_cleanup_close_ int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	_cleanup_free_ char *output = NULL;
+	char said[16] = "";
+
+	(void)state;
+	assert_int_equal(grantpt(master) | unlockpt(master), 0);
+	assert_int_equal(run(&runner, &(struct command){
+				 .argv = SHELL("test -t 0 && test -t 2 && echo asked >&2; "
+					       "test -t 1 || echo pipe"),
+				 .terminal = ptsname(master), .ret_output = &output }, NULL), 0);
+	assert_string_equal(output, "pipe\n");
+	assert_true(read(master, said, sizeof(said) - 1) > 0);
+	assert_string_equal(said, "asked\r\n");
+}
+
 static void test_environment_is_fixed(void **state)
 {
 	const char *const further[] = { "EYRIE_FURTHER=2", NULL };
@@ -368,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_input_that_nobody_reads),
 		cmocka_unit_test(test_no_input_is_an_end_of_file),
 		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_environment_is_fixed),
 		cmocka_unit_test(test_descriptors_are_closed),
 		cmocka_unit_test(test_folder_is_entered),
