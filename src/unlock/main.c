@@ -14,6 +14,7 @@
 
 #include "base/run.h"
 #include "keys/set.h"
+#include "unlock/ask.h"
 #include "unlock/config.h"
 
 #define TICK_MS	     200
@@ -111,22 +112,15 @@ static void wait_for_first(struct unlock *u)
 	}
 }
 
-/* Through whatever there is: plymouth, the console, a remote agent. */
 static int ask(struct unlock *u, bool wrong, struct secret *passphrase)
 {
+	const struct asker asker = { .run = &u->run, .root = "", .console = "/dev/console" };
 	_cleanup_free_ char *present = names(u, true);
-	_cleanup_free_ char *message =
+	_cleanup_free_ char *question =
 		str_printf("%sPlease enter passphrase for disk set %s (%s):",
 			   wrong ? "Wrong passphrase. " : "", u->config.host, present);
-	const struct command command = {
-		.argv = (const char *const[]){ "systemd-ask-password", "--timeout=0", "--no-tty",
-					       "--id=eyrie", "--icon=drive-harddisk", message,
-					       NULL },
-		.deadline = RUN_FOREVER,
-		.ret_secret = passphrase,
-	};
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
-	int r = run(&u->run, &command, &diag);
+	int r = ask_passphrase(&asker, question, passphrase, &diag);
 
 	if (r)
 		say("%s", diag.items[0].text);
