@@ -95,12 +95,14 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 {
 	const struct observed_pool *pool = observed_pool(have, layout->pool.name);
 	struct unlock_config config = { .host = str_dup(layout->host),
+					.set = str_dup(layout->id),
 					.pool = str_dup(layout->pool.name),
 					.pool_guid = str_dup(pool ? pool->guid : NULL),
 					.window = layout->boot.window };
 	struct json_object *json;
 	char *text;
 
+	(void)layout_rejoin(layout, &config.rejoin);
 	FOR_EACH_DISK(want, layout)
 	{
 		struct observed_partition *partition = partition_of(have, want, ROLE_MEMBER);

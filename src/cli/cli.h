@@ -54,6 +54,8 @@ enum cli_exit {
 	MANY(DEB, debs, "deb", 0, "FILE", "put this package on the new system: eyrie's own")   \
 	MANY(DISK, disks, "disk", 0, "NAME=PATH", "use this disk")                             \
 	MANY(MEMBER, members, "member", 'm', "PATH", "a member of the set: device or image file")  \
+	MANY(DISCARD, discards, "discard", 0, "NAME",                                          \
+	     "give up what only this member has, and fill it again from the others")          \
 	MANY(DRILL, drills, "drill", 0, "NAME", "only this drill")
 
 enum cli_option {
@@ -98,10 +100,11 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_init, cmd_plan, cmd_apply, cmd_install, cmd_rehearse,
-	cmd_boot, cmd_observe, cmd_tarball, cmd_unlock;
+	cmd_boot, cmd_heal, cmd_observe, cmd_tarball, cmd_unlock;
 
 #define CLI_DEFAULT_TARGET "/mnt/eyrie"
 #define CLI_LAYOUT_FILE "/etc/eyrie/eyrie.yaml" /* of the running system */
+#define CLI_UNLOCK_FILE "/etc/eyrie/unlock.json"
 
 /* common.c */
 

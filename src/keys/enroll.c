@@ -28,7 +28,25 @@ static struct box *open_old_box(struct enrolled *e)
 	return box;
 }
 
-/* Its volume key, by the passphrase: nothing is changed before every member opened. */
+/* A slot for the passphrase, as slow as those that the member has. */
+static int add_passphrase(struct luks *luks, const struct secret *key,
+			  const struct secret *passphrase)
+{
+	struct crypt_pbkdf_type kdf = {};
+	int r = 0;
+
+	for (int slot = 0; slot < crypt_keyslot_max(CRYPT_LUKS2); slot++)
+		if (crypt_keyslot_get_pbkdf(luks->cd, slot, &kdf) == 0 && kdf.max_memory_kb) {
+			kdf.flags |= CRYPT_PBKDF_NO_BENCHMARK;
+			r = crypt_set_pbkdf_type(luks->cd, &kdf);
+			break;
+		}
+	return r ? r : crypt_keyslot_add_by_volume_key(luks->cd, CRYPT_ANY_SLOT, key->data,
+						       key->size, passphrase->data,
+						       passphrase->size);
+}
+
+/* Its volume key and passphrase slot: nothing else is changed before every member opened. */
 static int open_member(struct enrolled *e, const struct enroll_member *want,
 		       const struct secret *passphrase, struct diag *diag)
 {
@@ -41,6 +59,11 @@ static int open_member(struct enrolled *e, const struct enroll_member *want,
 	e->key = secret_new();
 	r = crypt_volume_key_get(e->luks->cd, CRYPT_ANY_SLOT, e->key->data, &size,
 				 passphrase->data, passphrase->size);
+	if (r < 0 && want->key) {
+		r = add_passphrase(e->luks, want->key, passphrase);
+		size = want->key->size;
+		memcpy(e->key->data, want->key->data, size);
+	}
 	if (r < 0)
 		return diag_error(diag, r, "the passphrase does not open '%s'", want->name);
 	e->key->size = size;

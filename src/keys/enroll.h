@@ -4,8 +4,9 @@
 #include "base/run.h"
 
 struct enroll_member {
-	const char *path; /* an existing LUKS2 device that the passphrase opens */
+	const char *path; /* an existing LUKS2 device */
 	const char *name; /* of the disk in the layout */
+	const struct secret *key; /* its volume key when that is known, else NULL */
 };
 
 enum enroll_flags {
@@ -15,7 +16,9 @@ enum enroll_flags {
 /*
  * Make the devices a set: a new set key on each, a box on each, a token on each. Run again
  * after a crash, it makes a set of a higher generation; a member that was not reached keeps what
- * it had. No passphrase slot is touched, and each member keeps the history that it has.
+ * it had. No passphrase slot is changed; a member that the passphrase does not open gets a
+ * further one when its volume key is known, else nothing is done at all. Each member keeps the
+ * history that it has.
  *
  * With a member absent that stays one, the set key before is kept in the box to open it when it
  * returns; when that place is taken, the set key stays as it is.

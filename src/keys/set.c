@@ -309,3 +309,18 @@ int set_unlock_by_key(struct set *set, const struct secret *set_key)
 			return 0;
 	return SET_WRONG;
 }
+
+const char *member_blemish(const struct set *set, const struct member *member)
+{
+	const struct box_member *known = box_member(set->box, member->luks->uuid);
+
+	if (member->by_passphrase)
+		return "another tool changed its key slots, and only the passphrase opened it";
+	if (!slot_is_intact(member))
+		return "its passphrase slot was changed or damaged, and may not open it alone";
+	if (known->previous)
+		return "the set was changed while it was away";
+	if (member->box && member->box->generation != set->box->generation)
+		return "it was not reached by the last change of the set";
+	return NULL;
+}

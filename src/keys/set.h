@@ -57,6 +57,12 @@ struct set {
 	struct list history; /* of those that go on; journal.h */
 };
 
+/*
+ * What another tool did to an open member, or what a change of the set that it missed left; NULL
+ * when nothing has to be mended. Reads its passphrase slot.
+ */
+const char *member_blemish(const struct set *set, const struct member *member);
+
 void set_add(struct set *set, const char *path);
 void set_deinit(struct set *set);
 #define _cleanup_set_ _cleanup_(set_deinit)

@@ -243,6 +243,7 @@ static void check_volumes(struct checker *c)
 
 static void check_system(struct checker *c)
 {
+	uint64_t rejoin;
 	const struct layout_system *s = &c->layout->system;
 
 	if (s->suite && s->tarball)
@@ -267,6 +268,8 @@ static void check_system(struct checker *c)
 		finding(c, "boot\tdevice-timeout", "'device-timeout' is in seconds, 1 to 3600");
 	if (c->layout->boot.window > 3600)
 		finding(c, "boot\twindow", "'window' is in seconds, 0 to 3600");
+	if (layout_rejoin(c->layout, &rejoin))
+		finding(c, "boot\trejoin", "'rejoin' is in seconds, or always");
 }
 
 /* bookworm's OpenZFS is 2.1; below 2.2.7 larger sectors have lost data (zfs#14533, zfs#16631). */

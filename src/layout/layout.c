@@ -96,3 +96,14 @@ bool layout_has_system(const struct layout *layout)
 {
 	return layout->system.suite || layout->system.tarball;
 }
+
+int layout_rejoin(const struct layout *layout, uint64_t *ret)
+{
+	const char *text = layout->boot.rejoin;
+	uint64_t seconds = LAYOUT_ALWAYS;
+
+	if (!streq(text, "always") && (str_to_u64(text, &seconds) || seconds > LAYOUT_ALWAYS))
+		return -EINVAL;
+	*ret = seconds;
+	return 0;
+}

@@ -100,6 +100,7 @@ struct layout_boot {
 	uint64_t esp_size;
 	uint64_t timeout; /* seconds that the boot menu waits */
 	uint64_t device_timeout; /* shared: seconds that boot waits for a member that is not there */
+	char *rejoin;	 /* peer: seconds, or always; layout_rejoin() */
 	uint64_t window; /* peer: seconds for late members, from the first that opened */
 	char *cmdline;
 };
@@ -136,6 +137,9 @@ const struct layout_disk *layout_disk(const struct layout *layout, const char *n
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
 bool layout_is_member(const struct layout *layout, const char *disk);
 bool layout_has_system(const struct layout *layout);
+
+#define LAYOUT_ALWAYS UINT32_MAX /* seconds: 136 years */
+int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINVAL */
 
 #define LAYOUT_SWAP_VOLUME "swap" /* name of the volume that `swap: on: volume` makes */
 

@@ -155,6 +155,11 @@ static const struct field boot_fields[] = {
 	{ "window", FIELD_NUMBER, AT(layout_boot, window), .fallback = "10", .help =
 	  "With unlock: peer, seconds that members may still come after the passphrase was "
 	  "right." },
+	{ "rejoin", FIELD_STRING, AT(layout_boot, rejoin), .fallback = "900", .help =
+	  "With unlock: peer, seconds after a start without a member in which it still joins by "
+	  "itself when it shows up; always, or 0: never. Until then the set key waits in root's "
+	  "keyring in the kernel, which root can read; later eyrie heal asks for the "
+	  "passphrase." },
 	{ "cmdline", FIELD_STRING, AT(layout_boot, cmdline), .help =
 	  "Further kernel parameters." },
 };

@@ -35,6 +35,7 @@ int content_probe(const char *node, struct content *ret)
 	content.type = value(probe, "TYPE");
 	content.label = value(probe, "LABEL");
 	content.uuid = value(probe, "UUID");
+	content.sub_uuid = value(probe, "UUID_SUB");
 	content.table = value(probe, "PTTYPE");
 	content.table_uuid = value(probe, "PTUUID");
 	*ret = content;
@@ -46,6 +47,7 @@ void content_deinit(struct content *content)
 	free(content->type);
 	free(content->label);
 	free(content->uuid);
+	free(content->sub_uuid);
 	free(content->table);
 	free(content->table_uuid);
 	*content = (struct content){};

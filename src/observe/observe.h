@@ -29,6 +29,7 @@ int observe_system(struct runner *run, struct observed *observed, const char *ta
 /* What is on a device, by libblkid; all NULL when it is blank. */
 struct content {
 	char *type, *label, *uuid;
+	char *sub_uuid; /* of this device among several; GUID of a vdev */
 	char *table, *table_uuid;
 	bool ambiguous;
 };

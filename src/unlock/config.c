@@ -15,9 +15,11 @@ const struct record record_unlock_member = RECORD(unlock_member, member_fields);
 
 static const struct field config_fields[] = {
 	{ "host", FIELD_STRING, AT(unlock_config, host) },
+	{ "set", FIELD_STRING, AT(unlock_config, set) },
 	{ "pool", FIELD_STRING, AT(unlock_config, pool) },
 	{ "pool-guid", FIELD_STRING, AT(unlock_config, pool_guid) },
 	{ "window", FIELD_NUMBER, AT(unlock_config, window) },
+	{ "rejoin", FIELD_NUMBER, AT(unlock_config, rejoin) },
 	{ "members", FIELD_RECORDS, AT(unlock_config, members), .record = &record_unlock_member },
 };
 const struct record record_unlock_config = RECORD(unlock_config, config_fields);

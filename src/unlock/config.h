@@ -18,9 +18,11 @@ struct unlock_member {
 
 struct unlock_config {
 	char *host;
+	char *set; /* its id */
 	char *pool;
 	char *pool_guid;
 	uint64_t window;     /* seconds */
+	uint64_t rejoin;     /* seconds; 0: a late member waits for a person */
 	struct list members; /* of struct unlock_member */
 };
 

@@ -40,7 +40,7 @@ static void make_set(void)
 		luks_image_member(paths[i], "falcon");
 		members[i] = (struct enroll_member){ paths[i], paths[i] };
 	}
-	assert_int_equal(set_enroll(members, N_MEMBERS, TEST_ID, passphrase, &diag), 0);
+	assert_int_equal(set_enroll(members, N_MEMBERS, TEST_ID, passphrase, 0, &diag), 0);
 }
 
 /* The key of the set, which the passphrase gives. */

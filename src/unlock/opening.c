@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unlock/opening.h"
+
+#include <libcryptsetup.h>
+#include <time.h>
+
+#include "keys/journal.h"
+#include "keys/keyring.h"
+
+void opening_deinit(struct opening *o)
+{
+	record_deinit(&record_unlock_config, &o->config);
+	set_deinit(&o->set);
+	free(o->known);
+}
+
+void opening_say(const struct opening *o, const char *format, ...)
+{
+	_cleanup_free_ char *line = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	line = str_vprintf(format, ap);
+	va_end(ap);
+	o->say(o->context, line);
+}
+
+static void say_diag(const struct opening *o, const struct diag *diag)
+{
+	for (size_t i = 0; i < diag->n_items; i++)
+		o->say(o->context, diag->items[i].text);
+}
+
+static const struct unlock_member *configured(const struct opening *o, size_t i)
+{
+	return list_at((struct list *)&o->config.members, &record_unlock_member, i);
+}
+
+const struct unlock_member *opening_member(const struct opening *o, const struct member *member)
+{
+	return configured(o, o->known[member - o->set.members]);
+}
+
+static bool is_added(const struct opening *o, size_t i)
+{
+	for (size_t k = 0; k < o->set.n_members; k++)
+		if (o->known[k] == i)
+			return true;
+	return false;
+}
+
+size_t opening_add_arrivals(struct opening *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->config.members.n_items; i++) {
+		_cleanup_free_ char *path =
+			str_printf("/dev/disk/by-uuid/%s", configured(o, i)->uuid);
+
+		if (is_added(o, i) || access(path, R_OK) < 0)
+			continue;
+		o->known = mem_grow(o->known, o->set.n_members, sizeof(*o->known));
+		o->known[o->set.n_members] = i;
+		set_add(&o->set, path);
+		n++;
+	}
+	return n;
+}
+
+char *opening_names(const struct opening *o, bool present)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	for (size_t i = 0; i < o->config.members.n_items; i++)
+		if (is_added(o, i) == present)
+			strv_add(&names, configured(o, i)->name);
+	return strv_join(&names, ", ");
+}
+
+void opening_say_who_is_missing(const struct opening *o)
+{
+	for (size_t i = 0; i < o->set.n_members; i++) {
+		const struct member *member = &o->set.members[i];
+
+		if (member->state == MEMBER_OPEN)
+			continue;
+		opening_say(o, "%s stays closed: %s", opening_member(o, member)->name,
+			    member->why ? member->why : "nothing opens it");
+		if (member->state == MEMBER_DIVERGED)
+			opening_say(o, "to give up what only %s has: eyrie heal --discard %s",
+				    opening_member(o, member)->name,
+				    opening_member(o, member)->name);
+	}
+	for (size_t i = 0; i < o->config.members.n_items; i++)
+		if (!is_added(o, i))
+			opening_say(o, "%s did not come: %s", configured(o, i)->name,
+				    configured(o, i)->disk);
+}
+
+size_t opening_say_blemishes(const struct opening *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->set.n_members; i++) {
+		const struct member *member = &o->set.members[i];
+		const char *blemish = member->state == MEMBER_OPEN || member->state == MEMBER_DIVERGED ?
+					      member_blemish(&o->set, member) :
+					      NULL;
+
+		if (blemish)
+			opening_say(o, "%s: %s; eyrie heal mends it", opening_member(o, member)->name,
+				    blemish);
+		n += !!blemish;
+	}
+	return n;
+}
+
+void opening_begin(struct opening *o)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	if (journal_begin(&o->set, (uint64_t)time(NULL), &diag) == 0)
+		return;
+	say_diag(o, &diag);
+	opening_say(o, "that members are absent could not be noted everywhere: should they run "
+		    "without these, eyrie may not see that they went apart");
+}
+
+int opening_activate(struct opening *o, struct member *member)
+{
+	int r = crypt_activate_by_volume_key(member->luks->cd, opening_member(o, member)->mapping,
+					     member->key->data, member->key->size, 0);
+
+	if (r == 0 || r == -EEXIST)
+		return 0;
+	opening_say(o, "%s cannot be activated: %s", opening_member(o, member)->name, strerror(-r));
+	return r;
+}
+
+size_t opening_activate_all(struct opening *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->set.n_members; i++)
+		if (o->set.members[i].state == MEMBER_OPEN)
+			n += opening_activate(o, &o->set.members[i]) == 0;
+	return n;
+}
+
+/* -f: this pool by its GUID belongs to this machine, whoever had it last. */
+int opening_import(struct opening *o)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	int r = run_words(o->run, &diag, "zpool", "import", "-N", "-f", "-o", "cachefile=none",
+			  "-d", "/dev/mapper", o->config.pool_guid, NULL);
+
+	say_diag(o, &diag);
+	return r;
+}
+
+void opening_joined(struct opening *o)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	if (journal_joined(&o->set, &diag))
+		say_diag(o, &diag);
+}
+
+void opening_keep_key(const struct opening *o)
+{
+	_cleanup_strv_ struct strv absent = STRV_NULL;
+	char set_id[UUID_STR_LEN];
+	int r;
+
+	journal_absent(&o->set, &absent);
+	if (!absent.n_items || !o->config.rejoin)
+		return;
+	uuid_unparse_lower(o->set.box->set, set_id);
+	r = keyring_put(set_id, o->set.box->set_key,
+			(unsigned)MIN_OF(o->config.rejoin, UINT32_MAX));
+	if (r)
+		opening_say(o, "a member that comes late will not join by itself: %s",
+			    strerror(-r));
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The members of the configured machine on their way into its pool: found, opened, compared,
+ * activated, imported or brought online. The initramfs and the running system do the same with
+ * them; they differ in whom they ask and how long they wait.
+ */
+
+#include "base/run.h"
+#include "keys/set.h"
+#include "unlock/config.h"
+
+struct opening {
+	struct unlock_config config;
+	struct runner *run;
+	struct set set;
+	size_t *known; /* index of the configured member of each member of the set */
+	void (*say)(void *context, const char *line); /* words for a person, no newline */
+	void *context;
+};
+
+void opening_deinit(struct opening *o);
+#define _cleanup_opening_ _cleanup_(opening_deinit)
+
+void opening_say(const struct opening *o, const char *format, ...) _printf_(2, 3);
+
+/* Members whose device appeared since the last look. Their number is returned. */
+size_t opening_add_arrivals(struct opening *o);
+char *opening_names(const struct opening *o, bool present); /* "left, right" */
+const struct unlock_member *opening_member(const struct opening *o, const struct member *member);
+
+/* Names who stays closed, and why, and who did not come. */
+void opening_say_who_is_missing(const struct opening *o);
+size_t opening_say_blemishes(const struct opening *o); /* how many there are */
+
+/* After journal_compare(): note this start on the members. */
+void opening_begin(struct opening *o);
+
+/* 0 also when it is active already. */
+int opening_activate(struct opening *o, struct member *member);
+size_t opening_activate_all(struct opening *o); /* how many are */
+
+/* This pool, by its GUID, from the mappings; nothing is mounted. */
+int opening_import(struct opening *o);
+
+/* The pool runs on all that are open. */
+void opening_joined(struct opening *o);
+
+/* While members are absent, the set key waits for them in root's keyring. */
+void opening_keep_key(const struct opening *o);
