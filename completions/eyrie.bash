@@ -17,6 +17,11 @@ _eyrie()
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
+	--discard)
+		mapfile -t COMPREPLY < <(compgen -W "$(sed -n 's/.*"name": *"\([^"]*\)".*/\1/p' \
+			/etc/eyrie/unlock.json 2>/dev/null)" -- "$cur")
+		return
+		;;
 	--suite)
 		mapfile -t COMPREPLY < <(compgen -W "trixie bookworm" -- "$cur")
 		return

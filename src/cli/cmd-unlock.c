@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* eyrie unlock --test: a passphrase against members; without it, unlock-machine.c. */
+
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/unlock.h"
 #include "keys/set.h"
 
 static const char *const states[] = {
 	[MEMBER_CLOSED] = "closed",
 	[MEMBER_OPEN] = "opens",
+	[MEMBER_DIVERGED] = "went apart",
 	[MEMBER_FOREIGN] = "foreign",
 	[MEMBER_UNUSABLE] = "unusable",
 };
@@ -42,25 +47,29 @@ static void show_json(const struct set *set, bool wrong)
 	view_json(json, stdout);
 }
 
+void unlock_show(const struct cli *cli, const struct set *set, bool wrong)
+{
+	if (cli->options.json)
+		show_json(set, wrong);
+	else if (!cli->options.quiet)
+		show_text(set);
+}
+
 static void warn_of_changed(struct cli *cli, const struct set *set)
 {
 	for (size_t i = 0; i < set->n_members; i++)
 		if (set->members[i].by_passphrase)
 			diag_warning(&cli->diag, "'%s' opens by the passphrase only: another tool "
-				     "changed its key slots", set->members[i].name);
+				     "changed its key slots; eyrie heal mends it",
+				     set->members[i].name);
 }
 
-static enum cli_exit run_unlock(struct cli *cli)
+static enum cli_exit try_passphrase(struct cli *cli)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
 	_cleanup_set_ struct set set = {};
 	int r;
 
-	if (!cli->options.test || !(cli->options.members.n_items + cli->n_args)) {
-		(void)diag_error(&cli->diag, -EINVAL,
-				 "unlock can only try a passphrase: --test --member PATH...");
-		return CLI_USAGE;
-	}
 	luks_read_only();
 	for (size_t i = 0; i < cli->options.members.n_items; i++)
 		set_add(&set, cli->options.members.items[i]);
@@ -69,10 +78,7 @@ static enum cli_exit run_unlock(struct cli *cli)
 	if (cli_ask_passphrase(cli, /* twice= */ false, &passphrase))
 		return CLI_REFUSED;
 	r = set_unlock(&set, passphrase);
-	if (cli->options.json)
-		show_json(&set, r == SET_WRONG);
-	else if (!cli->options.quiet)
-		show_text(&set);
+	unlock_show(cli, &set, r == SET_WRONG);
 	warn_of_changed(cli, &set);
 	if (r == SET_WRONG)
 		(void)diag_error(&cli->diag, -EPERM, "the passphrase is wrong");
@@ -81,10 +87,24 @@ static enum cli_exit run_unlock(struct cli *cli)
 	return r || set_count(&set, MEMBER_OPEN) < set.n_members ? CLI_FAILED : CLI_OK;
 }
 
+static enum cli_exit run_unlock(struct cli *cli)
+{
+	bool has_members = cli->options.members.n_items > 0;
+
+	if (cli->options.test && has_members + cli->n_args)
+		return try_passphrase(cli);
+	if (cli->options.test || has_members || cli->n_args > 1) {
+		(void)diag_error(&cli->diag, -EINVAL,
+				 "eyrie unlock [SET], or eyrie unlock --test --member PATH...");
+		return CLI_USAGE;
+	}
+	return unlock_machine(cli, cli->n_args ? cli->args[0] : NULL);
+}
+
 const struct cli_command cmd_unlock = {
 	.name = "unlock",
-	.synopsis = "[PATH...]",
-	.summary = "Try a passphrase on the members of a set; needs no root",
+	.synopsis = "[SET]",
+	.summary = "One passphrase opens all members and imports the pool; --test only tries it",
 	.n_args_max = 64,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(TEST) | CLI_TAKES(MEMBER) | CLI_TAKES(PASSPHRASE) |
 		 CLI_TAKES(QUIET),

@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Runs in a machine that is rehearsed, put there from outside and never installed: tells on the
-# second serial port, one JSON object a line and with stock tools only, what came up. Switches
-# the machine off when its word is "off".
+# drill-report.sh off|stay NUMBER [TASK [DISK]]
+#
+# Runs in a machine that is rehearsed, put there from outside and never installed: notes the
+# number of this start on its root, does its task, and tells on the second serial port, one JSON
+# object a line and with stock tools only, what came up. Switches the machine off when told so.
 
 exec >/dev/ttyS1 2>/dev/null </dev/null
 stty -F /dev/ttyS1 raw -echo
@@ -16,6 +18,29 @@ tell() {
 	printf '{"%s":%s}\n' "$name" "${value:-null}"
 }
 
+# Until the pool is whole and nothing is left to copy; the drill's deadline ends it, too.
+wait_until_whole() {
+	until [ "$(zpool list -H -o health)" = ONLINE ] &&
+		! zpool status | grep -q 'resilver in progress'; do
+		sleep 1
+	done
+}
+
+memory=/var/lib/eyrie-drill
+echo "$2" >>"$memory"
+case $3 in
+whole)
+	echo '{"up":true}'
+	wait_until_whole
+	;;
+discard)
+	eyrie heal --discard "$4" >/dev/ttyS0 2>&1
+	wait_until_whole
+	;;
+esac
+printf '{"seen":"%s"}\n' "$(xargs <"$memory")"
+sync
+zpool sync
 tell root findmnt -J -o SOURCE,FSTYPE /
 tell pool zpool status -j
 tell failed systemctl list-units --failed --output=json --no-pager

@@ -37,6 +37,8 @@ static const struct {
 struct session {
 	const struct drill_context *context;
 	const struct drill *drill;
+	const struct drill_start *start; /* NULL: an installation */
+	struct machine machine;
 	struct vm *vm;
 	char *folder;
 	struct console_prompt prompts[2];
@@ -48,13 +50,15 @@ struct session {
 	bool cutting; /* the power will fail: no phases are told */
 	int64_t begun, phase_begun;
 	int64_t started; /* this machine */
-	int64_t up;	 /* when its appliance was */
+	int64_t up;	 /* when its appliance was, or the machine itself */
+	int64_t plug_at; /* when a disk comes, or 0 */
 	struct drill_outcome *outcome;
 };
 
 static void session_deinit(struct session *s)
 {
 	(void)vm_free(s->vm);
+	machine_deinit(&s->machine);
 	closep(&s->console.log);
 	console_deinit(&s->console);
 	report_deinit(&s->report);
@@ -106,40 +110,75 @@ static void add_install(const struct session *s, struct machine *m)
 	}
 }
 
+static char *overlay_of(const struct session *s, const char *disk)
+{
+	return str_printf("%s/%s.qcow2", s->folder, disk);
+}
+
+/* Every start of a drill writes to the same ones. */
+static int make_overlays(const struct session *s, struct diag *diag)
+{
+	int r = 0;
+
+	FOR_EACH_DISK(disk, s->context->layout)
+	{
+		_cleanup_free_ char *file = str_printf("%s/%s.img", s->context->disks, disk->name);
+		_cleanup_free_ char *overlay = overlay_of(s, disk->name);
+
+		if (r == 0)
+			r = vm_overlay(s->context->runner, file, overlay, diag);
+	}
+	return r;
+}
+
 static int add_boot(const struct session *s, struct machine *m, struct diag *diag)
 {
 	const struct drill_context *c = s->context;
+	const struct drill_start *start = s->start;
 	_cleanup_free_ char *path = str_printf("%s/drill-report.sh", c->libexec);
+	_cleanup_free_ char *words = str_printf("%s %zu %s", start->whole ? "off" : "stay",
+						start - s->drill->starts + 1,
+						start->task ? start->task : "");
 	_cleanup_strbuf_ struct strbuf script = STRBUF_NULL;
 	int r = file_read(path, &script);
 
 	if (r)
 		return diag_error(diag, r, "cannot read %s: %s", path, strerror(-r));
-	machine_add_script(m, script.data, s->drill->whole ? "off" : "stay",
-			   s->drill->whole);
+	machine_add_script(m, script.data, words, start->whole);
 	FOR_EACH_DISK(disk, c->layout)
 	{
-		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
+		_cleanup_free_ char *overlay = overlay_of(s, disk->name);
 
-		if (r == 0 && !strv_has(&s->drill->without, disk->name))
-			r = machine_add_overlay(m, c->runner, file, disk->name, s->folder,
-						diag);
+		if (!strv_has(&start->without, disk->name))
+			machine_add_disk(m, overlay, disk->name, "qcow2", false);
 	}
-	return r;
+	return 0;
 }
 
 static int start_machine(struct session *s, struct diag *diag)
 {
-	_cleanup_(machine_deinit) struct machine m = {};
 	int r = 0;
 
-	if (s->drill->kind == DRILL_INSTALL)
-		add_install(s, &m);
+	machine_deinit(&s->machine);
+	s->machine = (struct machine){};
+	if (!s->start)
+		add_install(s, &s->machine);
 	else
-		r = add_boot(s, &m, diag);
+		r = add_boot(s, &s->machine, diag);
 	return r ? r
-		 : machine_start(&m, s->context->runner, s->folder, s->context->accel,
+		 : machine_start(&s->machine, s->context->runner, s->folder, s->context->accel,
 				 &s->vm, diag);
+}
+
+static int plug(struct session *s, struct diag *diag)
+{
+	_cleanup_free_ char *overlay = overlay_of(s, s->start->plug);
+	const struct vm_disk disk = { .file = overlay, .serial = s->start->plug,
+				      .format = "qcow2" };
+
+	s->plug_at = 0;
+	(void)dprintf(s->console.log, "\n== plugged: %s\n", s->start->plug);
+	return vm_plug(s->vm, &disk, diag);
 }
 
 /* conversing with it */
@@ -184,7 +223,9 @@ static void take_report_line(struct session *s, char *line)
 		s->said = str_dup(console_last_line(&s->console));
 	if (s->report.up && !was_up) {
 		s->up = vm_now();
-		end_phase(s, "to the appliance");
+		end_phase(s, s->start ? "to come up" : "to the appliance");
+		if (s->start && s->start->when == PLUG_WHEN_UP)
+			s->plug_at = s->up;
 	}
 }
 
@@ -202,22 +243,34 @@ static void take_report(struct session *s, const struct strbuf *bytes)
 	}
 }
 
+/* Wrong ones first, where the drill has them. */
 static void answer(struct session *s)
 {
+	_cleanup_(secret_freep) struct secret *wrong = secret_new();
 	const struct console_prompt *prompt;
+	unsigned n;
 
 	if (n_prompts(s) >= PROMPTS_MAX)
 		return;
 	prompt = console_due(&s->console, vm_now());
 	if (!prompt)
 		return;
-	if (n_prompts(s) == 1)
+	n = n_prompts(s);
+	if (n == 1)
 		end_phase(s, "to the passphrase");
+	if (s->start && n <= s->start->n_wrong) {
+		wrong->size = strlen("wrong");
+		memcpy(wrong->data, "wrong", wrong->size);
+		(void)vm_type(s->vm, wrong);
+		return;
+	}
 	(void)vm_type(s->vm, prompt->answer);
+	if (s->start && s->start->when == PLUG_AFTER_PASSPHRASE && !s->plug_at)
+		s->plug_at = vm_now() + PLUG_SECONDS * 1000;
 }
 
 /* One round of reading and answering, until `deadline` at most. As vm_wait(). */
-static int take_turn(struct session *s, int64_t deadline)
+static int take_turn(struct session *s, int64_t deadline, struct diag *diag)
 {
 	_cleanup_strbuf_ struct strbuf console = STRBUF_NULL, report = STRBUF_NULL;
 	int64_t now = vm_now();
@@ -231,14 +284,16 @@ static int take_turn(struct session *s, int64_t deadline)
 		console_feed(&s->console, console.data, console.size, vm_now());
 	take_report(s, &report);
 	answer(s);
+	if (r == 0 && s->plug_at && vm_now() >= s->plug_at)
+		r = plug(s, diag);
 	return r;
 }
 
 /* Until the machine is off, everything was said, or the time is over. */
-static int converse(struct session *s, bool until_off, int64_t deadline)
+static int converse(struct session *s, bool until_off, int64_t deadline, struct diag *diag)
 {
 	while (vm_now() < deadline) {
-		int r = take_turn(s, deadline);
+		int r = take_turn(s, deadline, diag);
 
 		if (r)
 			return r;
@@ -262,7 +317,7 @@ static char *why_not_done(const struct session *s)
 			"line was: %s",
 			last);
 	return str_printf("the machine %s within %u s; its last line was: %s",
-			  s->drill->kind == DRILL_INSTALL ? "did not finish"
+			  !s->start	 ? "did not finish"
 			  : n_prompts(s) ? "took the passphrase but did not come up"
 					 : "did not ask for the passphrase",
 			  s->drill->deadline, last);
@@ -273,27 +328,42 @@ static char *with_last_words(const struct session *s, char *reason)
 {
 	char *longer;
 
-	if (!reason || s->drill->kind != DRILL_INSTALL || is_empty(s->said))
+	if (!reason || s->start || is_empty(s->said))
 		return reason;
 	longer = str_printf("%s; its last line was: %s", reason, s->said);
 	free(reason);
 	return longer;
 }
 
-static void judge(struct session *s, bool off)
+/* NULL when it is as it must be. */
+static char *judge(const struct session *s, bool off)
 {
-	char *reason = NULL;
+	char *reason;
 
 	if (!s->report.done)
 		reason = why_not_done(s);
-	if (!reason)
-		reason =
-			with_last_words(s, drill_judge(s->drill, &s->report, n_prompts(s)));
-	if (!reason && s->drill->whole && !off)
+	else if (s->start)
+		reason = drill_judge_start(s->start, &s->report, n_prompts(s));
+	else
+		reason = drill_judge_install(&s->report);
+	if (s->report.done)
+		reason = with_last_words(s, reason);
+	if (!reason && s->start && s->start->whole && !off)
 		reason = str_printf("the machine did not switch itself off within %u s",
 				    OFF_SECONDS);
-	s->outcome->reason = reason;
-	s->outcome->verdict = reason ? DRILL_FAILED : DRILL_PASSED;
+	return reason;
+}
+
+/* Of several starts, the one that went wrong is named. */
+static void conclude(struct session *s, char *reason)
+{
+	if (reason && s->drill->n_starts > 1)
+		s->outcome->reason = str_printf("start %zu: %s", s->start - s->drill->starts + 1,
+						reason);
+	else
+		s->outcome->reason = str_dup(reason);
+	free(reason);
+	s->outcome->verdict = s->outcome->reason ? DRILL_FAILED : DRILL_PASSED;
 	s->outcome->seconds = seconds_since(s->begun);
 }
 
@@ -308,9 +378,9 @@ static int start_session(struct session *s, struct diag *diag)
 	s->report_line = (struct strbuf)STRBUF_NULL;
 	s->said = NULL;
 	s->dead_end = NULL;
-	s->up = 0;
+	s->up = s->plug_at = 0;
 	s->started = vm_now();
-	if (s->drill->kind == DRILL_INSTALL)
+	if (!s->start)
 		set_prompts(s, install_prompts, ARRAY_SIZE(install_prompts),
 			    INSTALL_SETTLE);
 	else
@@ -350,12 +420,12 @@ static int blank_disks(const struct drill_context *c, struct diag *diag)
 }
 
 /* Until `moment` after the appliance came up. As vm_wait(). */
-static int converse_until(struct session *s, int64_t moment)
+static int converse_until(struct session *s, int64_t moment, struct diag *diag)
 {
 	int64_t deadline = s->started + (int64_t)s->drill->deadline * 1000;
 
 	while (vm_now() < (s->up ? s->up + moment : deadline)) {
-		int r = take_turn(s, s->up ? s->up + moment : deadline);
+		int r = take_turn(s, s->up ? s->up + moment : deadline, diag);
 
 		if (r || s->report.done)
 			return r;
@@ -379,7 +449,7 @@ static int cut_once(struct session *s, int64_t moment, struct diag *diag)
 	int r = start_session(s, diag);
 
 	if (r == 0)
-		r = converse_until(s, moment);
+		r = converse_until(s, moment, diag);
 	if (r < 0)
 		return r;
 	if (r == 0 && s->up && !s->report.done)
@@ -429,37 +499,70 @@ static int cut_powers(struct session *s, struct diag *diag)
 	return r;
 }
 
-/* From power on to the end of the report, and of the machine where that belongs to it. */
-static int run_whole(struct session *s, struct diag *diag)
+/*
+ * From power on to the end of the report, and of the machine where that belongs to it. As
+ * vm_wait().
+ */
+static int run_once(struct session *s, struct diag *diag)
 {
-	bool install = s->drill->kind == DRILL_INSTALL;
 	int r = start_session(s, diag);
 
 	if (r == 0)
-		r = converse(s, false, s->started + (int64_t)s->drill->deadline * 1000);
+		r = converse(s, false, s->started + (int64_t)s->drill->deadline * 1000, diag);
 	if (r == 0 && s->report.done) {
 		s->outcome->work = seconds_since(s->up);
-		end_phase(s, install ? "to install" : "to come up");
-		if (install || s->drill->whole) {
-			r = converse(s, true, vm_now() + OFF_SECONDS * 1000);
+		end_phase(s, s->start ? "to come up" : "to install");
+		if (!s->start || s->start->whole) {
+			r = converse(s, true, vm_now() + OFF_SECONDS * 1000, diag);
 			end_phase(s, "to switch off");
 		}
 	}
 	return r;
 }
 
-static int run_session(struct session *s, struct diag *diag)
+static void note_errors(const struct session *s)
+{
+	if (s->vm && s->vm->errors.size)
+		(void)dprintf(s->console.log, "\n== QEMU: %s\n", s->vm->errors.data);
+}
+
+static int run_install(struct session *s, struct diag *diag)
 {
 	int r = s->drill->n_cuts ? cut_powers(s, diag) : 0;
 
 	if (r == 0 && !s->vm)
-		r = run_whole(s, diag);
+		r = run_once(s, diag);
 	if (r < 0)
 		return r;
-	if (s->vm->errors.size)
-		(void)dprintf(s->console.log, "\n== QEMU: %s\n", s->vm->errors.data);
-	judge(s, r == 1);
+	note_errors(s);
+	conclude(s, judge(s, r == 1));
 	return 0;
+}
+
+static int run_starts(struct session *s, struct diag *diag)
+{
+	char *reason = NULL;
+	int r = make_overlays(s, diag);
+
+	for (size_t i = 0; r == 0 && !reason && i < s->drill->n_starts; i++) {
+		s->start = &s->drill->starts[i];
+		(void)dprintf(s->console.log, "\n== start %zu\n", i + 1);
+		r = run_once(s, diag);
+		if (r < 0)
+			return r;
+		reason = judge(s, r == 1);
+		note_errors(s);
+		s->vm = vm_free(s->vm);
+		r = 0;
+	}
+	if (r == 0)
+		conclude(s, reason);
+	return r;
+}
+
+static int run_session(struct session *s, struct diag *diag)
+{
+	return s->drill->kind == DRILL_INSTALL ? run_install(s, diag) : run_starts(s, diag);
 }
 
 static int open_log(struct session *s, struct diag *diag)

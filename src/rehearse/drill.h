@@ -23,9 +23,29 @@ struct expectation {
 	unsigned n_prompts;
 	char *root; /* dataset that is / */
 	char *pool;
+	char *seen; /* numbers of the starts that its root remembers, "1 3"; NULL: not asked */
 	bool degraded;
 	unsigned n_healthy;   /* members of the pool */
 	struct strv may_fail; /* units */
+};
+
+enum plug_when {
+	PLUG_NEVER,
+	PLUG_AFTER_PASSPHRASE, /* PLUG_SECONDS after the right one was typed */
+	PLUG_WHEN_UP,
+};
+
+#define PLUG_SECONDS 5
+
+/* One start of the machine, from power on to its report. */
+struct drill_start {
+	struct strv without; /* disks that are not there */
+	const char *plug;    /* one of them, which comes later */
+	enum plug_when when;
+	unsigned n_wrong;    /* passphrases that are typed before the right one */
+	char *task;	     /* what the machine does before it reports: words for the script */
+	bool whole; /* everything is started, and the machine switches itself off */
+	struct expectation expect;
 };
 
 struct drill {
@@ -34,10 +54,9 @@ struct drill {
 	unsigned n_cuts;     /* an installation whose power fails so many times */
 	bool after_cuts;     /* on the disks that this left */
 	bool on_request;     /* run only when it is named */
-	struct strv without; /* disks that are not there */
-	bool whole;	   /* everything is started, and the machine switches itself off */
-	unsigned deadline; /* seconds */
-	struct expectation expect;
+	unsigned deadline;   /* seconds, for each start */
+	struct drill_start *starts; /* each on the disks as the one before left them */
+	size_t n_starts;	    /* an installation has none */
 };
 
 struct drills {
@@ -62,6 +81,7 @@ struct report {
 	char *root;
 	char *pool;
 	char *health;
+	char *seen;
 	unsigned n_members;
 	unsigned n_healthy;
 	struct strv unhealthy; /* names of members */
@@ -78,9 +98,10 @@ struct report {
 int report_add(struct report *report, const char *line);
 void report_deinit(struct report *report);
 
-/* NULL when `report` and the number of prompts are as they must be, else why not. */
-char *drill_judge(const struct drill *drill, const struct report *report,
-		  unsigned n_prompts);
+/* NULL when an installation, or a start, is as it must be, else why it is not. */
+char *drill_judge_install(const struct report *report);
+char *drill_judge_start(const struct drill_start *start, const struct report *report,
+			unsigned n_prompts);
 
 enum drill_verdict {
 	DRILL_NOT_RUN,

@@ -5,9 +5,9 @@
 #include "rehearse/drill.h"
 
 #define INSTALL_DEADLINE 1800u
-#define BOOT_DEADLINE                                                                      \
-	600u /* far above what emulation needs: a late answer is still one                 \
-	      */
+#define BOOT_DEADLINE	 600u /* far above what emulation needs: a late answer is still one */
+
+#define REJOIN_UNIT "eyrie-rejoin.service"
 
 static struct drill *add_drill(struct drills *drills, enum drill_kind kind, char *name)
 {
@@ -31,6 +31,51 @@ static unsigned count_members(const struct layout *layout)
 	return (unsigned)n;
 }
 
+static bool is_peer(const struct layout *layout)
+{
+	return layout->encryption.unlock == UNLOCK_PEER;
+}
+
+/* A start with all disks, of which everything is right. */
+static struct drill_start *add_start(struct drill *drill, const struct layout *layout)
+{
+	const struct layout_dataset *root = layout_root(layout);
+	struct drill_start *start;
+
+	drill->starts = mem_grow(drill->starts, drill->n_starts, sizeof(*drill->starts));
+	start = &drill->starts[drill->n_starts++];
+	start->expect = (struct expectation){
+		.n_prompts = 1,
+		.root = str_printf("%s/%s", layout->pool.name, root ? root->name : ""),
+		.pool = str_dup(layout->pool.name),
+		.n_healthy = count_members(layout),
+	};
+	return start;
+}
+
+static void start_without(struct drill_start *start, const struct layout *layout,
+			  const char *disk)
+{
+	bool member = layout_is_member(layout, disk);
+
+	strv_add(&start->without, disk);
+	start->expect.degraded |= member;
+	start->expect.n_healthy -= member;
+}
+
+/* It comes late, and all is well in the end. */
+static void start_plug(struct drill_start *start, const struct layout *layout, const char *disk,
+		       enum plug_when when)
+{
+	strv_add(&start->without, disk);
+	start->plug = disk;
+	start->when = when;
+	if (when == PLUG_WHEN_UP)
+		start->task = str_dup("whole");
+	start->expect.n_healthy = count_members(layout);
+	start->expect.degraded = false;
+}
+
 /* `pulled` is a disk that is not there, or NULL. */
 static struct drill *add_boot(struct drills *drills, const struct layout *layout,
 			      const char *pulled, const char *when)
@@ -38,24 +83,98 @@ static struct drill *add_boot(struct drills *drills, const struct layout *layout
 	char *name = str_printf("%s%s%s", when, pulled ? pulled : "all disks",
 				pulled ? " pulled" : "");
 	struct drill *drill = add_drill(drills, DRILL_BOOT, name);
-	const struct layout_dataset *root = layout_root(layout);
-	bool member = pulled && layout_is_member(layout, pulled);
+	struct drill_start *start = add_start(drill, layout);
 
+	start->whole = !pulled;
 	if (pulled)
-		strv_add(&drill->without, pulled);
-	drill->whole = !pulled;
-	drill->expect = (struct expectation){
-		.n_prompts = 1,
-		.root = str_printf("%s/%s", layout->pool.name, root ? root->name : ""),
-		.pool = str_dup(layout->pool.name),
-		.degraded = member,
-		.n_healthy = count_members(layout) - member,
-	};
+		start_without(start, layout, pulled);
 	return drill;
+}
+
+/*
+ * Members of the first vdev. A drill that lets one of them run alone, or come late, takes its
+ * first and its last one.
+ */
+static const struct strv *first_mirror(const struct layout *layout)
+{
+	const struct layout_vdev *vdevs = layout->pool.vdevs.items;
+
+	return &vdevs[0].mirror;
+}
+
+static struct drill_start *add_alone(struct drill *drill, const struct layout *layout,
+				     const char *alone, const char *seen)
+{
+	const struct strv *mirror = first_mirror(layout);
+	struct drill_start *start = add_start(drill, layout);
+
+	for (size_t i = 0; i < mirror->n_items; i++)
+		if (!streq(mirror->items[i], alone))
+			start_without(start, layout, mirror->items[i]);
+	start->expect.seen = str_dup(seen);
+	return start;
+}
+
+static void add_late(struct drills *drills, const struct layout *layout, const char *disk)
+{
+	struct drill *drill = add_drill(drills, DRILL_BOOT, str_printf("%s late", disk));
+
+	start_plug(add_start(drill, layout), layout, disk, PLUG_AFTER_PASSPHRASE);
+	drill = add_drill(drills, DRILL_BOOT, str_printf("%s after login", disk));
+	start_plug(add_start(drill, layout), layout, disk, PLUG_WHEN_UP);
+}
+
+static void add_wrong_passphrase(struct drills *drills, const struct layout *layout)
+{
+	struct drill *drill = add_drill(drills, DRILL_BOOT, str_dup("wrong passphrase twice"));
+	struct drill_start *start = add_start(drill, layout);
+
+	start->n_wrong = 2;
+	start->expect.n_prompts = 3;
+}
+
+/* Each ran alone: they are not merged, the one used last goes on, and one is given up. */
+static void add_each_alone(struct drills *drills, const struct layout *layout)
+{
+	const struct strv *mirror = first_mirror(layout);
+	const char *first = mirror->items[0], *last = mirror->items[mirror->n_items - 1];
+	struct drill *drill = add_drill(drills, DRILL_BOOT, str_dup("each alone"));
+	struct drill_start *start;
+
+	(void)add_alone(drill, layout, first, "1");
+	(void)add_alone(drill, layout, last, "2");
+	for (unsigned i = 0; i < 2; i++) {
+		start = add_start(drill, layout);
+		start->expect.seen = str_dup(i ? "2 3 4" : "2 3");
+		strv_add(&start->expect.may_fail, REJOIN_UNIT);
+		if (i) {
+			start->task = str_printf("discard %s", first);
+			continue;
+		}
+		start->expect.degraded = true;
+		start->expect.n_healthy -= 1;
+	}
+}
+
+/* Who was away is there first, and who went on comes within the window. */
+static void add_stale_first(struct drills *drills, const struct layout *layout)
+{
+	const struct strv *mirror = first_mirror(layout);
+	const char *first = mirror->items[0];
+	struct drill *drill = add_drill(drills, DRILL_BOOT, str_dup("stale disk first"));
+	struct drill_start *start;
+
+	(void)add_alone(drill, layout, first, "1");
+	start = add_start(drill, layout);
+	start_plug(start, layout, first, PLUG_AFTER_PASSPHRASE);
+	start->task = str_dup("whole");
+	start->expect.seen = str_dup("1 2");
 }
 
 void drills_make(const struct layout *layout, struct drills *ret)
 {
+	const struct strv *mirror = first_mirror(layout);
+
 	*ret = (struct drills){};
 	(void)add_drill(ret, DRILL_INSTALL, str_dup("install"));
 	if (!layout_has_system(layout))
@@ -63,6 +182,13 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	(void)add_boot(ret, layout, NULL, "");
 	FOR_EACH_DISK(disk, layout)
 	(void)add_boot(ret, layout, disk->name, "");
+	if (!is_peer(layout))
+		return;
+	add_late(ret, layout, mirror->items[mirror->n_items - 1]);
+	add_wrong_passphrase(ret, layout);
+	add_each_alone(ret, layout);
+	if (mirror->n_items == 2)
+		add_stale_first(ret, layout);
 }
 
 void drills_add_cuts(struct drills *drills, const struct layout *layout, unsigned n_cuts)
@@ -83,13 +209,22 @@ void drills_add_cuts(struct drills *drills, const struct layout *layout, unsigne
 	}
 }
 
+static void start_deinit(struct drill_start *start)
+{
+	strv_deinit(&start->without);
+	free(start->task);
+	free(start->expect.root);
+	free(start->expect.pool);
+	free(start->expect.seen);
+	strv_deinit(&start->expect.may_fail);
+}
+
 static void drill_deinit(struct drill *drill)
 {
 	free(drill->name);
-	strv_deinit(&drill->without);
-	free(drill->expect.root);
-	free(drill->expect.pool);
-	strv_deinit(&drill->expect.may_fail);
+	for (size_t i = 0; i < drill->n_starts; i++)
+		start_deinit(&drill->starts[i]);
+	free(drill->starts);
 }
 
 void drills_deinit(struct drills *drills)
@@ -108,7 +243,7 @@ void drill_outcome_deinit(struct drill_outcome *outcome)
 
 /* expectations: each gives NULL, or the sentence that says what is wrong */
 
-static char *judge_install(const struct report *report)
+char *drill_judge_install(const struct report *report)
 {
 	if (report->failure)
 		return str_printf("the appliance gave up: %s", report->failure);
@@ -171,21 +306,30 @@ static char *judge_units(const struct expectation *expect, const struct report *
 	return str_printf("units failed: %s", names);
 }
 
-char *drill_judge(const struct drill *drill, const struct report *report,
-		  unsigned n_prompts)
+static char *judge_memory(const struct expectation *expect, const struct report *report)
 {
+	if (!expect->seen || streq(report->seen, expect->seen))
+		return NULL;
+	return str_printf("its root remembers the starts %s instead of %s",
+			  report->seen ? report->seen : "of nobody", expect->seen);
+}
+
+char *drill_judge_start(const struct drill_start *start, const struct report *report,
+			unsigned n_prompts)
+{
+	const struct expectation *expect = &start->expect;
 	char *reason;
 
-	if (drill->kind == DRILL_INSTALL)
-		return judge_install(report);
 	if (!report->done)
 		return str_dup("the machine did not come up");
-	reason = judge_prompts(&drill->expect, n_prompts);
+	reason = judge_prompts(expect, n_prompts);
 	if (!reason)
-		reason = judge_root(&drill->expect, report);
+		reason = judge_root(expect, report);
 	if (!reason)
-		reason = judge_pool(&drill->expect, report);
+		reason = judge_pool(expect, report);
 	if (!reason)
-		reason = judge_units(&drill->expect, report);
+		reason = judge_memory(expect, report);
+	if (!reason)
+		reason = judge_units(expect, report);
 	return reason;
 }

@@ -11,6 +11,8 @@
 
 #define PASSPHRASE_SIZE 20u
 
+#define EMULATED_WAIT	3 /* times: emulation is slow, and the host may be busy */
+
 /* A passphrase of a rehearsal guards nothing: its KDF may cost a few milliseconds. */
 #define KDF_MEMORY     (32 * MIB)
 #define KDF_ITERATIONS 4u
@@ -65,8 +67,10 @@ struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 	copy->encryption.kdf.type = KDF_ARGON2ID;
 	copy->encryption.kdf.memory = KDF_MEMORY;
 	copy->encryption.kdf.iterations = KDF_ITERATIONS;
-	if (accel == VM_TCG)
-		copy->boot.device_timeout *= 2;
+	if (accel == VM_TCG) {
+		copy->boot.device_timeout *= EMULATED_WAIT;
+		copy->boot.window *= EMULATED_WAIT;
+	}
 	if (layout_has_system(layout)) {
 		str_set(&copy->system.suite, NULL);
 		str_set(&copy->system.tarball, "/dev/disk/by-id/virtio-tarball");

@@ -94,6 +94,11 @@ static void read_failed(struct report *report, struct json_object *value)
 	}
 }
 
+static void read_seen(struct report *report, struct json_object *value)
+{
+	str_set(&report->seen, json_object_get_string(value));
+}
+
 static void read_done(struct report *report, struct json_object *value)
 {
 	report->done = json_object_get_boolean(value);
@@ -122,7 +127,7 @@ static const struct {
 } readers[] = {
 	{ "root", read_root },	     { "pool", read_pool }, { "failed", read_failed },
 	{ "done", read_done },	     { "up", read_up },	    { "exit", read_exit },
-	{ "failure", read_failure },
+	{ "failure", read_failure }, { "seen", read_seen },
 };
 
 int report_add(struct report *report, const char *line)
@@ -150,6 +155,7 @@ void report_deinit(struct report *report)
 	free(report->root);
 	free(report->pool);
 	free(report->health);
+	free(report->seen);
 	strv_deinit(&report->unhealthy);
 	strv_deinit(&report->failed);
 }

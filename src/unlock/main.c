@@ -10,27 +10,12 @@
  */
 
 #include <stdio.h>
-#include <time.h>
 
 #include "keys/journal.h"
 #include "unlock/ask.h"
 #include "unlock/opening.h"
 
-#define TICK_MS	     200
 #define PATIENCE_MS  5000 /* silence before saying what is waited for */
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void pause_a_tick(void)
-{
-	(void)nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000L }, NULL);
-}
 
 static void say(void *context, const char *line)
 {
@@ -41,18 +26,18 @@ static void say(void *context, const char *line)
 
 static void wait_for_first(struct opening *o)
 {
-	int64_t begun = now_ms();
+	int64_t begun = opening_clock();
 	bool said = false;
 
 	while (!opening_add_arrivals(o)) {
-		if (!said && now_ms() - begun > PATIENCE_MS) {
+		if (!said && opening_clock() - begun > PATIENCE_MS) {
 			_cleanup_free_ char *missing = opening_names(o, false);
 
 			opening_say(o, "no disk of this machine is there yet; waiting for %s",
 				    missing);
 			said = true;
 		}
-		pause_a_tick();
+		opening_pause();
 	}
 }
 
@@ -80,7 +65,7 @@ static void open_first(struct opening *o)
 
 		(void)opening_add_arrivals(o);
 		if (ask(o, wrong, passphrase)) {
-			pause_a_tick();
+			opening_pause();
 			continue;
 		}
 		(void)opening_add_arrivals(o);
@@ -95,34 +80,13 @@ static void open_first(struct opening *o)
 	}
 }
 
-/* Late is not dead: the window begins when the first member opened. */
-static void wait_for_others(struct opening *o)
-{
-	int64_t end = now_ms() + (int64_t)o->config.window * 1000;
-	bool said = false;
-
-	while (o->set.n_members < o->config.members.n_items && now_ms() < end) {
-		if (!said) {
-			_cleanup_free_ char *missing = opening_names(o, false);
-
-			opening_say(o, "waiting %llu s for %s",
-				    (unsigned long long)o->config.window, missing);
-			said = true;
-		}
-		if (opening_add_arrivals(o))
-			(void)set_unlock(&o->set, NULL);
-		else
-			pause_a_tick();
-	}
-}
-
 static int open_machine(struct opening *o)
 {
 	int r;
 
 	wait_for_first(o);
 	open_first(o);
-	wait_for_others(o);
+	opening_wait(o);
 	journal_compare(&o->set);
 	opening_begin(o);
 	(void)opening_say_blemishes(o);

@@ -7,6 +7,21 @@
 #include "keys/journal.h"
 #include "keys/keyring.h"
 
+#define TICK_MS 200
+
+int64_t opening_clock(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void opening_pause(void)
+{
+	(void)nanosleep(&(struct timespec){ .tv_nsec = TICK_MS * 1000000L }, NULL);
+}
+
 void opening_deinit(struct opening *o)
 {
 	record_deinit(&record_unlock_config, &o->config);
@@ -75,6 +90,27 @@ char *opening_names(const struct opening *o, bool present)
 		if (is_added(o, i) == present)
 			strv_add(&names, configured(o, i)->name);
 	return strv_join(&names, ", ");
+}
+
+/* Late is not dead: the window begins when the first member opened. */
+void opening_wait(struct opening *o)
+{
+	int64_t end = opening_clock() + (int64_t)o->config.window * 1000;
+	bool said = false;
+
+	while (o->set.n_members < o->config.members.n_items && opening_clock() < end) {
+		if (!said) {
+			_cleanup_free_ char *missing = opening_names(o, false);
+
+			opening_say(o, "waiting %llu s for %s",
+				    (unsigned long long)o->config.window, missing);
+			said = true;
+		}
+		if (opening_add_arrivals(o))
+			(void)set_unlock(&o->set, NULL);
+		else
+			opening_pause();
+	}
 }
 
 void opening_say_who_is_missing(const struct opening *o)

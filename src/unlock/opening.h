@@ -20,6 +20,9 @@ struct opening {
 	void *context;
 };
 
+int64_t opening_clock(void); /* milliseconds, monotonic */
+void opening_pause(void);    /* between two looks */
+
 void opening_deinit(struct opening *o);
 #define _cleanup_opening_ _cleanup_(opening_deinit)
 
@@ -29,6 +32,9 @@ void opening_say(const struct opening *o, const char *format, ...) _printf_(2, 3
 size_t opening_add_arrivals(struct opening *o);
 char *opening_names(const struct opening *o, bool present); /* "left, right" */
 const struct unlock_member *opening_member(const struct opening *o, const struct member *member);
+
+/* Members may still come for the window: late is not dead. */
+void opening_wait(struct opening *o);
 
 /* Names who stays closed, and why, and who did not come. */
 void opening_say_who_is_missing(const struct opening *o);

@@ -53,11 +53,37 @@ static void test_drills_of_a_mirror(void **state)
 	assert_int_equal(drills.items[0].kind, DRILL_INSTALL);
 	assert_string_equal(drills.items[1].name, "all disks");
 	assert_string_equal(drills.items[2].name, "left pulled");
-	assert_true(strv_has(&drills.items[2].without, "left"));
-	assert_true(drills.items[2].expect.degraded);
-	assert_int_equal(drills.items[2].expect.n_healthy, 1);
-	assert_int_equal(drills.items[1].expect.n_healthy, 2);
-	assert_string_equal(drills.items[1].expect.root, "tank/ROOT/debian");
+	assert_true(strv_has(&drills.items[2].starts[0].without, "left"));
+	assert_true(drills.items[2].starts[0].expect.degraded);
+	assert_int_equal(drills.items[2].starts[0].expect.n_healthy, 1);
+	assert_int_equal(drills.items[1].starts[0].expect.n_healthy, 2);
+	assert_string_equal(drills.items[1].starts[0].expect.root, "tank/ROOT/debian");
+}
+
+/* What members that open each other must stand, each drill in its own number of starts. */
+static void test_drills_of_peers(void **state)
+{
+	_cleanup_free_ char *text = str_printf("%sencryption:\n  unlock: peer\n", layout_text);
+	_cleanup_(layout_freep) struct layout *peers = NULL;
+	static const struct {
+		const char *name;
+		size_t n_starts;
+	} more[] = { { "right late", 1 },
+		     { "right after login", 1 },
+		     { "wrong passphrase twice", 1 },
+		     { "each alone", 4 },
+		     { "stale disk first", 2 } };
+	struct drills all;
+
+	(void)state;
+	assert_int_equal(layout_parse("test", text, &peers, NULL), 0);
+	drills_make(peers, &all);
+	assert_int_equal(all.n_items, drills.n_items + ARRAY_SIZE(more));
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+		assert_string_equal(all.items[drills.n_items + i].name, more[i].name);
+		assert_int_equal(all.items[drills.n_items + i].n_starts, more[i].n_starts);
+	}
+	drills_deinit(&all);
 }
 
 static void test_adapted_layout(void **state)
@@ -73,7 +99,7 @@ static void test_adapted_layout(void **state)
 	assert_null(adapted->system.suite);
 	assert_string_equal(adapted->system.tarball, "/dev/disk/by-id/virtio-tarball");
 	assert_int_equal(adapted->encryption.kdf.iterations, 4);
-	assert_true(adapted->boot.device_timeout == 2 * layout->boot.device_timeout);
+	assert_true(adapted->boot.device_timeout == 3 * layout->boot.device_timeout);
 	assert_string_equal(adapted->id, layout->id);
 
 	/* what is written for the appliance reads back */
@@ -110,7 +136,7 @@ static void judge(size_t drill, const char *pool, const char *failed, unsigned n
 	_cleanup_free_ char *reason = NULL;
 
 	report_lines(&report, pool, failed);
-	reason = drill_judge(&drills.items[drill], &report, n_prompts);
+	reason = drill_judge_start(&drills.items[drill].starts[0], &report, n_prompts);
 	if (expected)
 		assert_string_equal(reason, expected);
 	else
@@ -151,7 +177,7 @@ static void test_judge_other_root(void **state)
 			   "{\"root\":{\"filesystems\":[{\"source\":\"/dev/vda1\"}]}}"),
 		0);
 	assert_int_equal(report_add(&report, "{\"done\":true}"), 0);
-	reason = drill_judge(&drills.items[1], &report, 1);
+	reason = drill_judge_start(&drills.items[1].starts[0], &report, 1);
 	assert_string_equal(reason, "/ is on /dev/vda1 instead of tank/ROOT/debian");
 }
 
@@ -163,9 +189,9 @@ static void test_judge_install(void **state)
 	(void)state;
 	assert_int_equal(report_add(&report, "{\"up\":true}"), 0);
 	assert_int_equal(report_add(&report, "{\"exit\":0}"), 0);
-	assert_null(drill_judge(&drills.items[0], &report, 2));
+	assert_null(drill_judge_install(&report));
 	assert_int_equal(report_add(&report, "{\"exit\":3}"), 0);
-	reason = drill_judge(&drills.items[0], &report, 2);
+	reason = drill_judge_install(&report);
 	assert_string_equal(reason, "the installation ended with exit status 3");
 }
 
@@ -201,7 +227,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_drills_of_a_mirror), TEST(test_adapted_layout),
+		TEST(test_drills_of_a_mirror), TEST(test_drills_of_peers),
+		TEST(test_adapted_layout),
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
 		TEST(test_report_of_nonsense),
