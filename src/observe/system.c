@@ -28,19 +28,34 @@ static char *find_zfs_module(const char *root, const char *version)
 	return found;
 }
 
-/* lsinitrd(1) prints the named file of the image, and nothing when it is not in it. */
+/* A line is the path of a file, or ends with it. */
+static bool lists(const char *listing, const char *file)
+{
+	for (const char *at = strstr(listing, file); at; at = strstr(at + 1, file))
+		if ((at == listing || strchr(" \n", at[-1])) && at[strlen(file)] == '\n')
+			return true;
+	return false;
+}
+
+/* Of initramfs-tools and of dracut: whichever is installed reads the images of both. */
 static bool initrd_has(struct runner *run_by, const char *root, const char *initrd,
 		       const char *file)
 {
-	_cleanup_free_ char *output = NULL;
-	const struct command command = {
-		.argv = (const char *const[]){ "lsinitrd", "-f", file, initrd, NULL },
-		.root = streq(root, "") ? NULL : root,
-		.flags = RUN_OPTIONAL,
-		.ret_output = &output,
-	};
+	static const char *const listers[] = { "lsinitramfs", "lsinitrd" };
 
-	return run(run_by, &command, NULL) == 0 && !is_empty(output);
+	for (size_t i = 0; i < ARRAY_SIZE(listers); i++) {
+		_cleanup_free_ char *listing = NULL;
+		const struct command command = {
+			.argv = (const char *const[]){ listers[i], initrd, NULL },
+			.root = streq(root, "") ? NULL : root,
+			.flags = RUN_OPTIONAL,
+			.ret_output = &listing,
+		};
+
+		if (run(run_by, &command, NULL) == 0)
+			return lists(listing, file);
+	}
+	return false;
 }
 
 static void observe_kernel(struct runner *run_by, const char *root, const char *version,

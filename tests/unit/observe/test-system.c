@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which kernels have an initramfs with their own zfs.ko, by what the listing programs print. */
+
+#include "base/file.h"
+#include "observe/observe.h"
+#include "test.h"
+
+#define VERSION "6.12.1-amd64"
+#define MODULE	"usr/lib/modules/" VERSION "/updates/dkms/zfs.ko.xz"
+#define LONG	"-rw-r--r--   1 root     root       990000 Nov 23 08:00 "
+
+/* The program that is installed, and what it prints. */
+static const char *lister, *listing;
+
+static int start(struct runner *runner, const struct command *command, char **ret_output,
+		 char **ret_errors)
+{
+	(void)runner;
+	*ret_output = *ret_errors = NULL;
+	if (!streq(command->argv[0], lister))
+		return 127;
+	assert_string_equal(command->root, test_folder());
+	assert_string_equal(command->argv[1], "/boot/initrd.img-" VERSION);
+	*ret_output = str_dup(listing);
+	return 0;
+}
+
+static bool has_zfs(const char *program, const char *prints)
+{
+	struct runner runner = { .start = start };
+	const struct observed_kernel *kernel;
+	struct list kernels = {};
+	bool has;
+
+	lister = program;
+	listing = prints;
+	observe_kernels(&runner, test_folder(), &kernels);
+	assert_int_equal(kernels.n_items, 1);
+	kernel = kernels.items;
+	assert_string_equal(kernel->version, VERSION);
+	assert_non_null(kernel->hash);
+	has = kernel->has_zfs;
+	list_deinit(&kernels, &record_observed_kernel);
+	return has;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (file_make_folder(test_path("boot"), NULL) ||
+	    file_make_folder(test_path("usr/lib/modules/" VERSION "/updates/dkms"), NULL))
+		return -1;
+	test_write(test_path("boot/vmlinuz-" VERSION), "k", 1);
+	test_write(test_path("boot/initrd.img-" VERSION), "i", 1);
+	test_write(test_path(MODULE), "m", 1);
+	return 0;
+}
+
+static void test_lsinitramfs(void **state)
+{
+	(void)state;
+	assert_true(has_zfs("lsinitramfs", ".\nusr/lib\n" MODULE "\nusr/sbin/zfs\n"));
+	assert_true(has_zfs("lsinitramfs", MODULE "\n"));
+	assert_false(has_zfs("lsinitramfs", "usr/sbin/zfs\n" MODULE ".old\n"));
+	assert_false(has_zfs("lsinitramfs", "old/" MODULE "\n"));
+	assert_false(has_zfs("lsinitramfs", "usr/lib/modules/6.12.2-amd64/updates/dkms/zfs.ko.xz\n"));
+	assert_false(has_zfs("lsinitramfs", ""));
+}
+
+static void test_lsinitrd(void **state)
+{
+	(void)state;
+	assert_true(has_zfs("lsinitrd", "Image: x\n" LONG MODULE "\n" LONG "usr/bin/sh\n"));
+	assert_false(has_zfs("lsinitrd", "Image: x\n" LONG "usr/bin/sh\n"));
+	assert_false(has_zfs("lsinitrd", LONG MODULE " -> elsewhere\n"));
+}
+
+/* Then nothing is known of the image, and it is not published. */
+static void test_no_lister(void **state)
+{
+	(void)state;
+	assert_false(has_zfs("none", ""));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lsinitramfs),
+		cmocka_unit_test(test_lsinitrd),
+		cmocka_unit_test(test_no_lister),
+	};
+
+	return cmocka_run_group_tests_name("system", tests, setup, NULL);
+}
