@@ -144,6 +144,22 @@ static int write_layout(struct apply_context *cxt)
 	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
 }
 
+/* What the maker of the initramfs goes by. */
+static int write_initramfs_conf(struct apply_context *cxt)
+{
+	static const struct {
+		const char *path;
+		char *(*text)(const struct layout *layout);
+	} confs[] = {
+		[INITRAMFS_DRACUT] = { "/etc/dracut.conf.d/50-eyrie.conf", boot_dracut_conf },
+		[INITRAMFS_TOOLS] = { "/etc/initramfs-tools/conf.d/eyrie",
+				      boot_initramfs_tools_conf },
+	};
+	unsigned by = cxt->layout->boot.initramfs;
+
+	return write_taken(cxt, confs[by].path, confs[by].text(cxt->layout));
+}
+
 static int write_boot_files(struct apply_context *cxt)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
@@ -156,7 +172,7 @@ static int write_boot_files(struct apply_context *cxt)
 	if (r == 0)
 		r = write_taken(cxt, "/etc/fstab", boot_fstab(layout));
 	if (r == 0)
-		r = write_taken(cxt, "/etc/dracut.conf.d/50-eyrie.conf", boot_dracut_conf(layout));
+		r = write_initramfs_conf(cxt);
 	if (r == 0 && layout->encryption.unlock == UNLOCK_SHARED)
 		r = write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
 	if (r == 0 && layout->encryption.unlock == UNLOCK_PEER)
@@ -232,9 +248,13 @@ static int copy_into(struct apply_context *cxt, const char *source, const char *
 	return run_words(cxt->run, cxt->diag, "cp", "--", source, folder, NULL);
 }
 
-/* dpkg is safe to run again over what an interrupted run left. */
+/*
+ * dpkg is safe to run again over what an interrupted run left. The package wants an initramfs
+ * with its new programs in it: that is a step of its own.
+ */
 static int install_debs(struct apply_context *cxt)
 {
+	static const char *const no_initramfs[] = { "INITRD=No", NULL };
 	_cleanup_free_ char *folder = str_printf("%s" WORK_FOLDER, cxt->target);
 	_cleanup_strv_ struct strv argv = STRV_NULL, copies = STRV_NULL;
 	int r = file_make_folder(folder, cxt->diag);
@@ -250,6 +270,7 @@ static int install_debs(struct apply_context *cxt)
 	}
 	if (r == 0 && copies.n_items)
 		r = run(cxt->run, &(struct command){ .argv = (const char *const *)argv.items,
+						     .environment = no_initramfs,
 						     .root = cxt->target }, cxt->diag);
 	for (size_t i = 0; i < copies.n_items; i++)
 		(void)unlink(copies.items[i]);
@@ -275,10 +296,15 @@ int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 static int make_initrd(struct apply_context *cxt, const char *version)
 {
 	_cleanup_free_ char *image = str_printf("/boot/initrd.img-%s", version);
+	const char *const *const makers[] = {
+		[INITRAMFS_DRACUT] = (const char *const[]){ "dracut", "--force", "--quiet",
+							    "--kver", version, image, NULL },
+		[INITRAMFS_TOOLS] =
+			(const char *const[]){ "mkinitramfs", "-o", image, version, NULL },
+	};
 
 	return run(cxt->run, &(struct command){
-			.argv = (const char *const[]){ "dracut", "--force", "--quiet", "--kver",
-						       version, image, NULL },
+			.argv = makers[cxt->layout->boot.initramfs],
 			.root = cxt->target, .deadline = INITRD_DEADLINE }, cxt->diag);
 }
 

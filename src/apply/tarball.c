@@ -9,7 +9,7 @@
 
 /* What the machine needs to boot, to be looked after and to be reached. */
 static const char *const packages_always[] = {
-	"zfsutils-linux", "zfs-zed", "zfs-dracut", "dracut",
+	"zfsutils-linux", "zfs-zed",
 	"systemd-sysv", "systemd-boot-efi", "udev", "dbus", "kmod", "zstd", "login", "passwd",
 	"util-linux", "iproute2", "procps", "cryptsetup-bin", "dosfstools", "e2fsprogs", "mdadm",
 	"libfyaml0", "libsmartcols1", "libfdisk1", "libjson-c5", "libmount1", "libblkid1",
@@ -25,6 +25,14 @@ static const struct {
 	{ "bookworm", "cryptsetup,systemd-boot,libssl3" },
 };
 
+/* Who makes the initramfs, and the program of it that other packages start. */
+static const struct {
+	const char *packages, *program;
+} initramfs[] = {
+	[INITRAMFS_DRACUT] = { "zfs-dracut,dracut", "dracut" },
+	[INITRAMFS_TOOLS] = { "zfs-initramfs,initramfs-tools", "update-initramfs" },
+};
+
 #define KERNEL_AHEAD "linux-base"
 #define KERNEL "linux-image-amd64,linux-headers-amd64,zfs-dkms"
 #define MAKE_DEADLINE (4 * 3600u)
@@ -35,6 +43,7 @@ char *tarball_packages(const struct layout *layout, const struct tarball_options
 
 	for (const char *const *p = packages_always; *p; p++)
 		strv_add(&all, *p);
+	strv_add(&all, initramfs[layout->boot.initramfs].packages);
 	for (size_t i = 0; i < ARRAY_SIZE(packages_of_suite); i++)
 		if (streq(packages_of_suite[i].suite, layout->system.suite))
 			strv_add(&all, packages_of_suite[i].packages);
@@ -58,17 +67,19 @@ static void add_modules_hooks(struct strv *argv, const char *modules, const char
 
 /*
  * zfs-dracut refuses to make an initramfs for a kernel without zfs.ko, and would leave dpkg
- * half configured; so dracut does nothing until eyrie has written its configuration.
+ * half configured; any other image would be made in vain. So `program` does nothing until eyrie
+ * has written its configuration.
  */
-static void add_hooks(struct strv *argv, const struct tarball_options *options)
+static void add_hooks(struct strv *argv, const char *program,
+		      const struct tarball_options *options)
 {
 	_cleanup_free_ char *folder = options->zfs_modules ? str_dup(options->zfs_modules) : NULL;
 
-	strv_add(argv, "--essential-hook=printf '#!/bin/sh\\n' >\"$1\"/usr/local/sbin/dracut "
-		       "&& chmod 755 \"$1\"/usr/local/sbin/dracut");
+	strv_addf(argv, "--essential-hook=printf '#!/bin/sh\\n' >\"$1\"/usr/local/sbin/%s "
+		  "&& chmod 755 \"$1\"/usr/local/sbin/%s", program, program);
 	if (folder)
 		add_modules_hooks(argv, options->zfs_modules, dirname(folder));
-	strv_add(argv, "--customize-hook=rm \"$1\"/usr/local/sbin/dracut");
+	strv_addf(argv, "--customize-hook=rm \"$1\"/usr/local/sbin/%s", program);
 }
 
 int tarball_make(struct runner *run_by, const struct layout *layout,
@@ -83,7 +94,7 @@ int tarball_make(struct runner *run_by, const struct layout *layout,
 		     "--components=main,contrib",
 		     "--aptopt=APT::Install-Recommends \"false\"", NULL);
 	strv_addf(&argv, "--include=%s", packages);
-	add_hooks(&argv, options);
+	add_hooks(&argv, initramfs[layout->boot.initramfs].program, options);
 	strv_add_all(&argv, layout->system.suite, aside, NULL);
 	r = run(run_by, &(struct command){ .argv = (const char *const *)argv.items,
 					   .flags = options->visible ? RUN_VISIBLE : 0,

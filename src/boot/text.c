@@ -168,6 +168,16 @@ char *boot_dracut_conf(const struct layout *layout)
 		peer ? "eyrie" : "systemd-cryptsetup");
 }
 
+/*
+ * Every storage driver, as with dracut. Swap has a new key at every boot, so there is nothing to
+ * resume from, and nobody shall wait for it.
+ */
+char *boot_initramfs_tools_conf(const struct layout *layout)
+{
+	(void)layout;
+	return str_dup(HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n");
+}
+
 /* systemd.unit(5), "String escaping for inclusion in unit names". */
 static char *unit_escape(const char *s)
 {

@@ -22,6 +22,7 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have);
 char *boot_fstab(const struct layout *layout);
 char *boot_unlock_conf(const struct layout *layout, const struct observed *have); /* JSON */
 char *boot_dracut_conf(const struct layout *layout);
+char *boot_initramfs_tools_conf(const struct layout *layout);
 
 /* A drop-in for systemd in the initramfs, by which it opens the members. */
 #define BOOT_INITRD_DROPIN "/etc/systemd/system/initrd.target.d/50-eyrie.conf"

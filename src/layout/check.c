@@ -241,6 +241,17 @@ static void check_volumes(struct checker *c)
 		finding(c, "swap\tsize", "swap is 64MiB at least");
 }
 
+/* cryptsetup-initramfs knows no passphrase that was typed before, and each disk's own question. */
+static void check_initramfs(struct checker *c)
+{
+	if (c->layout->boot.initramfs != INITRAMFS_TOOLS ||
+	    c->layout->encryption.unlock != UNLOCK_SHARED)
+		return;
+	finding(c, "boot\tinitramfs",
+		"with 'unlock: shared' initramfs-tools would ask for each disk by itself");
+	diag_hint(c->diag, "encryption: { unlock: peer } asks once with it; dracut asks once with both");
+}
+
 static void check_system(struct checker *c)
 {
 	uint64_t rejoin;
@@ -270,6 +281,7 @@ static void check_system(struct checker *c)
 		finding(c, "boot\twindow", "'window' is in seconds, 0 to 3600");
 	if (layout_rejoin(c->layout, &rejoin))
 		finding(c, "boot\trejoin", "'rejoin' is in seconds, or always");
+	check_initramfs(c);
 }
 
 /* bookworm's OpenZFS is 2.1; below 2.2.7 larger sectors have lost data (zfs#14533, zfs#16631). */

@@ -35,6 +35,11 @@ enum network {
 	NETWORK_NONE,
 };
 
+enum initramfs {
+	INITRAMFS_DRACUT,
+	INITRAMFS_TOOLS,
+};
+
 struct layout_disk {
 	char *name; /* [a-z0-9-], 1 to 16 characters */
 	char *path;
@@ -98,6 +103,7 @@ struct layout_system {
 
 struct layout_boot {
 	uint64_t esp_size;
+	unsigned initramfs; /* enum initramfs: who makes it */
 	uint64_t timeout; /* seconds that the boot menu waits */
 	uint64_t device_timeout; /* shared: seconds that boot waits for a member that is not there */
 	char *rejoin;	 /* peer: seconds, or always; layout_rejoin() */

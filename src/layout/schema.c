@@ -12,6 +12,7 @@ static const char *const unlock_choices[] = { "shared", "peer", NULL };
 static const char *const kdf_choices[] = { "argon2id", "pbkdf2", NULL };
 static const char *const swap_choices[] = { "none", "volume", "partition", NULL };
 static const char *const network_choices[] = { "dhcp", "none", NULL };
+static const char *const initramfs_choices[] = { "dracut", "initramfs-tools", NULL };
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 
@@ -147,6 +148,11 @@ static const struct field boot_fields[] = {
 	{ "esp-size", FIELD_SIZE, AT(layout_boot, esp_size), .fallback = "1GiB", .help =
 	  "Each disk has an EFI system partition of its own with every kernel on it: room for "
 	  "about eight." },
+	{ "initramfs", FIELD_CHOICE, AT(layout_boot, initramfs), .choices = initramfs_choices,
+	  .fallback = "dracut", .help =
+	  "Who makes the initramfs. In dracut's runs systemd, and whoever answers its questions can "
+	  "answer; initramfs-tools is Debian's own choice until now, plain shell, for those who "
+	  "have things built on it. It wants unlock: peer." },
 	{ "timeout", FIELD_NUMBER, AT(layout_boot, timeout), .fallback = "3", .help =
 	  "Seconds that the boot menu waits." },
 	{ "device-timeout", FIELD_NUMBER, AT(layout_boot, device_timeout), .fallback = "20",

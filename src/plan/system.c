@@ -94,7 +94,7 @@ static void plan_installation(struct planner *p, const char *state)
 	}
 	if (!starts_with(state, STATE_CONFIGURED))
 		(void)planner_add(p, STEP_CONFIGURE, NULL, root->name,
-				  "configure it: crypttab, fstab, host name, dracut, eyrie itself");
+				  "configure it: crypttab, fstab, host name, initramfs, eyrie itself");
 	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
 	FOR_EACH_PLANNED(d, p)
 		if (can_sync(p, d))

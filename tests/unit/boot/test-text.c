@@ -171,6 +171,18 @@ static void test_dracut_conf(void **state)
 	}
 }
 
+/* A file that shells source. */
+static void test_initramfs_tools_conf(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "encryption: { unlock: peer }\n"
+			    "boot: { initramfs: initramfs-tools }\n");
+
+	(void)state;
+	expect(boot_initramfs_tools_conf(layout),
+	       HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_cmdline_without_more),
 		cmocka_unit_test(test_initrd_dropin),
 		cmocka_unit_test(test_dracut_conf),
+		cmocka_unit_test(test_initramfs_tools_conf),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
