@@ -31,6 +31,9 @@ static const struct {
 	{ "Cannot open access to console, the root account is locked",
 	  "it ended in emergency mode" },
 	{ "Press Enter for emergency shell", "it ended in the initramfs' emergency shell" },
+	{ "Dropping to debug shell.", "it ended in the initramfs' emergency shell" },
+	{ "Enter 'help' for a list of built-in commands.",
+	  "it ended in the initramfs' emergency shell" },
 };
 
 /* One drill while it runs. */

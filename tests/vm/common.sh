@@ -15,6 +15,12 @@ SECRET=/tmp/secret
 OUT=/tmp/out
 n_checks=0
 n_failed=0
+round=1
+
+# What a script that was started again has behind it.
+STORY=/root/checks
+# shellcheck source=/dev/null
+[[ ! -e $STORY ]] || . $STORY
 
 install_eyrie() {
 	dpkg-deb -x /cargo/eyrie.deb / && ldconfig
@@ -73,6 +79,23 @@ same() {
 finish() {
 	echo "1..$n_checks"
 	exit $((n_failed > 0))
+}
+
+# again [pulled]: run the script once more, as round 2 and so on, in the machine started anew; its
+# disks are as they are now, without those of --pull when that is asked for.
+again() {
+	echo "n_checks=$n_checks n_failed=$n_failed round=$((round + 1))" >$STORY
+	sync
+	exit $((${1:+1} + 90))
+}
+
+# make_image VERSION: an initramfs, by whoever makes them here.
+make_image() {
+	if command -v mkinitramfs >/dev/null; then
+		mkinitramfs -o "/boot/initrd.img-$1" "$1"
+	else
+		dracut --force --quiet --kver "$1" "/boot/initrd.img-$1"
+	fi
 }
 
 # disk NAME: its node, whatever the kernel calls it today.

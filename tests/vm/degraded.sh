@@ -26,7 +26,7 @@ status 0 "the plan is empty" eyrie plan --check
 says "it says who is missing" "disk 'right'.* is not there"
 status 0 "kernel hook" run-parts --exit-on-error --arg="$kernel" \
 	--arg="/boot/vmlinuz-$kernel" --regex '^zz-eyrie$' /etc/kernel/postinst.d
-check "dracut" dracut --force --quiet --kver "$kernel" "/boot/initrd.img-$kernel"
+check "a new initramfs" make_image "$kernel"
 status 0 "sync to the disk that is left" eyrie boot sync
 status 0 "then nothing is left to do" eyrie plan --check
 finish

@@ -54,10 +54,14 @@ test_state() {
 	in_step "as installed"
 }
 
-# What belongs to one disk must not hold up a machine that has lost it.
-test_units() {
-	local name device
+# With unlock: peer no stock tool knows of the members.
+test_crypttab() {
+	local name
 
+	if grep -q 'unlock: peer' "$LAYOUT"; then
+		same "no member in crypttab" "" "$(grep -v '^#' /etc/crypttab)"
+		return
+	fi
 	for name in left right; do
 		check "member of $name: noauto, for the initramfs, with a time limit" grep -Eq \
 			"^[a-z]+-$name UUID=[^ ]+ none luks,noauto,x-initrd.attach,x-systemd.device-timeout=" \
@@ -66,6 +70,12 @@ test_units() {
 			"$(find /run/systemd/generator -path "*.target.wants/*cryptsetup*$name*" -o \
 				-path "*.target.requires/*cryptsetup*$name*" | grep -v umount)"
 	done
+}
+
+# What belongs to one disk must not hold up a machine that has lost it.
+test_units() {
+	local device
+
 	same "everything in fstab is nofail or noauto" "" \
 		"$(grep -v '^#' /etc/fstab | grep -Ev 'nofail|noauto')"
 	# A second wait for members would be a start job of the running system.
@@ -98,13 +108,36 @@ test_new_initramfs() {
 
 	before=$(initrds left)
 	echo "# touched" >>/etc/crypttab
-	check "dracut makes a new initramfs" dracut --force --quiet --kver "$kernel" \
-		"/boot/initrd.img-$kernel"
+	check "a new initramfs is made" make_image "$kernel"
 	status 5 "a new initramfs: there is something to do" eyrie plan --check
 	status 0 "a new initramfs: sync" eyrie boot sync
 	check "a new initramfs: it is another one" test "$before" != "$(initrds left)"
 	same "a new initramfs: the old one is gone" 1 "$(esp left 'ls eyrie | wc -l')"
 	in_step "a new initramfs"
+}
+
+# initramfs-tools has hooks for what comes after it.
+test_update_initramfs() {
+	local before
+
+	before=$(initrds left)
+	echo "# touched again" >>/etc/crypttab
+	status 0 "update-initramfs" update-initramfs -u -k "$kernel"
+	check "update-initramfs: it is another one" test "$before" != "$(initrds left)"
+	in_step "update-initramfs"
+}
+
+# image_without_zfs VERSION
+image_without_zfs() {
+	if command -v mkinitramfs >/dev/null; then
+		chmod -x /usr/share/initramfs-tools/hooks/zfs
+		make_image "$1"
+		chmod +x /usr/share/initramfs-tools/hooks/zfs
+	else
+		mkdir -p /tmp/no-conf
+		dracut --force --quiet --conf /dev/null --confdir /tmp/no-conf --no-hostonly \
+			--modules base --kver "$1" "/boot/initrd.img-$1"
+	fi
 }
 
 # A kernel whose module did not get into its initramfs: it would not find its root.
@@ -114,10 +147,7 @@ test_without_zfs() {
 	cp -r "/usr/lib/modules/$kernel" "/usr/lib/modules/$fake"
 	depmod "$fake"
 	cp "/boot/vmlinuz-$kernel" "/boot/vmlinuz-$fake"
-	mkdir -p /tmp/no-conf
-	dracut --force --quiet --conf /dev/null --confdir /tmp/no-conf --no-hostonly \
-		--modules base --kver "$fake" "/boot/initrd.img-$fake" >/tmp/dracut 2>&1 ||
-		sed 's/^/# /' /tmp/dracut
+	image_without_zfs "$fake" >/tmp/image-log 2>&1 || sed 's/^/# /' /tmp/image-log
 	check "an initramfs without zfs.ko was made" test -s "/boot/initrd.img-$fake"
 	status 0 "without zfs.ko: sync" eyrie boot sync
 	says "without zfs.ko: a warning" "kernel $fake has no initramfs with its own zfs.ko"
@@ -130,8 +160,10 @@ test_without_zfs() {
 }
 
 test_state
+test_crypttab
 test_units
 test_kernel_hook
 test_new_initramfs
+! command -v update-initramfs >/dev/null || test_update_initramfs
 test_without_zfs
 finish

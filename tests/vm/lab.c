@@ -9,7 +9,9 @@
  *
  * The script is /cargo/run, beside it are the --file's and the --package (as eyrie.deb). A
  * --disk is made, sparse, when it is not there; writes to an --overlay are thrown away, and
- * so are those to the disks of --boot.
+ * so are those to the disks of --boot. A script that ends with status 90 is run again, in the
+ * machine started once more with all that was written so far; with 91 the disks of --pull are
+ * not there any more.
  */
 
 #include <fcntl.h>
@@ -26,13 +28,15 @@
 #include "rehearse/machine.h"
 
 #define EXIT_LAB  125 /* it was the lab that failed, not the script */
+#define AGAIN	  90
+#define PULLED	  91
 #define TIMEOUT	  900
 #define DISK_SIZE (1 * GIB)
 #define SETTLE	  600u
 
 struct lab {
 	const char *cache, *tarball, *package, *boot, *script;
-	struct strv disks, overlays, files, without;
+	struct strv disks, overlays, files, without, pull;
 	uint64_t timeout;
 	struct runner runner;
 	struct diag diag;
@@ -56,6 +60,7 @@ static void lab_deinit(struct lab *lab)
 	strv_deinit(&lab->overlays);
 	strv_deinit(&lab->files);
 	strv_deinit(&lab->without);
+	strv_deinit(&lab->pull);
 	diag_deinit(&lab->diag);
 }
 
@@ -106,6 +111,17 @@ static int add_disks(struct lab *lab)
 	for (size_t i = 0; r == 0 && i < lab->overlays.n_items; i++)
 		r = add_disk(lab, lab->overlays.items[i], true);
 	return r;
+}
+
+static void pull_disks(struct lab *lab)
+{
+	struct machine *m = &lab->machine;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_disks; i++)
+		if (!strv_has(&lab->pull, m->disks[i].serial))
+			m->disks[n++] = m->disks[i];
+	m->n_disks = n;
 }
 
 /* what it runs */
@@ -275,6 +291,21 @@ static int run_machine(struct lab *lab, enum vm_accel accel)
 	return lab->report.exit;
 }
 
+static int run_machines(struct lab *lab, enum vm_accel accel)
+{
+	int r = run_machine(lab, accel);
+
+	while (r == AGAIN || r == PULLED) {
+		lab->vm = vm_free(lab->vm);
+		report_deinit(&lab->report);
+		lab->report = (struct report)REPORT_NULL;
+		if (r == PULLED)
+			pull_disks(lab);
+		r = run_machine(lab, accel);
+	}
+	return r;
+}
+
 /* the command line */
 
 enum {
@@ -283,6 +314,7 @@ enum {
 	OPTION_PACKAGE,
 	OPTION_BOOT,
 	OPTION_WITHOUT,
+	OPTION_PULL,
 	OPTION_DISK,
 	OPTION_OVERLAY,
 	OPTION_FILE,
@@ -295,6 +327,7 @@ static const struct option options[] = {
 	{ "package", required_argument, NULL, OPTION_PACKAGE },
 	{ "boot", required_argument, NULL, OPTION_BOOT },
 	{ "without", required_argument, NULL, OPTION_WITHOUT },
+	{ "pull", required_argument, NULL, OPTION_PULL },
 	{ "disk", required_argument, NULL, OPTION_DISK },
 	{ "overlay", required_argument, NULL, OPTION_OVERLAY },
 	{ "file", required_argument, NULL, OPTION_FILE },
@@ -312,6 +345,7 @@ static int take_option(struct lab *lab, int option)
 	};
 	struct strv *const lists[] = {
 		[OPTION_WITHOUT] = &lab->without,
+		[OPTION_PULL] = &lab->pull,
 		[OPTION_DISK] = &lab->disks,
 		[OPTION_OVERLAY] = &lab->overlays,
 		[OPTION_FILE] = &lab->files,
@@ -336,7 +370,7 @@ static int take_options(struct lab *lab, int argc, char **argv)
 		r = take_option(lab, option);
 	if (r || optind + 1 != argc || !lab->tarball) {
 		fprintf(stderr, "usage: lab --tarball TAR [--cache FOLDER] [--package DEB] "
-				"[--boot FOLDER [--without NAME]...] "
+				"[--boot FOLDER [--without NAME]...] [--pull NAME]... "
 				"[--disk NAME=FILE[:SIZE]]... [--overlay NAME=FILE]... "
 				"[--file PATH]... [--timeout SECONDS] SCRIPT\n");
 		return -EINVAL;
@@ -364,7 +398,7 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = gather(&lab, &accel);
 	if (r == 0)
-		r = run_machine(&lab, accel);
+		r = run_machines(&lab, accel);
 	for (size_t i = 0; i < lab.diag.n_items; i++)
 		fprintf(stderr, "lab: %s\n", lab.diag.items[i].text);
 	return r < 0 ? EXIT_LAB : r;
