@@ -34,6 +34,7 @@ enum cli_exit {
 	FLAG(YES, yes, "yes", 'y', "do not ask whether to go on")                              \
 	FLAG(KEEP_GOING, keep_going, "keep-going", 'k', "go on after a drill that failed")     \
 	FLAG(VERBOSE, verbose, "verbose", 'v', "show the console, or the programs that are run") \
+	FLAG(ALL, all, "all", 'a', "the drills that take long, too")                           \
 	FLAG(TEST, test, "test", 0, "only try the passphrase: nothing is opened or written")  \
 	FLAG(QUIET, quiet, "quiet", 'q', "only errors")                                        \
 	TEXT(TARGET, target, "target", 0, "FOLDER", "mount there instead of /mnt/eyrie")       \

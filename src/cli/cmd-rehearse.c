@@ -229,6 +229,7 @@ static enum cli_exit rehearse_it(struct cli *cli, const struct layout *layout,
 		.only = cli->options.drills.n_items ? &cli->options.drills : NULL,
 		.n_cuts = (unsigned)parts->n_cuts,
 		.seed = parts->seed,
+		.all = cli->options.all,
 		.keep_going = cli->options.keep_going,
 		.watch = { drill_begins, drill_ends, console_line, &show },
 	};
@@ -307,7 +308,7 @@ const struct cli_command cmd_rehearse = {
 	.n_args_min = 1,
 	.n_args_max = 1,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(KEEP) | CLI_TAKES(KEEP_GOING) | CLI_TAKES(VERBOSE) |
-		 CLI_TAKES(QUIET) | CLI_TAKES(CACHE) | CLI_TAKES(DEB) | CLI_TAKES(DRILL) |
+		 CLI_TAKES(QUIET) | CLI_TAKES(CACHE) | CLI_TAKES(DEB) | CLI_TAKES(DRILL) | CLI_TAKES(ALL) |
 		 CLI_TAKES(CUTS) | CLI_TAKES(SEED),
 	.run = run_rehearse,
 };

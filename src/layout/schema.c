@@ -46,11 +46,12 @@ static const struct record record_kdf = RECORD(layout_kdf, kdf_fields);
 
 static const struct field encryption_fields[] = {
 	{ "unlock", FIELD_CHOICE, AT(layout_encryption, unlock), .choices = unlock_choices,
-	  .fallback = "shared", .help =
-	  "shared: the same passphrase on every member, typed once, opened by stock "
-	  "systemd-cryptsetup; no code of eyrie runs at boot. peer: the same, and on top of it the "
-	  "members open each other: one slow key derivation for any number of them, a typing "
-	  "error costs one more question, a late member is waited for and a dead one is not." },
+	  .fallback = "peer", .help =
+	  "Either way the same passphrase opens every member, with stock tools too. peer: the "
+	  "members open each other as well: one slow key derivation for any number of them, a "
+	  "typing error costs one more question, a late member is waited for and a dead one is "
+	  "not, and two halves that each ran alone are never merged. shared: stock "
+	  "systemd-cryptsetup asks once, and no code of eyrie runs at boot." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
 	  "in hardware." },

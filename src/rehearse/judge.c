@@ -91,6 +91,15 @@ static struct drill *add_boot(struct drills *drills, const struct layout *layout
 	return drill;
 }
 
+/* Run when it is named, or with --all. */
+static struct drill *add_on_request(struct drills *drills, char *name)
+{
+	struct drill *drill = add_drill(drills, DRILL_BOOT, name);
+
+	drill->on_request = true;
+	return drill;
+}
+
 /*
  * Members of the first vdev. A drill that lets one of them run alone, or come late, takes its
  * first and its last one.
@@ -117,16 +126,16 @@ static struct drill_start *add_alone(struct drill *drill, const struct layout *l
 
 static void add_late(struct drills *drills, const struct layout *layout, const char *disk)
 {
-	struct drill *drill = add_drill(drills, DRILL_BOOT, str_printf("%s late", disk));
+	struct drill *drill = add_on_request(drills, str_printf("%s late", disk));
 
 	start_plug(add_start(drill, layout), layout, disk, PLUG_AFTER_PASSPHRASE);
-	drill = add_drill(drills, DRILL_BOOT, str_printf("%s after login", disk));
+	drill = add_on_request(drills, str_printf("%s after login", disk));
 	start_plug(add_start(drill, layout), layout, disk, PLUG_WHEN_UP);
 }
 
 static void add_wrong_passphrase(struct drills *drills, const struct layout *layout)
 {
-	struct drill *drill = add_drill(drills, DRILL_BOOT, str_dup("wrong passphrase twice"));
+	struct drill *drill = add_on_request(drills, str_dup("wrong passphrase twice"));
 	struct drill_start *start = add_start(drill, layout);
 
 	start->n_wrong = 2;
@@ -138,7 +147,7 @@ static void add_each_alone(struct drills *drills, const struct layout *layout)
 {
 	const struct strv *mirror = first_mirror(layout);
 	const char *first = mirror->items[0], *last = mirror->items[mirror->n_items - 1];
-	struct drill *drill = add_drill(drills, DRILL_BOOT, str_dup("each alone"));
+	struct drill *drill = add_on_request(drills, str_dup("each alone"));
 	struct drill_start *start;
 
 	(void)add_alone(drill, layout, first, "1");
@@ -161,7 +170,7 @@ static void add_stale_first(struct drills *drills, const struct layout *layout)
 {
 	const struct strv *mirror = first_mirror(layout);
 	const char *first = mirror->items[0];
-	struct drill *drill = add_drill(drills, DRILL_BOOT, str_dup("stale disk first"));
+	struct drill *drill = add_on_request(drills, str_dup("stale disk first"));
 	struct drill_start *start;
 
 	(void)add_alone(drill, layout, first, "1");

@@ -315,7 +315,9 @@ static bool is_wanted(const struct rehearsal *r, const struct drill *drill)
 
 	if (drill->kind == DRILL_INSTALL)
 		return true;
-	return only && only->n_items ? strv_has(only, drill->name) : !drill->on_request;
+	if (only && only->n_items)
+		return strv_has(only, drill->name);
+	return r->options->all || !drill->on_request;
 }
 
 static int check_only(struct rehearsal *r)

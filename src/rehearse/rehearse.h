@@ -32,6 +32,7 @@ struct rehearse_options {
 		*only;	 /* names of drills, or NULL: all; the install is always run */
 	unsigned n_cuts; /* of the power, in a second installation; 0: none */
 	uint64_t seed;	 /* for their moments */
+	bool all;	 /* drills that are on request, too */
 	bool keep_going; /* after a drill that failed; never after an install that did */
 	struct rehearse_watch watch;
 };

@@ -11,19 +11,20 @@
 
 #include "rehearse/rehearse.h"
 
-static const char layout_text[] =
-	"id: 6f1c1c2e-6d0c-4a43-8a4e-0d6f0f6b7a11\n"
-	"host: nest\n"
-	"disks:\n"
-	"  left:\n    path: /dev/disk/by-id/ata-one\n    size: 5GiB\n"
-	"  right:\n    path: /dev/disk/by-id/ata-two\n"
-	"pool:\n"
-	"  name: tank\n"
-	"  vdevs:\n    - mirror: [left, right]\n"
-	"datasets:\n"
-	"  ROOT/debian:\n    mountpoint: /\n"
-	"system:\n"
-	"  suite: trixie\n";
+#define LAYOUT(unlock) \
+	"id: 6f1c1c2e-6d0c-4a43-8a4e-0d6f0f6b7a11\n" \
+	"host: nest\n" \
+	"disks:\n" \
+	"  left:\n    path: /dev/disk/by-id/ata-one\n    size: 5GiB\n" \
+	"  right:\n    path: /dev/disk/by-id/ata-two\n" \
+	"pool:\n" \
+	"  name: tank\n" \
+	"  vdevs:\n    - mirror: [left, right]\n" \
+	"datasets:\n" \
+	"  ROOT/debian:\n    mountpoint: /\n" \
+	"system:\n" \
+	"  suite: trixie\n" \
+	"encryption:\n  unlock: " unlock "\n"
 
 static struct layout *layout;
 static struct drills drills;
@@ -31,7 +32,7 @@ static struct drills drills;
 static int setup(void **state)
 {
 	(void)state;
-	if (layout_parse("test", layout_text, &layout, NULL))
+	if (layout_parse("test", LAYOUT("shared"), &layout, NULL))
 		return -1;
 	drills_make(layout, &drills);
 	return 0;
@@ -63,7 +64,6 @@ static void test_drills_of_a_mirror(void **state)
 /* What members that open each other must stand, each drill in its own number of starts. */
 static void test_drills_of_peers(void **state)
 {
-	_cleanup_free_ char *text = str_printf("%sencryption:\n  unlock: peer\n", layout_text);
 	_cleanup_(layout_freep) struct layout *peers = NULL;
 	static const struct {
 		const char *name;
@@ -76,7 +76,7 @@ static void test_drills_of_peers(void **state)
 	struct drills all;
 
 	(void)state;
-	assert_int_equal(layout_parse("test", text, &peers, NULL), 0);
+	assert_int_equal(layout_parse("test", LAYOUT("peer"), &peers, NULL), 0);
 	drills_make(peers, &all);
 	assert_int_equal(all.n_items, drills.n_items + ARRAY_SIZE(more));
 	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
