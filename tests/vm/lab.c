@@ -11,7 +11,7 @@
  * --disk is made, sparse, when it is not there; writes to an --overlay are thrown away, and
  * so are those to the disks of --boot. A script that ends with status 90 is run again, in the
  * machine started once more with all that was written so far; with 91 the disks of --pull are
- * not there any more.
+ * not there any more. A machine of --boot that asks for its passphrase more than once fails.
  */
 
 #include <fcntl.h>
@@ -283,6 +283,9 @@ static int run_machine(struct lab *lab, enum vm_accel accel)
 	console_deinit(&console);
 	if (r < 0)
 		return r;
+	if (lab->passphrase && prompts[0].n_answered != 1)
+		return diag_error(&lab->diag, -EIO, "the passphrase was asked for %u times",
+				  prompts[0].n_answered);
 	if (lab->report.failure)
 		return diag_error(&lab->diag, -EIO, "%s", lab->report.failure);
 	if (lab->report.exit < 0)

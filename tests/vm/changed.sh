@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Stock tools changed the members of a set: another passphrase on one, the slot of the set key gone
+# on the other. The machine boots all the same, says so, and one command mends it.
+#
+# lab: --boot KEPT --file KEPT/passphrase
+
+# shellcheck disable=SC2119,SC2317 # functions are called by name, and take no more words
+
+# shellcheck source=tests/vm/common.sh
+. /cargo/common.sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+SECRET=/cargo/passphrase
+
+# slot NAME ROLE: the number of a key slot, as the token says.
+slot() {
+	cryptsetup token export --token-id 0 "$(part "$1" member)" |
+		sed -n "s/.*\"$2\": *\([0-9]*\).*/\1/p"
+}
+
+change_passphrase() {
+	printf another >/tmp/another
+	cryptsetup luksChangeKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1500 \
+		--key-slot "$(slot left passphrase)" --key-file "$SECRET" "$(part left member)" \
+		/tmp/another
+}
+
+kill_set_key() {
+	cryptsetup luksKillSlot --batch-mode --key-file "$SECRET" "$(part right member)" \
+		"$(slot right set-key)"
+}
+
+opens() {
+	cryptsetup open --test-passphrase --key-file "$SECRET" "$(part "$1" member)"
+}
+
+said() {
+	journalctl -b -o cat -u eyrie-unlock.service --no-pager
+}
+
+case $round in
+1)
+	check "luksChangeKey on left" change_passphrase
+	check "luksKillSlot on right" kill_set_key
+	again
+	;;
+2)
+	same "both members are in the pool" ONLINE "$(zpool list -H -o health)"
+	check "said of left" grep -q "left: its passphrase slot was changed .*eyrie heal" <(said)
+	check "said of right" grep -q "right: another tool changed its key slots.*eyrie heal" <(said)
+	status 2 "the passphrase does not open left alone" opens left
+	status 0 "heal" eyrie heal --passphrase-file "$SECRET"
+	says "it says whom it mended" "left, right: mended"
+	check "the passphrase opens left alone" opens left
+	check "the passphrase opens right alone" opens right
+	status 0 "each opens the other" eyrie unlock --test --passphrase-file "$SECRET" \
+		"$(part left member)" "$(part right member)"
+	status 0 "heal again finds nothing" eyrie heal --passphrase-file "$SECRET"
+	same "and says nothing" "" "$(cat "$OUT")"
+	again
+	;;
+3)
+	same "in step again" ONLINE "$(zpool list -H -o health)"
+	status 1 "nothing to mend is said" grep -q "eyrie heal" <(said)
+	;;
+esac
+finish
