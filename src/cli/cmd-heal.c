@@ -99,6 +99,12 @@ static int open_by_passphrase(struct heal *heal)
 	r = set_unlock(&heal->opening.set, heal->passphrase);
 	if (r == SET_WRONG)
 		return diag_error(&heal->cli->diag, -EPERM, "the passphrase is wrong");
+	if (r == SET_ORPHANS) {
+		(void)diag_error(&heal->cli->diag, -ENOKEY, "the passphrase is right, but another tool took "
+				 "from each member here what it knew of the set");
+		diag_hint(&heal->cli->diag, "one more member of it has to be plugged in");
+		return -ENOKEY;
+	}
 	return r ? diag_error(&heal->cli->diag, r, "there is no member to open") : 0;
 }
 

@@ -82,6 +82,9 @@ static enum cli_exit try_passphrase(struct cli *cli)
 	warn_of_changed(cli, &set);
 	if (r == SET_WRONG)
 		(void)diag_error(&cli->diag, -EPERM, "the passphrase is wrong");
+	else if (r == SET_ORPHANS)
+		diag_warning(&cli->diag, "the passphrase is right; another tool took what these "
+			     "members knew of their set");
 	else if (r)
 		(void)diag_error(&cli->diag, r, "there is no member to try");
 	return r || set_count(&set, MEMBER_OPEN) < set.n_members ? CLI_FAILED : CLI_OK;

@@ -150,7 +150,9 @@ static int open_all(struct cli *cli, struct opening *o)
 	r = set_unlock(&o->set, passphrase);
 	if (r == SET_WRONG)
 		return diag_error(&cli->diag, -EPERM, "the passphrase is wrong");
-	if (r)
+	if (r == SET_ORPHANS)
+		set_adopt(&o->set, passphrase);
+	else if (r)
 		return diag_error(&cli->diag, r, "no member can be tried");
 	opening_wait(o);
 	journal_compare(&o->set);

@@ -46,6 +46,21 @@ static int add_passphrase(struct luks *luks, const struct secret *key,
 						       passphrase->size);
 }
 
+/* The passphrase opens it from here on; what was read of its header is read again. */
+static int let_in(struct enrolled *e, const struct enroll_member *want,
+		  const struct secret *passphrase, struct diag *diag)
+{
+	int slot = add_passphrase(e->luks, want->key, passphrase), r;
+
+	if (slot < 0)
+		return slot;
+	memcpy(e->key->data, want->key->data, want->key->size);
+	e->key->size = want->key->size;
+	e->luks = luks_free(e->luks);
+	r = luks_load(want->path, &e->luks, diag);
+	return r ? r : slot;
+}
+
 /* Its volume key and passphrase slot: nothing else is changed before every member opened. */
 static int open_member(struct enrolled *e, const struct enroll_member *want,
 		       const struct secret *passphrase, struct diag *diag)
@@ -59,14 +74,11 @@ static int open_member(struct enrolled *e, const struct enroll_member *want,
 	e->key = secret_new();
 	r = crypt_volume_key_get(e->luks->cd, CRYPT_ANY_SLOT, e->key->data, &size,
 				 passphrase->data, passphrase->size);
-	if (r < 0 && want->key) {
-		r = add_passphrase(e->luks, want->key, passphrase);
-		size = want->key->size;
-		memcpy(e->key->data, want->key->data, size);
-	}
+	e->key->size = size;
+	if (r < 0 && want->key)
+		r = let_in(e, want, passphrase, diag);
 	if (r < 0)
 		return diag_error(diag, r, "the passphrase does not open '%s'", want->name);
-	e->key->size = size;
 	e->old = open_old_box(e);
 	e->commit = (struct commit){ .name = want->name, .luks = e->luks, .key = e->key,
 				     .passphrase_slot = r };

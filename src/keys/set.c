@@ -4,6 +4,7 @@
 #include "keys/token.h"
 
 #define ANY_SLOT -1 /* CRYPT_ANY_SLOT */
+#define ORPHAN	 "it does not know its set"
 
 void set_add(struct set *set, const char *path)
 {
@@ -243,12 +244,25 @@ static int unlock_with(struct set *set, struct member *member, const struct secr
 		return -EAGAIN;
 	box = open_box(member);
 	if (!box || (set->box && box->generation <= set->box->generation)) {
-		close_member(member, MEMBER_CLOSED, "it does not know its set");
+		close_member(member, MEMBER_CLOSED, ORPHAN);
 		return -EAGAIN;
 	}
 	believe(set, member, take_ptr(box));
 	open_others(set, passphrase);
 	return is_confirmed(set) ? 0 : -EAGAIN;
+}
+
+static bool is_orphan(const struct member *member)
+{
+	return member->state == MEMBER_CLOSED && streq(member->why, ORPHAN);
+}
+
+static bool has_orphans(const struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++)
+		if (is_orphan(&set->members[i]))
+			return true;
+	return false;
 }
 
 /* Members with an intact slot first: their answer settles the matter. */
@@ -269,7 +283,9 @@ static int unlock_first(struct set *set, const struct secret *passphrase)
 			if (r != -EAGAIN)
 				return r;
 		}
-	return set->box ? 0 : n_tried ? SET_WRONG : -ENODEV;
+	if (set->box)
+		return 0;
+	return has_orphans(set) ? SET_ORPHANS : n_tried ? SET_WRONG : -ENODEV;
 }
 
 int set_unlock(struct set *set, const struct secret *passphrase)
@@ -279,6 +295,23 @@ int set_unlock(struct set *set, const struct secret *passphrase)
 		return passphrase ? unlock_first(set, passphrase) : -EINVAL;
 	open_others(set, passphrase);
 	return 0;
+}
+
+void set_adopt(struct set *set, const struct secret *passphrase)
+{
+	set->box = box_new();
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+		struct box_member *known;
+
+		if (!is_orphan(member) || try_passphrase(member, passphrase) != ANSWER_OPENED)
+			continue;
+		known = box_add_member(set->box);
+		known->uuid = str_dup(member->luks->uuid);
+		known->name = str_dup(member->name);
+		member->by_passphrase = true;
+		accept(set, member);
+	}
 }
 
 /* The hint says which slot to try; the box says whether the set is this one. */
@@ -293,7 +326,7 @@ static bool open_first_by_key(struct set *set, struct member *member,
 		return false;
 	box = open_box(member);
 	if (!box) {
-		close_member(member, MEMBER_CLOSED, "it does not know its set");
+		close_member(member, MEMBER_CLOSED, ORPHAN);
 		return false;
 	}
 	believe(set, member, box);

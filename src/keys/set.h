@@ -72,12 +72,18 @@ void set_load(struct set *set);
 
 /*
  * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the
- * passphrase is wrong, which was settled by one intact slot if there is one; -ENODEV: there is
- * no member to try. May be called again when further members were added: with the box known,
+ * passphrase is wrong, which was settled by one intact slot if there is one; SET_ORPHANS: it is
+ * right, but nobody whom it opens knows the set; -ENODEV: there is no member to try. May be called again when further members were added: with the box known,
  * no passphrase is needed and `passphrase` may be NULL.
  */
-enum { SET_WRONG = 1 };
+enum { SET_WRONG = 1, SET_ORPHANS = 2 };
 int set_unlock(struct set *set, const struct secret *passphrase);
+
+/*
+ * After SET_ORPHANS, when nobody else will come: those that the passphrase opens are the set.
+ * Another tool took their boxes (reencryption does), and a machine must boot all the same.
+ */
+void set_adopt(struct set *set, const struct secret *passphrase);
 
 /* As set_unlock() with the set key itself, for a machine that runs. */
 int set_unlock_by_key(struct set *set, const struct secret *set_key);

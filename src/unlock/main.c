@@ -56,12 +56,26 @@ static int ask(struct opening *o, bool wrong, struct secret *passphrase)
 	return r;
 }
 
+/* Whoever comes within the window may know the set; else it is those that opened. */
+static void open_orphans(struct opening *o, const struct secret *passphrase)
+{
+	int64_t end = opening_clock() + (int64_t)o->config.window * 1000;
+
+	while (opening_clock() < end) {
+		if (opening_add_arrivals(o) && set_unlock(&o->set, passphrase) == 0)
+			return;
+		opening_pause();
+	}
+	set_adopt(&o->set, passphrase);
+}
+
 static void open_first(struct opening *o)
 {
 	bool wrong = false;
 
 	for (;;) {
 		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+		int r;
 
 		(void)opening_add_arrivals(o);
 		if (ask(o, wrong, passphrase)) {
@@ -69,7 +83,10 @@ static void open_first(struct opening *o)
 			continue;
 		}
 		(void)opening_add_arrivals(o);
-		if (set_unlock(&o->set, passphrase) == 0)
+		r = set_unlock(&o->set, passphrase);
+		if (r == SET_ORPHANS)
+			open_orphans(o, passphrase);
+		if (r == 0 || r == SET_ORPHANS)
 			return;
 		wrong = true;
 		for (size_t i = 0; i < o->set.n_members; i++)

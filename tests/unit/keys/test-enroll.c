@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A set that changes while a member is away. */
+/* A set that changes while a member is away, or that another tool changed. */
 
 #include "set-world.h"
 
@@ -71,6 +71,35 @@ static void test_who_is_not_kept_is_a_stranger(void **state)
 	assert_int_equal(set.members[2].state, MEMBER_FOREIGN);
 }
 
+/* Another tool gave a member another passphrase; its volume key is known by the set key. */
+static void test_who_has_another_passphrase_gets_this_one(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+	_cleanup_set_ struct set set = {}, alone = {};
+	struct enroll_member members[2];
+	struct crypt_device *cd = NULL;
+
+	passphrase->size = strlen(WORLD_RIGHT);
+	memcpy(passphrase->data, WORLD_RIGHT, passphrase->size);
+	world_enroll(world, 0, 2);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &world_kdf), 0);
+	assert_true(crypt_keyslot_change_by_passphrase(cd, 0, 0, WORLD_RIGHT, strlen(WORLD_RIGHT),
+						       "another", 7) >= 0);
+	crypt_free(cd);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	for (size_t i = 0; i < 2; i++)
+		members[i] = (struct enroll_member){ world->paths[i], world->names[i],
+						     set.members[i].key };
+	assert_int_equal(set_enroll(members, 2, WORLD_SET_ID, passphrase, ENROLL_KEEP_ABSENT,
+				    NULL), 0);
+	assert_int_equal(world_unlock(world, &alone, 1, WORLD_RIGHT), 0);
+	assert_null(member_blemish(&alone, &alone.members[0]));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
@@ -79,6 +108,7 @@ int main(void)
 		TEST(test_two_changes_while_one_is_away),
 		TEST(test_all_together_need_no_previous_key),
 		TEST(test_who_is_not_kept_is_a_stranger),
+		TEST(test_who_has_another_passphrase_gets_this_one),
 	};
 
 	return cmocka_run_group_tests_name("enroll", tests, NULL, NULL);

@@ -151,6 +151,50 @@ static void test_set_key_slot_killed(void **state)
 	assert_true(set.members[1].by_passphrase);
 }
 
+/* What cryptsetup reencrypt leaves of a member, without writing its data again. */
+static void take_box(const char *path)
+{
+	struct crypt_device *cd = NULL;
+
+	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_keyslot_destroy(cd, 1), 0);
+	assert_int_equal(crypt_keyslot_destroy(cd, 2), 0);
+	crypt_free(cd);
+}
+
+static void test_box_taken_by_a_stock_tool(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set both = {}, alone = {};
+
+	world_enroll(world, 0, 2);
+	take_box(world->paths[0]);
+	assert_int_equal(world_unlock(world, &both, 2, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&both, MEMBER_OPEN), 2);
+	assert_true(both.members[0].by_passphrase);
+	assert_non_null(member_blemish(&both, &both.members[0]));
+	assert_null(member_blemish(&both, &both.members[1]));
+	assert_int_equal(world_unlock(world, &alone, 1, "wrong"), SET_WRONG);
+	assert_int_equal(world_unlock(world, &alone, 0, WORLD_RIGHT), SET_ORPHANS);
+}
+
+static void test_orphan_opens_when_nobody_else_comes(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+	_cleanup_set_ struct set set = {};
+
+	passphrase->size = strlen(WORLD_RIGHT);
+	memcpy(passphrase->data, WORLD_RIGHT, passphrase->size);
+	world_enroll(world, 0, 2);
+	take_box(world->paths[0]);
+	assert_int_equal(world_unlock(world, &set, 1, WORLD_RIGHT), SET_ORPHANS);
+	set_adopt(&set, passphrase);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 1);
+	assert_int_equal(luks_verify_key(set.members[0].luks, set.members[0].key), 0);
+}
+
 static void test_late_member_needs_no_passphrase(void **state)
 {
 	const struct world *world = *state;
@@ -260,6 +304,8 @@ int main(void)
 		TEST(test_stale_copy_of_a_member_comes_first),
 		TEST(test_passphrase_changed_by_a_stock_tool),
 		TEST(test_set_key_slot_killed),
+		TEST(test_box_taken_by_a_stock_tool),
+		TEST(test_orphan_opens_when_nobody_else_comes),
 		TEST(test_late_member_needs_no_passphrase),
 		TEST(test_enrolling_again_leaves_no_old_slots),
 		TEST(test_null_cipher_is_refused),
