@@ -41,17 +41,19 @@ class Table:
         self.name, self.rows = name, []
 
     def add(self, case, eyrie, peer, peer_name, unit):
+        """`ratio` is of medians; `best` of the least of each, to which other work added least."""
         e, p = statistics.median(eyrie), statistics.median(peer)
         self.rows.append({"case": case, "eyrie": round(e, 4), "peer": round(p, 4),
-                          "peer_name": peer_name, "unit": unit, "ratio": round(e / p, 3)})
+                          "peer_name": peer_name, "unit": unit, "ratio": round(e / p, 3),
+                          "best": round(min(eyrie) / min(peer), 3)})
 
     def show(self, as_json):
         if as_json:
             print(json.dumps({"benchmark": self.name, "rows": self.rows}))
             return
-        head = ("case", "eyrie", "peer", "unit", "ratio", "against")
+        head = ("case", "eyrie", "peer", "unit", "ratio", "best", "against")
         rows = [(r["case"], f"{r['eyrie']:.3f}", f"{r['peer']:.3f}", r["unit"],
-                 f"{r['ratio']:.3f}", r["peer_name"]) for r in self.rows]
+                 f"{r['ratio']:.3f}", f"{r['best']:.3f}", r["peer_name"]) for r in self.rows]
         widths = [max(len(x[i]) for x in [head, *rows]) for i in range(len(head))]
         for row in [head, *rows]:
             print("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip())
