@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keys/set.h"
 
+#include "keys/slots.h"
 #include "keys/token.h"
 
 #define ANY_SLOT -1 /* CRYPT_ANY_SLOT */
@@ -141,6 +142,43 @@ static bool try_set_key(const struct box *box, const struct box_member *known,
 	return false;
 }
 
+/* A closed member that the set key is to open, as its box has it; NULL for all others. */
+static const struct box_member *ordinary_other(const struct set *set,
+					       const struct member *member)
+{
+	const struct box_member *known;
+
+	if (member->state != MEMBER_CLOSED || !member->luks)
+		return NULL;
+	known = box_member(set->box, member->luks->uuid);
+	return known && !known->previous ? known : NULL;
+}
+
+/* What opens in the ordinary way, all at once; the rest is looked at one by one. */
+static void try_set_keys(struct set *set)
+{
+	_cleanup_free_ struct slot_try *tries = mem_alloc(set->n_members * sizeof(*tries));
+	_cleanup_free_ struct member **members = mem_alloc(set->n_members * sizeof(*members));
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+		const struct box_member *known = ordinary_other(set, member);
+
+		if (!known)
+			continue;
+		members[n] = member;
+		tries[n++] = (struct slot_try){ member->luks, (int)known->set_key_slot,
+						set->box->set_key, NULL };
+	}
+	slots_open(tries, n);
+	for (size_t i = 0; i < n; i++) {
+		members[i]->key = tries[i].key;
+		if (members[i]->key)
+			accept(set, members[i]);
+	}
+}
+
 /*
  * A stock tool may have changed a member: its own slot still counts, and costs one more KDF. Its
  * box tells whether it is of this generation; a newer one is handed to the caller.
@@ -205,6 +243,7 @@ static void believe(struct set *set, struct member *member, struct box *box)
 
 static void open_others(struct set *set, const struct secret *passphrase)
 {
+	try_set_keys(set);
 	for (size_t i = 0; i < set->n_members; i++) {
 		struct member *member = &set->members[i];
 		struct box *newer = NULL;
@@ -215,6 +254,7 @@ static void open_others(struct set *set, const struct secret *passphrase)
 			continue;
 		/* Generations only grow, so that this comes to an end. */
 		believe(set, member, newer);
+		try_set_keys(set);
 		i = (size_t)-1;
 	}
 }
