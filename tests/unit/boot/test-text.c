@@ -36,11 +36,12 @@ static void expect(char *text, const char *wanted)
 	assert_string_equal(owned, wanted);
 }
 
+#define SHARED TEST_LAYOUT "encryption: { unlock: shared }\n"
 #define HEADER "# Written by eyrie; eyrie.yaml(5) says what from.\n"
 
 static void test_crypttab(void **state)
 {
-	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
+	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
 	_cleanup_(observed_freep) struct observed *have = machine(layout);
 
 	(void)state;
@@ -55,7 +56,7 @@ static void test_crypttab(void **state)
 static void test_crypttab_with_swap_partitions(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(
-		TEST_LAYOUT "swap: { on: partition }\nboot: { device-timeout: 7 }\n");
+		SHARED "swap: { on: partition }\nboot: { device-timeout: 7 }\n");
 	_cleanup_(observed_freep) struct observed *have = machine(layout);
 
 	(void)state;
@@ -74,7 +75,7 @@ static void test_crypttab_with_swap_partitions(void **state)
 /* A disk that is not there has no line: its UUID is not known. */
 static void test_crypttab_without_a_disk(void **state)
 {
-	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
+	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
 	_cleanup_(observed_freep) struct observed *have = machine(layout);
 	struct observed_disk *disks = have->disks.items;
 
@@ -153,7 +154,7 @@ static void test_initrd_dropin(void **state)
 /* Each line is a comment or an assignment of bash, quotes closed. */
 static void test_dracut_conf(void **state)
 {
-	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
+	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
 	_cleanup_free_ char *text = boot_dracut_conf(layout);
 	_cleanup_strv_ struct strv lines = STRV_NULL;
 

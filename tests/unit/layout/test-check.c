@@ -180,8 +180,8 @@ static const struct wrong wrong_system[] = {
 	  "11:25: 'device-timeout' is in seconds, 1 to 3600" },
 	{ ALL "boot: { device-timeout: 3601 }\n",
 	  "11:25: 'device-timeout' is in seconds, 1 to 3600" },
-	{ ALL "boot: { initramfs: initramfs-tools }\n",
-	  "11:20: with 'unlock: shared' initramfs-tools would ask for each disk by itself" },
+	{ ALL "encryption: { unlock: shared }\nboot: { initramfs: initramfs-tools }\n",
+	  "12:20: with 'unlock: shared' initramfs-tools would ask for each disk by itself" },
 	{ ALL "boot: { timeout: soon }\n", "11:18: 'timeout' wants a whole number" },
 	{ ALL "firmware: bios\n", "11:11: 'firmware' wants one of: uefi" },
 };

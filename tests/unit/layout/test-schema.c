@@ -8,7 +8,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(layout->firmware, FIRMWARE_UEFI);
-	assert_int_equal(e->unlock, UNLOCK_SHARED);
+	assert_int_equal(e->unlock, UNLOCK_PEER);
 	assert_string_equal(e->cipher, "aes-xts-plain64");
 	assert_int_equal(e->key_size, 512);
 	assert_int_equal(e->sector_size, 4096);
