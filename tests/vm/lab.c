@@ -38,6 +38,8 @@ struct lab {
 	const char *cache, *tarball, *package, *boot, *script;
 	struct strv disks, overlays, files, without, pull;
 	uint64_t timeout;
+	bool clock;
+	int64_t started; /* the machine */
 	struct runner runner;
 	struct diag diag;
 	char *folder;
@@ -221,9 +223,13 @@ static int gather(struct lab *lab, enum vm_accel *ret_accel)
 
 /* conversing */
 
+/* With --clock each line begins with the seconds since its machine was started. */
 static void show_line(void *context, const char *line)
 {
-	(void)context;
+	const struct lab *lab = context;
+
+	if (lab->clock)
+		(void)printf("[%.3f] ", (double)(vm_now() - lab->started) / 1000);
 	(void)printf("%s\n", line);
 	(void)fflush(stdout);
 }
@@ -258,8 +264,11 @@ static int converse(struct lab *lab, struct console *console)
 			console_feed(console, said.data, said.size, vm_now());
 		take_report(lab, &report);
 		prompt = console_due(console, vm_now());
-		if (prompt)
-			(void)vm_type(lab->vm, prompt->answer);
+		if (!prompt)
+			continue;
+		(void)vm_type(lab->vm, prompt->answer);
+		if (lab->clock)
+			show_line(lab, "== typed");
 	}
 	return r;
 }
@@ -279,6 +288,8 @@ static int run_machine(struct lab *lab, enum vm_accel accel)
 		return r;
 	console_init(&console, prompts, lab->passphrase ? 1 : 0);
 	console.on_line = show_line;
+	console.context = lab;
+	lab->started = vm_now();
 	r = converse(lab, &console);
 	console_deinit(&console);
 	if (r < 0)
@@ -321,7 +332,8 @@ enum {
 	OPTION_DISK,
 	OPTION_OVERLAY,
 	OPTION_FILE,
-	OPTION_TIMEOUT
+	OPTION_TIMEOUT,
+	OPTION_CLOCK,
 };
 
 static const struct option options[] = {
@@ -335,6 +347,7 @@ static const struct option options[] = {
 	{ "overlay", required_argument, NULL, OPTION_OVERLAY },
 	{ "file", required_argument, NULL, OPTION_FILE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "clock", no_argument, NULL, OPTION_CLOCK },
 	{},
 };
 
@@ -354,6 +367,10 @@ static int take_option(struct lab *lab, int option)
 		[OPTION_FILE] = &lab->files,
 	};
 
+	if (option == OPTION_CLOCK) {
+		lab->clock = true;
+		return 0;
+	}
 	if (option == OPTION_TIMEOUT)
 		return str_to_u64(optarg, &lab->timeout);
 	if (option < 0 || option > OPTION_TIMEOUT)
@@ -375,7 +392,7 @@ static int take_options(struct lab *lab, int argc, char **argv)
 		fprintf(stderr, "usage: lab --tarball TAR [--cache FOLDER] [--package DEB] "
 				"[--boot FOLDER [--without NAME]...] [--pull NAME]... "
 				"[--disk NAME=FILE[:SIZE]]... [--overlay NAME=FILE]... "
-				"[--file PATH]... [--timeout SECONDS] SCRIPT\n");
+				"[--file PATH]... [--timeout SECONDS] [--clock] SCRIPT\n");
 		return -EINVAL;
 	}
 	lab->script = argv[optind];
