@@ -4,7 +4,7 @@
 # Runs in the machine that bench-boot measures, once at each start: /cargo/mode says how it boots,
 # /cargo/runs how often with all disks and then with one pulled.
 
-# shellcheck disable=SC2119 # again takes no more words
+# shellcheck disable=SC2119,SC2317 # functions are called by name, and take no more words
 
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
