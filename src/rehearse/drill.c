@@ -8,6 +8,7 @@
 #include "rehearse/folder.h"
 #include "rehearse/machine.h"
 
+#define FAULTS_MAX  2	/* of the emulator, in one drill */
 #define PROMPTS_MAX 6	/* then it asks for ever, and is left alone */
 #define OFF_SECONDS 240 /* to switch itself off once everything was reported */
 
@@ -49,6 +50,8 @@ struct session {
 	struct report report;
 	struct strbuf report_line;
 	const char *dead_end;
+	bool emulator_fault; /* it came to that by */
+	unsigned n_faults;   /* so far in this drill */
 	char *said;   /* the last line of the console when the report ended */
 	bool cutting; /* the power will fail: no phases are told */
 	int64_t begun, phase_begun;
@@ -190,6 +193,7 @@ static void on_line(void *context, const char *line)
 {
 	struct session *s = context;
 
+	s->emulator_fault |= s->context->accel == VM_TCG && vm_tells_emulator_fault(line);
 	for (size_t i = 0; i < ARRAY_SIZE(dead_ends) && !s->dead_end; i++)
 		if (strstr(line, dead_ends[i].text))
 			s->dead_end = dead_ends[i].meaning;
@@ -381,6 +385,7 @@ static int start_session(struct session *s, struct diag *diag)
 	s->report_line = (struct strbuf)STRBUF_NULL;
 	s->said = NULL;
 	s->dead_end = NULL;
+	s->emulator_fault = false;
 	s->up = s->plug_at = 0;
 	s->started = vm_now();
 	if (!s->start)
@@ -389,6 +394,17 @@ static int start_session(struct session *s, struct diag *diag)
 	else
 		set_prompts(s, boot_prompts, ARRAY_SIZE(boot_prompts), BOOT_SETTLE);
 	return start_machine(s, diag);
+}
+
+/* Nothing that was rehearsed had a part in it: whoever asks starts the machine again. */
+static bool fell_to_emulator(struct session *s)
+{
+	if (!s->dead_end || !s->emulator_fault || s->n_faults == FAULTS_MAX)
+		return false;
+	s->n_faults++;
+	s->vm = vm_free(s->vm);
+	(void)dprintf(s->console.log, "\n== a fault of the emulator: started again\n");
+	return true;
 }
 
 /* power cuts */
@@ -449,10 +465,13 @@ static bool has_ended_well(const struct session *s)
  */
 static int cut_once(struct session *s, int64_t moment, struct diag *diag)
 {
-	int r = start_session(s, diag);
+	int r;
 
-	if (r == 0)
-		r = converse_until(s, moment, diag);
+	do {
+		r = start_session(s, diag);
+		if (r == 0)
+			r = converse_until(s, moment, diag);
+	} while (r >= 0 && fell_to_emulator(s));
 	if (r < 0)
 		return r;
 	if (r == 0 && s->up && !s->report.done)
@@ -508,10 +527,14 @@ static int cut_powers(struct session *s, struct diag *diag)
  */
 static int run_once(struct session *s, struct diag *diag)
 {
-	int r = start_session(s, diag);
+	int r;
 
-	if (r == 0)
-		r = converse(s, false, s->started + (int64_t)s->drill->deadline * 1000, diag);
+	do {
+		r = start_session(s, diag);
+		if (r == 0)
+			r = converse(s, false, s->started + (int64_t)s->drill->deadline * 1000,
+				     diag);
+	} while (r >= 0 && fell_to_emulator(s));
 	if (r == 0 && s->report.done) {
 		s->outcome->work = seconds_since(s->up);
 		end_phase(s, s->start ? "to come up" : "to install");

@@ -63,6 +63,11 @@ unsigned vm_processors(void)
 	return (unsigned)MIN_OF(MAX_OF(n, 1), 4);
 }
 
+bool vm_tells_emulator_fault(const char *line)
+{
+	return strstr(line, "Oops: int3:") != NULL;
+}
+
 const char *const *vm_accel_arguments(enum vm_accel accel)
 {
 	static const char *const arguments[][5] = {

@@ -81,6 +81,14 @@ int vm_overlay(struct runner *runner, const char *base, const char *overlay,
 enum vm_accel vm_find_accel(struct runner *runner, const char *appliance,
 			    const char *cache);
 
+/*
+ * A line of the console that tells of a fault of the emulator and not of what it runs: before QEMU
+ * 8.1 (deba78709a, "accel/tcg: Always lock pages before translation") TCG can run the breakpoint
+ * that Linux puts over an instruction while it changes it after that is gone, and the kernel dies
+ * of it. The machine has to be started again.
+ */
+bool vm_tells_emulator_fault(const char *line);
+
 const char *const *vm_accel_arguments(enum vm_accel accel);
 unsigned vm_processors(void);
 

@@ -33,12 +33,15 @@
 #define TIMEOUT	  900
 #define DISK_SIZE (1 * GIB)
 #define SETTLE	  600u
+#define FAULTS_MAX 2 /* of the emulator, in one start */
 
 struct lab {
 	const char *cache, *tarball, *package, *boot, *script;
 	struct strv disks, overlays, files, without, pull;
 	uint64_t timeout;
 	bool clock;
+	bool emulator_fault; /* vm_tells_emulator_fault() */
+	bool fell;	     /* to that */
 	int64_t started; /* the machine */
 	struct runner runner;
 	struct diag diag;
@@ -226,8 +229,10 @@ static int gather(struct lab *lab, enum vm_accel *ret_accel)
 /* With --clock each line begins with the seconds since its machine was started. */
 static void show_line(void *context, const char *line)
 {
-	const struct lab *lab = context;
+	struct lab *lab = context;
 
+	lab->emulator_fault |= vm_tells_emulator_fault(line);
+	lab->fell |= lab->emulator_fault && strstr(line, "Kernel panic");
 	if (lab->clock)
 		(void)printf("[%.3f] ", (double)(vm_now() - lab->started) / 1000);
 	(void)printf("%s\n", line);
@@ -255,7 +260,7 @@ static int converse(struct lab *lab, struct console *console)
 	int64_t deadline = vm_now() + (int64_t)lab->timeout * 1000;
 	int r = 0;
 
-	while (r == 0 && vm_now() < deadline) {
+	while (r == 0 && !lab->fell && vm_now() < deadline) {
 		_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
 		const struct console_prompt *prompt;
 
@@ -292,8 +297,8 @@ static int run_machine(struct lab *lab, enum vm_accel accel)
 	lab->started = vm_now();
 	r = converse(lab, &console);
 	console_deinit(&console);
-	if (r < 0)
-		return r;
+	if (r < 0 || lab->fell)
+		return MIN_OF(r, 0);
 	if (lab->passphrase && prompts[0].n_answered != 1)
 		return diag_error(&lab->diag, -EIO, "the passphrase was asked for %u times",
 				  prompts[0].n_answered);
@@ -305,17 +310,35 @@ static int run_machine(struct lab *lab, enum vm_accel accel)
 	return lab->report.exit;
 }
 
-static int run_machines(struct lab *lab, enum vm_accel accel)
+static void forget_machine(struct lab *lab)
+{
+	lab->vm = vm_free(lab->vm);
+	report_deinit(&lab->report);
+	lab->report = (struct report)REPORT_NULL;
+	lab->emulator_fault = lab->fell = false;
+}
+
+/* Until the emulator is not at fault; as run_machine(). */
+static int insist(struct lab *lab, enum vm_accel accel)
 {
 	int r = run_machine(lab, accel);
 
+	for (int i = 0; i < FAULTS_MAX && r == 0 && lab->fell; i++) {
+		forget_machine(lab);
+		r = run_machine(lab, accel);
+	}
+	return lab->fell ? EXIT_LAB : r;
+}
+
+static int run_machines(struct lab *lab, enum vm_accel accel)
+{
+	int r = insist(lab, accel);
+
 	while (r == AGAIN || r == PULLED) {
-		lab->vm = vm_free(lab->vm);
-		report_deinit(&lab->report);
-		lab->report = (struct report)REPORT_NULL;
+		forget_machine(lab);
 		if (r == PULLED)
 			pull_disks(lab);
-		r = run_machine(lab, accel);
+		r = insist(lab, accel);
 	}
 	return r;
 }
