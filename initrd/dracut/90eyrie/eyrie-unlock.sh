@@ -16,7 +16,7 @@ modprobe -q -a dm_crypt zfs
 eyrie-unlock $eyrie_config
 while ! eyrie_is_imported; do
 	emergency_shell -n eyrie "eyrie: the root pool is not imported; why stands above.
-To do it by hand, for each member and then once:
+To do it by hand, for one member of each mirror (eyrie heal brings the others back), then once:
   cryptsetup open /dev/disk/by-uuid/UUID NAME    UUID and mapping stand in $eyrie_config
   zpool import -N -f -o cachefile=none -d /dev/mapper POOL
 Or ask again: eyrie-unlock $eyrie_config
