@@ -58,7 +58,7 @@ test_state() {
 test_crypttab() {
 	local name
 
-	if grep -q 'unlock: peer' "$LAYOUT"; then
+	if ! grep -q 'unlock: shared' "$LAYOUT"; then
 		same "no member in crypttab" "" "$(grep -v '^#' /etc/crypttab)"
 		return
 	fi
