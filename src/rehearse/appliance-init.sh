@@ -17,6 +17,9 @@ report() {
 # started any more; process 1 must not end before it is done.
 off() {
 	sync
+	# stty waits until everything written before was sent, however slowly that goes.
+	stty -F /dev/ttyS0 -echo
+	stty -F /dev/ttyS1 -echo
 	sleep 0.3
 	echo o >/proc/sysrq-trigger
 	read -rt 60 _ </dev/ttyS0
