@@ -30,7 +30,7 @@
 #define EXIT_LAB  125 /* it was the lab that failed, not the script */
 #define AGAIN	  90
 #define PULLED	  91
-#define TIMEOUT	  900
+#define TIMEOUT	  1800
 #define DISK_SIZE (1 * GIB)
 #define SETTLE	  600u
 #define FAULTS_MAX 2 /* of the emulator, in one start */
