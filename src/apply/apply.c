@@ -58,6 +58,32 @@ bool apply_needs_passphrase(const struct plan *plan)
 	       has_step(plan, STEP_ENROLL);
 }
 
+bool apply_wants_key(const struct layout *layout, const char *root)
+{
+	const struct list *properties = layout_properties(layout, root);
+
+	/* Made by somebody else: whoever is asked knows more. */
+	return !properties || layout_wants_passphrase(properties);
+}
+
+void apply_key_roots(const struct plan *plan, const struct layout *layout, struct strv *ret_new,
+		     struct strv *ret_known)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+	{
+		_cleanup_free_ char *made =
+			step->kind == STEP_POOL_CREATE	  ? str_dup(step->pool) :
+			step->kind == STEP_DATASET_CREATE ?
+				str_printf("%s/%s", step->pool, step->object) :
+				NULL;
+
+		if (made && layout_wants_passphrase(layout_properties(layout, made)))
+			strv_add(ret_new, made);
+		if (step->kind == STEP_KEY_LOAD && apply_wants_key(layout, step->object))
+			strv_add(ret_known, step->object);
+	}
+}
+
 int apply_run(const struct plan *plan, struct apply_context *cxt)
 {
 	const struct step *all = plan->steps.items;
@@ -79,9 +105,8 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 /* A pool can be busy for a moment: udev looks at a volume, a file is still being closed. */
 #define EXPORT_TRIES 10
 
-static int export_pool(struct apply_context *cxt)
+static int export_pool(struct apply_context *cxt, const char *pool)
 {
-	const char *pool = cxt->layout->pool.name;
 	const char *const argv[] = { "zpool", "export", pool, NULL };
 
 	for (int i = 1; i < EXPORT_TRIES; i++) {
@@ -96,9 +121,15 @@ static int export_pool(struct apply_context *cxt)
 /* From the deepest mount up; what is not there any more needs no closing. */
 int apply_close(struct apply_context *cxt)
 {
-	int r = export_pool(cxt);
+	int r = 0;
 
-	FOR_EACH_DISK(disk, cxt->layout)
+	FOR_EACH_ITEM(struct layout_pool, pool, &cxt->layout->pools)
+		if (r == 0)
+			r = export_pool(cxt, pool->name);
+	if (r == 0)
+		r = export_pool(cxt, cxt->layout->pool.name);
+
+	FOR_EACH_MEMBER_DISK(disk, cxt->layout)
 	{
 		_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk->name);
 		_cleanup_free_ char *node = str_printf("/dev/mapper/%s", mapping);

@@ -17,11 +17,19 @@ struct apply_events {
 	void *context;
 };
 
+/* The passphrase of an encryption root of ZFS. */
+struct apply_key {
+	char *root; /* full name of the dataset */
+	struct secret *secret;
+};
+
 struct apply_context {
 	const struct layout *layout;
 	const char *target; /* where the pool's altroot is; "" in the running system */
 	struct runner *run;
 	const struct secret *passphrase;
+	const struct apply_key *keys; /* apply_key_roots() says of what */
+	size_t n_keys;
 	const char *layout_file; /* goes to /etc/eyrie/eyrie.yaml of the system */
 	const struct strv *debs; /* packages to install into the system, eyrie's own among them */
 	const struct apply_events *events;
@@ -41,6 +49,10 @@ int apply_close(struct apply_context *cxt);
 
 /* True when the plan has a step that needs the passphrase. */
 bool apply_needs_passphrase(const struct plan *plan);
+
+/* Encryption roots of ZFS whose passphrase the plan needs: those it makes, and those it opens. */
+void apply_key_roots(const struct plan *plan, const struct layout *layout, struct strv *ret_new,
+		     struct strv *ret_known);
 
 /*
  * Programs and kernel modules that the steps of the plan need and that are missing: an error

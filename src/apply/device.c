@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
 #include <fcntl.h>
 #include <time.h>
 
@@ -23,8 +24,12 @@ int device_wait(const char *node)
 	return -ETIMEDOUT;
 }
 
-static bool look_for(const char *disk_node, enum role role, const char *disk, char **ret_node,
-		     char **ret_name)
+/* What is asked of a partition; each is the caller's to free. */
+struct found {
+	char *node, *name, *uuid;
+};
+
+static bool look_for(const char *disk_node, enum role role, const char *disk, struct found *ret)
 {
 	struct observed_disk have = {};
 	struct observed_partition *partition;
@@ -33,25 +38,57 @@ static bool look_for(const char *disk_node, enum role role, const char *disk, ch
 	if (observe_disk(disk_node, &have, NULL) == 0) {
 		partition = find_partition(&have, role, disk);
 		found = partition && partition->path;
-		if (found) {
-			*ret_node = take_ptr(partition->path);
-			*ret_name = take_ptr(partition->name);
-		}
+		if (found)
+			*ret = (struct found){ take_ptr(partition->path),
+					       take_ptr(partition->name),
+					       take_ptr(partition->uuid) };
 	}
 	record_deinit(&record_observed_disk, &have);
 	return found;
 }
 
-int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
-		     char **ret_node, char **ret_name)
+static int find(const struct apply_context *cxt, const char *disk, enum role role,
+		struct found *ret)
 {
 	_cleanup_free_ char *disk_node = device_disk(cxt, disk);
 
 	for (int i = 0; disk_node && i < 50; i++) {
-		if (look_for(disk_node, role, disk, ret_node, ret_name))
-			return device_wait(*ret_node);
+		if (look_for(disk_node, role, disk, ret))
+			return device_wait(ret->node);
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
 	}
 	return diag_error(cxt->diag, -ENODEV, "disk '%s' has no partition for the %s", disk,
 			  roles[role].title);
+}
+
+int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
+		     char **ret_node, char **ret_name)
+{
+	struct found found = {};
+	int r = find(cxt, disk, role, &found);
+
+	*ret_node = found.node;
+	*ret_name = found.name;
+	free(found.uuid);
+	return r;
+}
+
+int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
+		  char **ret_node)
+{
+	struct found found = {};
+	int r = find(cxt, disk, role, &found);
+
+	for (char *c = found.uuid; c && *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	if (r == 0) {
+		*ret_node = str_printf("/dev/disk/by-partuuid/%s", found.uuid);
+		r = device_wait(*ret_node);
+	}
+	if (r && found.node)
+		(void)diag_error(cxt->diag, r, "%s did not appear", *ret_node);
+	free(found.node);
+	free(found.name);
+	free(found.uuid);
+	return r;
 }

@@ -22,10 +22,18 @@ int device_partition(const struct apply_context *cxt, const char *disk, enum rol
 		     char **ret_node, char **ret_name);
 int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */
 
-/* The layout's dataset below the pool, full name. */
-char *apply_dataset(const struct apply_context *cxt, const char *name);
+/* The same by a name that stays with it: below /dev/disk/by-partuuid. */
+int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
+		  char **ret_node);
+
+/* The pool that a step works on, the root's for steps of the system; its dataset, full name. */
+const struct layout_pool *apply_pool(const struct apply_context *cxt, const struct step *step);
+char *apply_dataset(const struct apply_context *cxt, const struct step *step);
 int dataset_set(struct apply_context *cxt, const char *dataset, const char *property,
 		const char *value);
-int dataset_sync(struct apply_context *cxt); /* everything written so far is on the disks */
+int pool_sync(struct apply_context *cxt, const struct layout_pool *pool); /* everything written so far is on the disks */
+
+/* Its key is a passphrase that somebody types; else ZFS finds the key by itself. */
+bool apply_wants_key(const struct layout *layout, const char *root);
 
 int kdf_prepare(struct apply_context *cxt);

@@ -76,11 +76,13 @@ static int random_marked_uuid(const char *set_id, char ret[static 37])
 	return 0;
 }
 
-/* Partitions of the same role are equally large on every disk: the smallest one rules. */
-static uint64_t smallest_disk(const struct apply_context *cxt)
+/* Disks of a vdev are partitioned alike: the smallest one rules. */
+static uint64_t smallest_disk(const struct apply_context *cxt, const char *disk)
 {
+	const struct layout_vdev *vdev = NULL;
 	uint64_t smallest = UINT64_MAX;
 
+	(void)layout_pool_of(cxt->layout, disk, &vdev);
 	FOR_EACH_DISK(want, cxt->layout)
 	{
 		_cleanup_free_ char *node = device_disk(cxt, want->name);
@@ -88,7 +90,8 @@ static uint64_t smallest_disk(const struct apply_context *cxt)
 			node ? sys_read("/sys/class/block/%s/size", strrchr(node, '/') + 1) : NULL;
 		uint64_t n;
 
-		if (sectors && str_to_u64(sectors, &n) == 0)
+		if (strv_has(layout_vdev_disks(vdev), want->name) && sectors &&
+		    str_to_u64(sectors, &n) == 0)
 			smallest = MIN_OF(smallest, n * 512);
 	}
 	return smallest;
@@ -122,7 +125,7 @@ static int add_partition(struct apply_context *cxt, struct fdisk_context *fdisk,
 static int fill_table(struct apply_context *cxt, struct fdisk_context *fdisk, const char *disk)
 {
 	/* A MiB in front for alignment, and one behind that holds the backup table. */
-	uint64_t at = MIB, end = (smallest_disk(cxt) / MIB - 1) * MIB;
+	uint64_t at = MIB, end = (smallest_disk(cxt, disk) / MIB - 1) * MIB;
 	char uuid[37];
 	int r;
 
@@ -133,7 +136,7 @@ static int fill_table(struct apply_context *cxt, struct fdisk_context *fdisk, co
 	for (enum role role = 0; r == 0 && role < ROLE_MAX; role++) {
 		uint64_t size = role_size(cxt->layout, role);
 
-		if (role_wanted(cxt->layout, role))
+		if (role_wanted(cxt->layout, disk, role))
 			r = add_partition(cxt, fdisk, role, disk, &at,
 					  size ? (size + MIB - 1) / MIB * MIB : end - at);
 	}
@@ -212,6 +215,8 @@ static const char *not_whole(const struct observed_partition *partition, enum ro
 		return "its LUKS header cannot be read back";
 	if (role == ROLE_MEMBER && partition->luks.n_keyslots == 0)
 		return "its LUKS header has no key slot";
+	if (role == ROLE_DATA && !streq(partition->content, "zfs_member"))
+		return "no pool can be read back from it";
 	return NULL;
 }
 

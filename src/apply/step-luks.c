@@ -207,7 +207,7 @@ int apply_ENROLL(struct apply_context *cxt, const struct step *step)
 	int r = 0;
 
 	(void)step;
-	FOR_EACH_DISK(want, cxt->layout)
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
 	{
 		_cleanup_free_ char *node = NULL, *name = NULL;
 

@@ -8,9 +8,14 @@
 #include "apply/internal.h"
 #include "base/file.h"
 
-char *apply_dataset(const struct apply_context *cxt, const char *name)
+const struct layout_pool *apply_pool(const struct apply_context *cxt, const struct step *step)
 {
-	return name_dataset(cxt->layout, name);
+	return step->pool ? layout_pool_named(cxt->layout, step->pool) : &cxt->layout->pool;
+}
+
+char *apply_dataset(const struct apply_context *cxt, const struct step *step)
+{
+	return name_dataset(apply_pool(cxt, step), step->object);
 }
 
 int dataset_set(struct apply_context *cxt, const char *dataset, const char *property,
@@ -21,15 +26,34 @@ int dataset_set(struct apply_context *cxt, const char *dataset, const char *prop
 	return run_words(cxt->run, cxt->diag, "zfs", "set", assignment, dataset, NULL);
 }
 
-int dataset_sync(struct apply_context *cxt)
+int pool_sync(struct apply_context *cxt, const struct layout_pool *pool)
 {
-	return run_words(cxt->run, cxt->diag, "zpool", "sync", cxt->layout->pool.name, NULL);
+	return run_words(cxt->run, cxt->diag, "zpool", "sync", pool->name, NULL);
 }
 
 static int run_argv(struct apply_context *cxt, const struct strv *argv)
 {
 	return run(cxt->run, &(struct command){ .argv = (const char *const *)argv->items },
 		   cxt->diag);
+}
+
+static const struct secret *find_key(const struct apply_context *cxt, const char *root)
+{
+	for (size_t i = 0; i < cxt->n_keys; i++)
+		if (streq(cxt->keys[i].root, root))
+			return cxt->keys[i].secret;
+	return NULL;
+}
+
+/* A program that makes the encryption root `root`, or loads its key, and reads it from stdin. */
+static int run_with_key(struct apply_context *cxt, const struct strv *argv, const char *root)
+{
+	const struct secret *key = find_key(cxt, root);
+
+	if (!key)
+		return diag_error(cxt->diag, -ENOKEY, "nobody gave the passphrase of %s", root);
+	return run(cxt->run, &(struct command){ .argv = (const char *const *)argv->items,
+						.secret = key }, cxt->diag);
 }
 
 static void add_properties(struct strv *argv, const char *option, const struct list *properties)
@@ -41,42 +65,120 @@ static void add_properties(struct strv *argv, const char *option, const struct l
 	}
 }
 
+/* The device of a disk in its pool: the open member, or the partition of a further pool. */
+static int add_device(struct apply_context *cxt, const struct layout_pool *pool, const char *disk,
+		      struct strv *argv)
+{
+	_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk);
+	_cleanup_free_ char *node = NULL;
+	int r = 0;
+
+	if (pool == &cxt->layout->pool)
+		strv_addf(argv, "/dev/mapper/%s", mapping);
+	else
+		r = device_stable(cxt, disk, ROLE_DATA, &node);
+	if (node)
+		strv_add(argv, node);
+	return r;
+}
+
+static int add_vdev(struct apply_context *cxt, const struct layout_pool *pool,
+		    const struct layout_vdev *vdev, struct strv *argv)
+{
+	const struct vdev_kind_info *kind = &vdev_kinds[layout_vdev_kind(vdev)];
+	const struct strv *disks = layout_vdev_disks(vdev);
+	int r = 0;
+
+	if (kind->class)
+		strv_add(argv, kind->class);
+	if (kind->group)
+		strv_add(argv, kind->group);
+	for (size_t i = 0; r == 0 && i < disks->n_items; i++)
+		r = add_device(cxt, pool, disks->items[i], argv);
+	return r;
+}
+
 /*
- * Interrupted: the members' LUKS labels are still new, and the pool is made again. -f because
- * they may carry the labels of such a torn pool; nothing else can be on them.
+ * Interrupted: the members' LUKS labels are still new, or the partitions of a further pool, and
+ * the pool is made again. -f because they may carry the labels of such a torn pool; nothing else
+ * can be on them. In the running system a further pool stays in zpool.cache, by which stock
+ * units import it at boot.
  */
 int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
 {
-	const struct layout_pool *pool = &cxt->layout->pool;
+	const struct layout_pool *pool = apply_pool(cxt, step);
+	bool cached = pool != &cxt->layout->pool && !*cxt->target;
 	_cleanup_strv_ struct strv argv = STRV_NULL;
-	int r;
+	int r = 0;
 
-	strv_add_all(&argv, "zpool", "create", "-f", "-o", "cachefile=none", NULL);
+	strv_add_all(&argv, "zpool", "create", "-f", NULL);
+	if (!cached)
+		strv_add_all(&argv, "-o", "cachefile=none", NULL);
 	add_properties(&argv, "-o", &pool->properties);
 	add_properties(&argv, "-O", &pool->filesystem_properties);
 	strv_add_all(&argv, "-O", "canmount=off", "-O", NULL);
 	strv_addf(&argv, NAME_SET_PROPERTY "=%s", cxt->layout->id);
-	strv_add_all(&argv, "-m", "none", "-R", cxt->target, step->object, NULL);
-	FOR_EACH_ITEM(struct layout_vdev, vdev, &pool->vdevs)
-	{
-		strv_add(&argv, "mirror");
-		for (size_t i = 0; i < vdev->mirror.n_items; i++) {
-			_cleanup_free_ char *mapping =
-				name_mapping(cxt->layout, vdev->mirror.items[i]);
+	strv_add_all(&argv, "-m", "none", NULL);
+	if (*cxt->target)
+		strv_add_all(&argv, "-R", cxt->target, NULL);
+	strv_add(&argv, pool->name);
+	FOR_EACH_VDEV(vdev, pool)
+		if (r == 0)
+			r = add_vdev(cxt, pool, vdev, &argv);
+	if (r)
+		return r;
+	r = layout_wants_passphrase(&pool->filesystem_properties) ?
+		    run_with_key(cxt, &argv, pool->name) :
+		    run_argv(cxt, &argv);
+	return r ? r : pool_sync(cxt, pool);
+}
 
-			strv_addf(&argv, "/dev/mapper/%s", mapping);
-		}
+/* Where the devices of a pool are looked for: nothing that is foreign is seen there. */
+static void add_places(struct apply_context *cxt, const struct layout_pool *pool,
+		       struct strv *argv)
+{
+	if (pool == &cxt->layout->pool) {
+		strv_add_all(argv, "-d", "/dev/mapper", NULL);
+		return;
 	}
-	r = run_argv(cxt, &argv);
-	return r ? r : dataset_sync(cxt);
+	FOR_EACH_DISK(disk, cxt->layout)
+	{
+		_cleanup_free_ char *node = NULL;
+
+		if (layout_pool_of(cxt->layout, disk->name, NULL) != pool ||
+		    device_stable(cxt, disk->name, ROLE_DATA, &node))
+			continue;
+		strv_add(argv, "-d");
+		strv_add(argv, node);
+	}
 }
 
 /* -f: the pool of this set may have been left by a power cut under another host id. */
 int apply_POOL_IMPORT(struct apply_context *cxt, const struct step *step)
 {
-	return run_words(cxt->run, cxt->diag, "zpool", "import", "-f", "-N", "-o",
-			 "cachefile=none", "-R", cxt->target, "-d", "/dev/mapper", step->object,
-			 NULL);
+	const struct layout_pool *pool = apply_pool(cxt, step);
+	bool cached = pool != &cxt->layout->pool && !*cxt->target;
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+
+	strv_add_all(&argv, "zpool", "import", "-f", "-N", NULL);
+	if (!cached)
+		strv_add_all(&argv, "-o", "cachefile=none", NULL);
+	if (*cxt->target)
+		strv_add_all(&argv, "-R", cxt->target, NULL);
+	add_places(cxt, pool, &argv);
+	strv_add(&argv, pool->name);
+	return run_argv(cxt, &argv);
+}
+
+/* Nothing is written. */
+int apply_KEY_LOAD(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+
+	strv_add_all(&argv, "zfs", "load-key", step->object, NULL);
+	return apply_wants_key(cxt->layout, step->object) ?
+		       run_with_key(cxt, &argv, step->object) :
+		       run_argv(cxt, &argv);
 }
 
 /* The driver of the plan looks again; there is nothing to do here. */
@@ -92,12 +194,13 @@ int apply_POOL_SET(struct apply_context *cxt, const struct step *step)
 	_cleanup_free_ char *assignment = str_printf("%s=%s", step->object, step->value);
 
 	return run_words(cxt->run, cxt->diag, "zpool", "set", assignment,
-			 cxt->layout->pool.name, NULL);
+			 apply_pool(cxt, step)->name, NULL);
 }
 
-static const struct layout_dataset *dataset_wanted(const struct layout *layout, const char *name)
+static const struct layout_dataset *dataset_wanted(const struct layout_pool *pool,
+						   const char *name)
 {
-	FOR_EACH_ITEM(struct layout_dataset, dataset, &layout->datasets)
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
 		if (streq(dataset->name, name))
 			return dataset;
 	return NULL;
@@ -106,8 +209,8 @@ static const struct layout_dataset *dataset_wanted(const struct layout *layout, 
 /* One transaction of ZFS: interrupted, the dataset is there with all of this, or is not. */
 int apply_DATASET_CREATE(struct apply_context *cxt, const struct step *step)
 {
-	const struct layout_dataset *want = dataset_wanted(cxt->layout, step->object);
-	_cleanup_free_ char *name = apply_dataset(cxt, step->object);
+	const struct layout_dataset *want = dataset_wanted(apply_pool(cxt, step), step->object);
+	_cleanup_free_ char *name = apply_dataset(cxt, step);
 	_cleanup_strv_ struct strv argv = STRV_NULL;
 
 	strv_add_all(&argv, "zfs", "create", "-u", NULL);
@@ -119,16 +222,17 @@ int apply_DATASET_CREATE(struct apply_context *cxt, const struct step *step)
 	if (want == layout_root(cxt->layout) && !pair_get(&want->properties, "canmount"))
 		strv_add_all(&argv, "-o", "canmount=noauto", NULL);
 	strv_add(&argv, name);
-	return run_argv(cxt, &argv);
+	return layout_wants_passphrase(&want->properties) ? run_with_key(cxt, &argv, name) :
+							    run_argv(cxt, &argv);
 }
 
 int apply_VOLUME_CREATE(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *name = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *name = apply_dataset(cxt, step);
 	_cleanup_strv_ struct strv argv = STRV_NULL;
 
 	strv_add_all(&argv, "zfs", "create", "-o", NAME_STATE_PROPERTY "=" STATE_NEW, NULL);
-	FOR_EACH_ITEM(struct layout_volume, want, &cxt->layout->volumes)
+	FOR_EACH_ITEM(struct layout_volume, want, &apply_pool(cxt, step)->volumes)
 	{
 		if (!streq(want->name, step->object))
 			continue;
@@ -152,7 +256,7 @@ int apply_PROPERTY_SET(struct apply_context *cxt, const struct step *step)
 /* The commit point is the property: until then the volume is marked new. */
 int apply_SWAP_FORMAT(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *name = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *name = apply_dataset(cxt, step);
 	_cleanup_free_ char *node = str_printf("/dev/zvol/%s", name);
 	int r = device_wait(node);
 
@@ -160,13 +264,13 @@ int apply_SWAP_FORMAT(struct apply_context *cxt, const struct step *step)
 		return diag_error(cxt->diag, r, "%s did not appear", node);
 	r = run_words(cxt->run, cxt->diag, "mkswap", "-f", node, NULL);
 	if (r == 0)
-		r = dataset_sync(cxt);
+		r = pool_sync(cxt, apply_pool(cxt, step));
 	return r ? r : dataset_set(cxt, name, NAME_STATE_PROPERTY, STATE_DONE);
 }
 
 int apply_MOUNT(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *name = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *name = apply_dataset(cxt, step);
 
 	return run_words(cxt->run, cxt->diag, "zfs", "mount", name, NULL);
 }

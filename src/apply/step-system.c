@@ -14,6 +14,7 @@
 #include "boot/text.h"
 
 #define WORK_FOLDER "/var/cache/eyrie"
+#define POOL_CACHE "/run/zpool.cache"
 #define UNPACK_DEADLINE (4 * 3600u)
 #define INITRD_DEADLINE 3600u
 
@@ -21,7 +22,7 @@ static int set_state(struct apply_context *cxt, const char *root, const char *st
 		     const char *hash)
 {
 	_cleanup_free_ char *value = str_printf("%s%s", state, hash);
-	int r = dataset_sync(cxt);
+	int r = pool_sync(cxt, &cxt->layout->pool);
 
 	return r ? r : dataset_set(cxt, root, NAME_STATE_PROPERTY, value);
 }
@@ -93,7 +94,7 @@ static int unpack(struct apply_context *cxt, const char *tarball)
 /* Interrupted: the state says populating, and the next run goes back to @empty. */
 int apply_UNPACK(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *root = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *tarball = NULL;
 	char hash[HASH_HEX_SIZE];
 	int r;
@@ -116,6 +117,11 @@ int apply_UNPACK(struct apply_context *cxt, const struct step *step)
 }
 
 /* configuration */
+
+static int copy_into(struct apply_context *cxt, const char *source, const char *folder)
+{
+	return run_words(cxt->run, cxt->diag, "cp", "--", source, folder, NULL);
+}
 
 static int write_in(struct apply_context *cxt, const char *path, const char *text, mode_t mode)
 {
@@ -178,6 +184,27 @@ static int write_boot_files(struct apply_context *cxt)
 	if (r == 0 && layout->encryption.unlock == UNLOCK_PEER)
 		r = write_taken(cxt, "/etc/eyrie/unlock.json", boot_unlock_conf(layout, have));
 	return r;
+}
+
+/*
+ * Stock units import what zpool.cache names. Exporting takes a pool out of its own cache file,
+ * and so the system gets a copy of another one.
+ */
+static int write_pool_cache(struct apply_context *cxt)
+{
+	_cleanup_free_ char *folder = str_printf("%s/etc/zfs", cxt->target);
+	int r = 0;
+
+	if (!cxt->layout->pools.n_items)
+		return 0;
+	(void)unlink(POOL_CACHE);
+	FOR_EACH_ITEM(struct layout_pool, pool, &cxt->layout->pools)
+		if (r == 0)
+			r = run_words(cxt->run, cxt->diag, "zpool", "set",
+				      "cachefile=" POOL_CACHE, pool->name, NULL);
+	if (r == 0)
+		r = file_make_folder(folder, cxt->diag);
+	return r ? r : copy_into(cxt, POOL_CACHE, folder);
 }
 
 static int write_identity(struct apply_context *cxt)
@@ -243,11 +270,6 @@ static int write_access(struct apply_context *cxt)
 			.root = cxt->target, .input = password }, cxt->diag);
 }
 
-static int copy_into(struct apply_context *cxt, const char *source, const char *folder)
-{
-	return run_words(cxt->run, cxt->diag, "cp", "--", source, folder, NULL);
-}
-
 /*
  * dpkg is safe to run again over what an interrupted run left. The package wants an initramfs
  * with its new programs in it: that is a step of its own.
@@ -281,10 +303,10 @@ static int install_debs(struct apply_context *cxt)
 int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
 	static int (*const parts[])(struct apply_context *) = {
-		write_layout, write_boot_files, write_identity, write_network,
+		write_layout, write_boot_files, write_pool_cache, write_identity, write_network,
 		write_timezone, write_access, install_debs,
 	};
-	_cleanup_free_ char *root = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *hash = NULL;
 	int r = get_hash(cxt, root, &hash);
 
@@ -311,7 +333,7 @@ static int make_initrd(struct apply_context *cxt, const char *version)
 /* Interrupted: the state is not done, and each image is made again. */
 int apply_INITRD(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *root = apply_dataset(cxt, step->object);
+	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
 	_cleanup_free_ char *hash = NULL;
 	DIR *dir = opendir(folder);

@@ -86,6 +86,10 @@ void *list_at(const struct list *list, const struct record *record, size_t i);
 
 void list_deinit(struct list *list, const struct record *record);
 
+#define FOR_EACH_ITEM(type, item, list)                                                        \
+	for (type *item = (list)->items; item && item < (type *)(list)->items + (list)->n_items; \
+	     item++)
+
 void record_defaults(const struct record *record, void *at);
 void record_deinit(const struct record *record, void *at);
 void record_copy(const struct record *record, void *to, const void *from); /* `to` is blank */

@@ -72,7 +72,7 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 	{
 		struct observed_partition *swap = partition_of(have, want, ROLE_SWAP);
 
-		if (swap && role_wanted(layout, ROLE_SWAP))
+		if (swap && role_wanted(layout, want->name, ROLE_SWAP))
 			strbuf_printf(&b, "swap-%s PARTUUID=%s /dev/urandom swap,plain,cipher=%s,"
 				      "size=%llu,nofail,x-systemd.device-timeout=%llus\n",
 				      want->name, swap->uuid, layout->encryption.cipher,
@@ -133,7 +133,7 @@ char *boot_fstab(const struct layout *layout)
 		strbuf_printf(&b, "/dev/zvol/%s/" LAYOUT_SWAP_VOLUME " none swap discard,nofail,"
 			      "x-systemd.device-timeout=%llus 0 0\n", layout->pool.name, timeout);
 	FOR_EACH_DISK(want, layout)
-		if (layout->swap.on == SWAP_PARTITION)
+		if (role_wanted(layout, want->name, ROLE_SWAP))
 			strbuf_printf(&b, "/dev/mapper/swap-%s none swap discard,nofail,"
 				      "x-systemd.device-timeout=%llus 0 0\n", want->name, timeout);
 	return strbuf_take(&b);
@@ -199,7 +199,7 @@ char *boot_initrd_dropin(const struct layout *layout)
 		   "# Members are noauto in crypttab: the initramfs opens them, for it reads this,\n"
 		   "# and the running system does not wait for a dead disk a second time.\n"
 		   "[Unit]\n");
-	FOR_EACH_DISK(want, layout)
+	FOR_EACH_MEMBER_DISK(want, layout)
 	{
 		_cleanup_free_ char *mapping = name_mapping(layout, want->name);
 		_cleanup_free_ char *escaped = unit_escape(mapping);

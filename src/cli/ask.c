@@ -79,10 +79,11 @@ static int read_file(struct cli *cli, const char *path, struct secret *secret)
 	return 0;
 }
 
-static int ask_twice(struct cli *cli, bool twice, struct secret *secret)
+static int ask_twice(struct cli *cli, const char *what, bool twice, struct secret *secret)
 {
 	_cleanup_(secret_freep) struct secret *again = secret_new();
-	int r = ask_secret("Passphrase for the disks: ", secret);
+	_cleanup_free_ char *question = str_printf("Passphrase for %s: ", what);
+	int r = ask_secret(question, secret);
 
 	if (r == -ENODATA)
 		return diag_error(&cli->diag, r, "an empty passphrase protects nothing");
@@ -98,22 +99,42 @@ static int ask_twice(struct cli *cli, bool twice, struct secret *secret)
 	return 0;
 }
 
-int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
+/* From `file`, or of the person; `option` is what to give where nobody can be asked. */
+static int get_secret(struct cli *cli, const char *file, const char *what, const char *option,
+		      bool twice, struct secret **ret)
 {
 	_cleanup_(secret_freep) struct secret *secret = secret_new();
 	int r;
 
-	if (cli->options.passphrase_file) {
-		r = read_file(cli, cli->options.passphrase_file, secret);
+	if (file) {
+		r = read_file(cli, file, secret);
 	} else if (cli_can_ask()) {
-		r = ask_twice(cli, twice, secret);
+		r = ask_twice(cli, what, twice, secret);
 	} else {
 		r = diag_error(&cli->diag, -ENOTTY,
-			       "a passphrase is needed, and there is no terminal to ask on");
-		diag_hint(&cli->diag, "give --passphrase-file FILE, or - for stdin");
+			       "a passphrase for %s is needed, and there is no terminal to ask on",
+			       what);
+		diag_hint(&cli->diag, "give %s", option);
 	}
 	if (r)
 		return r;
 	*ret = take_ptr(secret);
 	return 0;
+}
+
+int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
+{
+	return get_secret(cli, cli->options.passphrase_file, "the disks",
+			  "--passphrase-file FILE, or - for stdin", twice, ret);
+}
+
+int cli_ask_key(struct cli *cli, const char *root, bool twice, struct secret **ret)
+{
+	_cleanup_free_ char *option = str_printf("--key-file %s=FILE", root);
+	_cleanup_free_ char *begin = str_printf("%s=", root);
+	const char *file = NULL;
+
+	for (size_t i = 0; i < cli->options.key_files.n_items && !file; i++)
+		file = starts_with(cli->options.key_files.items[i], begin);
+	return get_secret(cli, file, root, option, twice, ret);
 }

@@ -52,6 +52,8 @@ enum cli_exit {
 	TEXT(CUTS, cuts, "cuts", 0, "N", "then install again, and let the power fail N times") \
 	TEXT(SEED, seed, "seed", 0, "NUMBER", "where the power cuts fall, to repeat them")      \
 	MANY(WIPE, wipe, "wipe", 0, "DISK", "what is on DISK of the layout may be destroyed")  \
+	MANY(KEY_FILE, key_files, "key-file", 0, "DATASET=FILE",                               \
+	     "read the passphrase of an encrypted dataset from FILE")                         \
 	MANY(DEB, debs, "deb", 0, "FILE", "put this package on the new system: eyrie's own")   \
 	MANY(DISK, disks, "disk", 0, "NAME=PATH", "use this disk")                             \
 	MANY(MEMBER, members, "member", 'm', "PATH", "a member of the set: device or image file")  \
@@ -121,6 +123,7 @@ FILE *cli_output(struct cli *cli); /* stdout, or --output; NULL with a finding *
 bool cli_can_ask(void);
 char *cli_ask(const char *question, const char *proposal); /* NULL at end of input */
 int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret);
+int cli_ask_key(struct cli *cli, const char *root, bool twice, struct secret **ret);
 
 /* view.c */
 

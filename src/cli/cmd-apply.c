@@ -26,7 +26,7 @@ const struct cli_command cmd_apply = {
 	.summary = "Partition, encrypt, mirror and mount; safe to run again, after any crash",
 	.n_args_max = 1,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(YES) | CLI_TAKES(WIPE) | CLI_TAKES(TARGET) |
-		 CLI_TAKES(PASSPHRASE) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
+		 CLI_TAKES(PASSPHRASE) | CLI_TAKES(KEY_FILE) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
 	.needs = CLI_NEEDS_ROOT,
 	.run = run_apply,
 };
@@ -64,7 +64,7 @@ const struct cli_command cmd_install = {
 	.n_args_min = 1,
 	.n_args_max = 1,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(YES) | CLI_TAKES(WIPE) | CLI_TAKES(TARGET) |
-		 CLI_TAKES(PASSPHRASE) | CLI_TAKES(DEB) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
+		 CLI_TAKES(PASSPHRASE) | CLI_TAKES(KEY_FILE) | CLI_TAKES(DEB) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
 	.needs = CLI_NEEDS_ROOT,
 	.run = run_install,
 };

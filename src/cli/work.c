@@ -11,6 +11,8 @@ struct work {
 	const struct layout *layout;
 	struct apply_context cxt;
 	struct secret *passphrase;
+	struct apply_key *keys; /* of what was asked for so far */
+	size_t n_keys;
 	const struct plan *plan; /* the one that is being carried out */
 	bool asked;
 };
@@ -102,6 +104,52 @@ static enum cli_exit get_passphrase(struct work *work)
 	return CLI_OK;
 }
 
+static bool has_key(const struct work *work, const char *root)
+{
+	for (size_t i = 0; i < work->n_keys; i++)
+		if (streq(work->keys[i].root, root))
+			return true;
+	return false;
+}
+
+static enum cli_exit get_keys_of(struct work *work, const struct strv *roots, bool new)
+{
+	for (size_t i = 0; i < roots->n_items; i++) {
+		_cleanup_(secret_freep) struct secret *secret = NULL;
+
+		if (has_key(work, roots->items[i]))
+			continue;
+		if (cli_ask_key(work->cli, roots->items[i], new, &secret))
+			return CLI_REFUSED;
+		work->keys = mem_grow(work->keys, work->n_keys, sizeof(*work->keys));
+		work->keys[work->n_keys++] = (struct apply_key){ str_dup(roots->items[i]),
+								 take_ptr(secret) };
+	}
+	work->cxt.keys = work->keys;
+	work->cxt.n_keys = work->n_keys;
+	return CLI_OK;
+}
+
+/* Passphrases of what ZFS encrypts itself. */
+static enum cli_exit get_keys(struct work *work)
+{
+	_cleanup_strv_ struct strv made = STRV_NULL, known = STRV_NULL;
+	enum cli_exit status;
+
+	apply_key_roots(work->plan, work->layout, &made, &known);
+	status = get_keys_of(work, &made, true);
+	return status == CLI_OK ? get_keys_of(work, &known, false) : status;
+}
+
+static void forget_keys(struct work *work)
+{
+	for (size_t i = 0; i < work->n_keys; i++) {
+		free(work->keys[i].root);
+		(void)secret_free(work->keys[i].secret);
+	}
+	free(work->keys);
+}
+
 static enum cli_exit carry_out(struct work *work)
 {
 	struct cli *cli = work->cli;
@@ -112,6 +160,8 @@ static enum cli_exit carry_out(struct work *work)
 	status = consent(work);
 	if (status == CLI_OK)
 		status = get_passphrase(work);
+	if (status == CLI_OK)
+		status = get_keys(work);
 	if (status != CLI_OK)
 		return status;
 	if (apply_run(work->plan, &work->cxt) == 0)
@@ -172,5 +222,6 @@ enum cli_exit work_run(struct cli *cli, const struct layout *layout,
 	if (status == CLI_OK && then && *work.cxt.target && then(&work.cxt))
 		status = CLI_FAILED;
 	work.passphrase = secret_free(work.passphrase);
+	forget_keys(&work);
 	return status;
 }

@@ -7,6 +7,7 @@
 #define NAME_MAX_DISK 16u
 #define ESP_SIZE_MIN (256 * MIB)
 #define VOLUME_SIZE_MIN (1 * MIB)
+#define PBKDF2_ITERATIONS_MIN 100000u /* zfsprops(7), "pbkdf2iters" */
 
 struct checker {
 	const struct layout *layout;
@@ -87,7 +88,7 @@ static void check_disk(struct checker *c, const struct layout_disk *disk)
 		finding(c, at_path, "the disks '%s' and '%s' have the same path", other->name,
 			disk->name);
 	}
-	if (!layout_is_member(c->layout, disk->name)) {
+	if (!layout_pool_of(c->layout, disk->name, NULL)) {
 		finding(c, at, "disk '%s' is in no vdev", disk->name);
 		diag_hint(c->diag, "name it under pool: vdevs:, or take it out of disks:");
 	}
@@ -120,38 +121,102 @@ static void check_encryption(struct checker *c)
 			e->cipher);
 }
 
+/* Where a pool stands in the file; keys below it are appended. */
+static char *pool_path(const struct checker *c, const struct layout_pool *pool, const char *below)
+{
+	if (pool != &c->layout->pool)
+		return str_printf("pools\t%s\t%s", pool->name, below);
+	return str_printf("%s%s", starts_with(below, "datasets") || starts_with(below, "volumes") ?
+					  "" : "pool\t", below);
+}
+
 static bool in_other_vdev(const struct layout *layout, const struct layout_vdev *vdev,
 			  const char *disk)
 {
-	const struct layout_vdev *vdevs = layout->pool.vdevs.items;
+	const struct layout_vdev *first = NULL;
 
-	for (const struct layout_vdev *v = vdevs; v < vdev; v++)
-		if (strv_has(&v->mirror, disk))
-			return true;
-	return false;
+	return layout_pool_of(layout, disk, &first) && first != vdev;
 }
 
-static void check_vdev(struct checker *c, const struct layout_vdev *vdev, size_t index)
+static void check_vdev_disks(struct checker *c, const struct layout_vdev *vdev,
+			     const struct strv *disks, const char *at)
 {
-	_cleanup_free_ char *at = str_printf("pool\tvdevs\t%zu\tmirror", index);
-
-	if (vdev->mirror.n_items < 2) {
-		finding(c, at, "a mirror of %s mirrors nothing",
-			vdev->mirror.n_items ? "one disk" : "no disks");
-		diag_hint(c->diag, "a mirror wants two disks or more");
-	}
-	for (size_t i = 0; i < vdev->mirror.n_items; i++) {
-		const char *name = vdev->mirror.items[i];
+	for (size_t i = 0; i < disks->n_items; i++) {
+		const char *name = disks->items[i];
 		_cleanup_free_ char *at_item = str_printf("%s\t%zu", at, i);
 
 		if (!layout_disk(c->layout, name))
 			finding(c, at_item, "there is no disk '%s' under disks:", name);
 		for (size_t k = 0; k < i; k++)
-			if (streq(vdev->mirror.items[k], name))
+			if (streq(disks->items[k], name))
 				finding(c, at_item, "disk '%s' is named twice", name);
 		if (in_other_vdev(c->layout, vdev, name))
 			finding(c, at_item, "disk '%s' is in another vdev too", name);
 	}
+}
+
+static void check_vdev_size(struct checker *c, enum vdev_kind kind, size_t n, const char *at)
+{
+	const struct vdev_kind_info *info = &vdev_kinds[kind];
+
+	if (n >= info->n_min)
+		return;
+	if (kind == VDEV_MIRROR)
+		finding(c, at, "a mirror of one disk mirrors nothing");
+	else
+		finding(c, at, "'%s' wants %zu disks or more", info->name, info->n_min);
+	if (kind == VDEV_MIRROR)
+		diag_hint(c->diag, "a mirror wants two disks or more");
+	if (kind == VDEV_SPECIAL || kind == VDEV_LOG)
+		diag_hint(c->diag, "the pool would be lost, or not be imported, with that one disk");
+}
+
+static void check_vdev(struct checker *c, const struct layout_pool *pool, size_t index)
+{
+	const struct layout_vdev *vdev = list_at(&pool->vdevs, &record_layout_vdev, index);
+	_cleanup_free_ char *below = str_printf("vdevs\t%zu", index);
+	_cleanup_free_ char *at = pool_path(c, pool, below);
+	size_t n_kinds = 0;
+
+	for (enum vdev_kind kind = 0; kind < VDEV_KIND_MAX; kind++) {
+		const struct strv *disks = &vdev->disks[kind];
+		_cleanup_free_ char *at_kind = str_printf("%s\t%s", at, vdev_kinds[kind].name);
+
+		if (!disks->n_items)
+			continue;
+		n_kinds++;
+		check_vdev_size(c, kind, disks->n_items, at_kind);
+		check_vdev_disks(c, vdev, disks, at_kind);
+	}
+	if (n_kinds == 1)
+		return;
+	finding(c, at, n_kinds ? "a vdev is of one kind" : "this vdev has no disks");
+	diag_hint(c->diag, "for example: - mirror: [left, right]");
+}
+
+/* zpool-create(8): data that is spread over vdevs is as safe as the least of them. */
+static void check_redundancy(struct checker *c, const struct layout_pool *pool)
+{
+	_cleanup_free_ char *at = pool_path(c, pool, "vdevs");
+	enum vdev_kind first = VDEV_KIND_MAX;
+
+	FOR_EACH_VDEV(vdev, pool)
+	{
+		enum vdev_kind kind = layout_vdev_kind(vdev);
+
+		if (vdev_kinds[kind].class)
+			continue;
+		if (first == VDEV_KIND_MAX)
+			first = kind;
+		if (kind == first)
+			continue;
+		finding(c, at, "the pool has a %s and a %s: it would be as safe as the lesser",
+			vdev_kinds[first].name, vdev_kinds[kind].name);
+		return;
+	}
+	if (first == VDEV_KIND_MAX)
+		finding(c, at, "the pool has no vdevs%s",
+			pool->vdevs.n_items ? " that hold data" : "");
 }
 
 /* The names that zpool-create(8) reserves. */
@@ -176,69 +241,129 @@ static bool is_dataset_name(const char *name)
 	return true;
 }
 
-static void check_pool(struct checker *c)
+static void check_pool(struct checker *c, const struct layout_pool *pool)
 {
-	const struct layout_pool *pool = &c->layout->pool;
-	const struct layout_vdev *vdevs = pool->vdevs.items;
+	_cleanup_free_ char *at = pool_path(c, pool, "name");
 
 	if (!is_dataset_name(pool->name) || strchr(pool->name, '/') ||
 	    !isalpha((unsigned char)*pool->name) || is_reserved_pool(pool->name))
-		finding(c, "pool\tname", "'%s' is no name for a pool", pool->name);
-	if (!pool->vdevs.n_items)
-		finding(c, "pool\tvdevs", "the pool has no vdevs");
+		finding(c, at, "'%s' is no name for a pool", pool->name);
+	if (layout_pool_named(c->layout, pool->name) != pool)
+		finding(c, at, "there are two pools named '%s'", pool->name);
 	for (size_t i = 0; i < pool->vdevs.n_items; i++)
-		check_vdev(c, &vdevs[i], i);
+		check_vdev(c, pool, i);
+	check_redundancy(c, pool);
 }
 
-static void check_dataset(struct checker *c, const struct layout_dataset *dataset)
+/* Whoever else of any pool is mounted there, up to this one. */
+static const char *mounted_before(const struct layout *layout, const struct layout_dataset *until,
+				  const char *mountpoint)
 {
-	_cleanup_free_ char *at = str_printf("datasets\t%s", dataset->name);
+	FOR_EACH_POOL(pool, layout)
+		FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+		{
+			if (dataset == until)
+				return NULL;
+			if (streq(dataset->mountpoint, mountpoint))
+				return dataset->name;
+		}
+	return NULL;
+}
+
+static void check_dataset(struct checker *c, const struct layout_pool *pool,
+			  const struct layout_dataset *dataset)
+{
+	_cleanup_free_ char *below = str_printf("datasets\t%s", dataset->name);
+	_cleanup_free_ char *at = pool_path(c, pool, below);
 	_cleanup_free_ char *at_mount = str_printf("%s\tmountpoint", at);
-	const struct layout_dataset *all = c->layout->datasets.items;
 	const char *m = dataset->mountpoint;
+	const char *other = m && *m == '/' ? mounted_before(c->layout, dataset, m) : NULL;
 
 	if (!is_dataset_name(dataset->name))
 		finding(c, at, "'%s' is no name for a dataset", dataset->name);
-	if (!m)
-		return;
-	if (*m != '/' && !streq(m, "none") && !streq(m, "legacy"))
+	if (m && *m != '/' && !streq(m, "none") && !streq(m, "legacy"))
 		finding(c, at_mount, "'mountpoint' is a path, none or legacy");
-	for (const struct layout_dataset *other = all; *m == '/' && other < dataset; other++)
-		if (streq(other->mountpoint, m))
-			finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other->name,
-				dataset->name, m);
+	if (other)
+		finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other, dataset->name, m);
+	if (pool != &c->layout->pool && streq(m, "/"))
+		finding(c, at_mount, "the root is in pool:, not in a further one");
 }
 
-static void check_datasets(struct checker *c)
+static void check_datasets(struct checker *c, const struct layout_pool *pool)
 {
-	const struct layout_dataset *datasets = c->layout->datasets.items;
-
-	for (size_t i = 0; i < c->layout->datasets.n_items; i++)
-		check_dataset(c, &datasets[i]);
-	if (!layout_root(c->layout)) {
-		finding(c, "datasets", "no dataset has the mountpoint /");
-		diag_hint(c->diag, "for example: ROOT/debian: { mountpoint: / }");
-	}
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+		check_dataset(c, pool, dataset);
+	if (pool != &c->layout->pool || layout_root(c->layout))
+		return;
+	finding(c, "datasets", "no dataset has the mountpoint /");
+	diag_hint(c->diag, "for example: ROOT/debian: { mountpoint: / }");
 }
 
-static void check_volumes(struct checker *c)
+static void check_volumes(struct checker *c, const struct layout_pool *pool)
 {
-	const struct layout_volume *volumes = c->layout->volumes.items;
+	bool swap = pool == &c->layout->pool && c->layout->swap.on == SWAP_VOLUME;
 
-	for (size_t i = 0; i < c->layout->volumes.n_items; i++) {
-		_cleanup_free_ char *at = str_printf("volumes\t%s", volumes[i].name);
+	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)
+	{
+		_cleanup_free_ char *below = str_printf("volumes\t%s", volume->name);
+		_cleanup_free_ char *at = pool_path(c, pool, below);
 
-		if (!is_dataset_name(volumes[i].name))
-			finding(c, at, "'%s' is no name for a volume", volumes[i].name);
-		if (volumes[i].size < VOLUME_SIZE_MIN)
+		if (!is_dataset_name(volume->name))
+			finding(c, at, "'%s' is no name for a volume", volume->name);
+		if (volume->size < VOLUME_SIZE_MIN)
 			finding(c, at, "a volume is 1MiB at least");
-		if (c->layout->swap.on == SWAP_VOLUME &&
-		    streq(volumes[i].name, LAYOUT_SWAP_VOLUME))
+		if (swap && streq(volume->name, LAYOUT_SWAP_VOLUME))
 			finding(c, at, "the volume '%s' is what swap: on: volume makes",
-				volumes[i].name);
+				volume->name);
 	}
+}
+
+static void check_swap(struct checker *c)
+{
 	if (c->layout->swap.on != SWAP_NONE && c->layout->swap.size < 64 * MIB)
 		finding(c, "swap\tsize", "swap is 64MiB at least");
+}
+
+/*
+ * What encrypts a dataset is given when it is made, whole: zfs(8) would answer each mistake in
+ * words of its own, half-way through.
+ */
+static void check_native(struct checker *c, const struct list *properties, const char *at)
+{
+	const char *encryption = pair_get(properties, "encryption");
+	const char *format = pair_get(properties, "keyformat");
+	const char *location = pair_get(properties, "keylocation");
+	const char *iterations = pair_get(properties, "pbkdf2iters");
+	bool off = !encryption || streq(encryption, "off");
+	uint64_t n;
+
+	if (off && (format || location || iterations))
+		finding(c, at, "keyformat, keylocation and pbkdf2iters want 'encryption' beside them");
+	if (off)
+		return;
+	if (!format || (!streq(format, "passphrase") && !streq(format, "raw") && !streq(format, "hex")))
+		finding(c, at, "'keyformat' is passphrase, raw or hex");
+	else if (!streq(format, "passphrase") && (!location || streq(location, "prompt")))
+		finding(c, at, "a %s key wants 'keylocation', file:///PATH for example", format);
+	if (location && !streq(location, "prompt") && !starts_with(location, "file:///") &&
+	    !starts_with(location, "https://") && !starts_with(location, "http://"))
+		finding(c, at, "'keylocation' is prompt, or a URL such as file:///PATH");
+	if (iterations && (str_to_u64(iterations, &n) || n < PBKDF2_ITERATIONS_MIN))
+		finding(c, at, "'pbkdf2iters' is %u at least", PBKDF2_ITERATIONS_MIN);
+}
+
+static void check_natives(struct checker *c, const struct layout_pool *pool)
+{
+	_cleanup_free_ char *top = pool_path(c, pool, "filesystem-properties");
+
+	check_native(c, &pool->filesystem_properties, top);
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+	{
+		_cleanup_free_ char *below = str_printf("datasets\t%s\tproperties", dataset->name);
+		_cleanup_free_ char *at = pool_path(c, pool, below);
+
+		check_native(c, &dataset->properties, at);
+	}
 }
 
 /* cryptsetup-initramfs knows no passphrase that was typed before, and each disk's own question. */
@@ -302,9 +427,14 @@ int layout_check(struct layout *layout, const struct yaml_source *source, struct
 	FOR_EACH_DISK(disk, layout)
 		check_disk(&c, disk);
 	check_encryption(&c);
-	check_pool(&c);
-	check_datasets(&c);
-	check_volumes(&c);
+	FOR_EACH_POOL(pool, layout)
+	{
+		check_pool(&c, pool);
+		check_datasets(&c, pool);
+		check_volumes(&c, pool);
+		check_natives(&c, pool);
+	}
+	check_swap(&c);
 	check_system(&c);
 	lower_sector_size(layout, diag);
 	return c.n_findings ? -EINVAL : 0;
@@ -316,19 +446,16 @@ static void set_default(struct list *properties, const char *name, const char *v
 		pair_set(properties, name, value);
 }
 
-static bool has_dataset(const struct layout *layout, const char *name, size_t length)
+static bool has_dataset(const struct layout_pool *pool, const char *name, size_t length)
 {
-	const struct layout_dataset *datasets = layout->datasets.items;
-
-	for (size_t i = 0; i < layout->datasets.n_items; i++)
-		if (strlen(datasets[i].name) == length &&
-		    strncmp(datasets[i].name, name, length) == 0)
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+		if (strlen(dataset->name) == length && strncmp(dataset->name, name, length) == 0)
 			return true;
 	return false;
 }
 
 /* Parents of `name` that nobody wrote down: containers, not mounted. */
-static void add_parents(struct layout *layout, const char *name)
+static void add_parents(struct layout_pool *pool, const char *name)
 {
 	_cleanup_free_ char *copy = str_dup(name); /* the list moves as it grows */
 
@@ -336,9 +463,9 @@ static void add_parents(struct layout *layout, const char *name)
 		size_t length = (size_t)(slash - copy);
 		struct layout_dataset *parent;
 
-		if (has_dataset(layout, copy, length))
+		if (has_dataset(pool, copy, length))
 			continue;
-		parent = list_add(&layout->datasets, &record_layout_dataset);
+		parent = list_add(&pool->datasets, &record_layout_dataset);
 		parent->name = str_printf("%.*s", (int)length, copy);
 		parent->mountpoint = str_dup("none");
 	}
@@ -351,9 +478,17 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static bool has_volume(const struct layout_pool *pool, const char *name)
+{
+	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)
+		if (streq(volume->name, name))
+			return true;
+	return false;
+}
+
 static void add_swap_volume(struct layout *layout)
 {
-	struct layout_volume *volume = list_add(&layout->volumes, &record_layout_volume);
+	struct layout_volume *volume = list_add(&layout->pool.volumes, &record_layout_volume);
 
 	volume->name = str_dup(LAYOUT_SWAP_VOLUME);
 	volume->size = layout->swap.size;
@@ -364,30 +499,30 @@ static void add_swap_volume(struct layout *layout)
 	pair_set(&volume->properties, "primarycache", "metadata");
 }
 
+static void complete_pool(struct layout_pool *pool)
+{
+	size_t n = pool->datasets.n_items;
+
+	set_default(&pool->properties, "ashift", "12");
+	set_default(&pool->properties, "autotrim", "on");
+	set_default(&pool->filesystem_properties, "compression", "on");
+	set_default(&pool->filesystem_properties, "acltype", "posixacl");
+	set_default(&pool->filesystem_properties, "xattr", "sa");
+	set_default(&pool->filesystem_properties, "relatime", "on");
+	for (size_t i = 0; i < n; i++)
+		add_parents(pool, ((struct layout_dataset *)pool->datasets.items)[i].name);
+	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)
+		add_parents(pool, volume->name);
+	if (pool->datasets.n_items)
+		qsort(pool->datasets.items, pool->datasets.n_items,
+		      sizeof(struct layout_dataset), by_name);
+}
+
 void layout_complete(struct layout *layout)
 {
-	size_t n = layout->datasets.n_items;
-	bool has_swap = false;
-
-	set_default(&layout->pool.properties, "ashift", "12");
-	set_default(&layout->pool.properties, "autotrim", "on");
-	set_default(&layout->pool.filesystem_properties, "compression", "on");
-	set_default(&layout->pool.filesystem_properties, "acltype", "posixacl");
-	set_default(&layout->pool.filesystem_properties, "xattr", "sa");
-	set_default(&layout->pool.filesystem_properties, "relatime", "on");
-
-	for (size_t i = 0; i < n; i++)
-		add_parents(layout, ((struct layout_dataset *)layout->datasets.items)[i].name);
-	for (size_t i = 0; i < layout->volumes.n_items; i++) {
-		const struct layout_volume *volume = list_at(&layout->volumes,
-							     &record_layout_volume, i);
-
-		has_swap |= streq(volume->name, LAYOUT_SWAP_VOLUME);
-		add_parents(layout, volume->name);
-	}
-	if (layout->datasets.n_items)
-		qsort(layout->datasets.items, layout->datasets.n_items,
-		      sizeof(struct layout_dataset), by_name);
-	if (layout->swap.on == SWAP_VOLUME && !has_swap)
+	complete_pool(&layout->pool);
+	FOR_EACH_ITEM(struct layout_pool, pool, &layout->pools)
+		complete_pool(pool);
+	if (layout->swap.on == SWAP_VOLUME && !has_volume(&layout->pool, LAYOUT_SWAP_VOLUME))
 		add_swap_volume(layout);
 }

@@ -4,6 +4,16 @@
 #include "base/file.h"
 #include "layout/check.h"
 
+const struct vdev_kind_info vdev_kinds[VDEV_KIND_MAX] = {
+	[VDEV_MIRROR] = { "mirror", NULL, "mirror", 2, SIZE_MAX },
+	[VDEV_RAIDZ1] = { "raidz1", NULL, "raidz1", 2, 1 },
+	[VDEV_RAIDZ2] = { "raidz2", NULL, "raidz2", 3, 2 },
+	[VDEV_RAIDZ3] = { "raidz3", NULL, "raidz3", 4, 3 },
+	[VDEV_SPECIAL] = { "special", "special", "mirror", 2, SIZE_MAX },
+	[VDEV_LOG] = { "log", "log", "mirror", 2, SIZE_MAX },
+	[VDEV_CACHE] = { "cache", "cache", NULL, 1, SIZE_MAX },
+	[VDEV_SPARE] = { "spare", "spare", NULL, 1, SIZE_MAX },
+};
 
 int layout_parse(const char *name, const char *text, struct layout **ret, struct diag *diag)
 {
@@ -43,14 +53,14 @@ char *layout_dump(const struct layout *layout)
 
 	/* The volume that layout_complete() adds is said by swap: already. */
 	record_copy(&record_layout, copy, layout);
-	for (size_t i = 0; i < copy->volumes.n_items && copy->swap.on == SWAP_VOLUME; i++) {
-		struct layout_volume *volumes = copy->volumes.items;
+	for (size_t i = 0; i < copy->pool.volumes.n_items && copy->swap.on == SWAP_VOLUME; i++) {
+		struct layout_volume *volumes = copy->pool.volumes.items;
 
 		if (!streq(volumes[i].name, LAYOUT_SWAP_VOLUME))
 			continue;
 		record_deinit(&record_layout_volume, &volumes[i]);
 		memmove(&volumes[i], &volumes[i + 1],
-			(--copy->volumes.n_items - i) * sizeof(*volumes));
+			(--copy->pool.volumes.n_items - i) * sizeof(*volumes));
 		break;
 	}
 	return yaml_write(&record_layout, copy);
@@ -74,22 +84,101 @@ const struct layout_disk *layout_disk(const struct layout *layout, const char *n
 
 const struct layout_dataset *layout_root(const struct layout *layout)
 {
-	const struct layout_dataset *datasets = layout->datasets.items;
+	const struct layout_dataset *datasets = layout->pool.datasets.items;
 
-	for (size_t i = 0; i < layout->datasets.n_items; i++)
+	for (size_t i = 0; i < layout->pool.datasets.n_items; i++)
 		if (streq(datasets[i].mountpoint, "/"))
 			return &datasets[i];
 	return NULL;
 }
 
+enum vdev_kind layout_vdev_kind(const struct layout_vdev *vdev)
+{
+	for (enum vdev_kind kind = 0; kind < VDEV_KIND_MAX; kind++)
+		if (vdev->disks[kind].n_items)
+			return kind;
+	return VDEV_MIRROR;
+}
+
+const struct strv *layout_vdev_disks(const struct layout_vdev *vdev)
+{
+	return &vdev->disks[layout_vdev_kind(vdev)];
+}
+
+const struct layout_pool *layout_next_pool(const struct layout *layout,
+					   const struct layout_pool *pool)
+{
+	const struct layout_pool *further = layout->pools.items;
+	size_t next = pool == &layout->pool ? 0 : (size_t)(pool - further) + 1;
+
+	return next < layout->pools.n_items ? &further[next] : NULL;
+}
+
+static const struct layout_vdev *find_vdev(const struct layout_pool *pool, const char *disk)
+{
+	const struct layout_vdev *vdevs = pool->vdevs.items;
+
+	for (size_t i = 0; i < pool->vdevs.n_items; i++)
+		for (enum vdev_kind kind = 0; kind < VDEV_KIND_MAX; kind++)
+			if (strv_has(&vdevs[i].disks[kind], disk))
+				return &vdevs[i];
+	return NULL;
+}
+
+const struct layout_pool *layout_pool_of(const struct layout *layout, const char *disk,
+					 const struct layout_vdev **ret)
+{
+	FOR_EACH_POOL(pool, layout)
+	{
+		const struct layout_vdev *vdev = find_vdev(pool, disk);
+
+		if (!vdev)
+			continue;
+		if (ret)
+			*ret = vdev;
+		return pool;
+	}
+	return NULL;
+}
+
+const struct layout_pool *layout_pool_named(const struct layout *layout, const char *name)
+{
+	FOR_EACH_POOL(pool, layout)
+		if (streq(pool->name, name))
+			return pool;
+	return NULL;
+}
+
 bool layout_is_member(const struct layout *layout, const char *disk)
 {
-	const struct layout_vdev *vdevs = layout->pool.vdevs.items;
+	return find_vdev(&layout->pool, disk);
+}
 
-	for (size_t i = 0; i < layout->pool.vdevs.n_items; i++)
-		if (strv_has(&vdevs[i].mirror, disk))
-			return true;
-	return false;
+const struct list *layout_properties(const struct layout *layout, const char *dataset)
+{
+	FOR_EACH_POOL(pool, layout)
+	{
+		const char *rest = starts_with(dataset, pool->name);
+
+		if (rest && !*rest)
+			return &pool->filesystem_properties;
+		if (!rest || *rest != '/')
+			continue;
+		FOR_EACH_ITEM(struct layout_dataset, own, &pool->datasets)
+			if (streq(own->name, rest + 1))
+				return &own->properties;
+	}
+	return NULL;
+}
+
+bool layout_wants_passphrase(const struct list *properties)
+{
+	const char *encryption = pair_get(properties, "encryption");
+	const char *location = pair_get(properties, "keylocation");
+
+	return encryption && !streq(encryption, "off") &&
+	       streq(pair_get(properties, "keyformat"), "passphrase") &&
+	       (!location || streq(location, "prompt"));
 }
 
 bool layout_has_system(const struct layout *layout)

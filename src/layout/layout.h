@@ -63,8 +63,31 @@ struct layout_encryption {
 	bool discards;
 };
 
+enum vdev_kind {
+	VDEV_MIRROR,
+	VDEV_RAIDZ1,
+	VDEV_RAIDZ2,
+	VDEV_RAIDZ3,
+	VDEV_SPECIAL,
+	VDEV_LOG,
+	VDEV_CACHE,
+	VDEV_SPARE,
+	VDEV_KIND_MAX,
+};
+
+/* zpoolconcepts(7), "Virtual Devices". */
+struct vdev_kind_info {
+	const char *name;
+	const char *class; /* the word of zpool-create(8) before it, or NULL: it holds the data */
+	const char *group; /* the word for its devices together, or NULL: each by itself */
+	size_t n_min;	   /* disks */
+	size_t parity;	   /* disks that it can do without; SIZE_MAX: all but one */
+};
+extern const struct vdev_kind_info vdev_kinds[VDEV_KIND_MAX];
+
+/* One kind has disks, the others none. */
 struct layout_vdev {
-	struct strv mirror; /* names of disks */
+	struct strv disks[VDEV_KIND_MAX]; /* names */
 };
 
 struct layout_pool {
@@ -72,6 +95,8 @@ struct layout_pool {
 	struct list properties;		   /* of struct pair, zpool(8) */
 	struct list filesystem_properties; /* of struct pair, of the root dataset */
 	struct list vdevs;		   /* of struct layout_vdev */
+	struct list datasets;		   /* of struct layout_dataset, parents before children */
+	struct list volumes;		   /* of struct layout_volume */
 };
 
 struct layout_dataset {
@@ -117,16 +142,15 @@ struct layout {
 	unsigned firmware;
 	struct list disks; /* of struct layout_disk */
 	struct layout_encryption encryption;
-	struct layout_pool pool;
-	struct list datasets; /* of struct layout_dataset, parents before children */
-	struct list volumes;  /* of struct layout_volume */
+	struct layout_pool pool; /* the root's */
+	struct list pools; /* further ones, of struct layout_pool */
 	struct layout_swap swap;
 	struct layout_system system;
 	struct layout_boot boot;
 };
 
 extern const struct record record_layout, record_layout_disk, record_layout_dataset,
-	record_layout_vdev, record_layout_volume, record_layout_system;
+	record_layout_vdev, record_layout_volume, record_layout_system, record_layout_pool;
 
 /* Read, fill in the defaults, check. -EINVAL with every finding in `diag`. */
 int layout_read(const char *path, struct layout **ret, struct diag *diag);
@@ -141,7 +165,21 @@ DEFINE_CLEANUP(struct layout *, layout_free)
 /* The disk of that name, or NULL. */
 const struct layout_disk *layout_disk(const struct layout *layout, const char *name);
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
-bool layout_is_member(const struct layout *layout, const char *disk);
+bool layout_is_member(const struct layout *layout, const char *disk); /* of the root's pool */
+
+/* The pool whose vdevs name the disk, and the vdev when `ret` is not NULL; NULL when none does. */
+const struct layout_pool *layout_pool_of(const struct layout *layout, const char *disk,
+					 const struct layout_vdev **ret);
+const struct layout_pool *layout_pool_named(const struct layout *layout, const char *name);
+
+enum vdev_kind layout_vdev_kind(const struct layout_vdev *vdev);
+const struct strv *layout_vdev_disks(const struct layout_vdev *vdev);
+
+/* A dataset that is encrypted by itself, with a passphrase that somebody types: zfsprops(7). */
+bool layout_wants_passphrase(const struct list *properties);
+
+/* What a dataset, or a whole pool, is made with, by its full name; NULL when nothing is. */
+const struct list *layout_properties(const struct layout *layout, const char *dataset);
 bool layout_has_system(const struct layout *layout);
 
 #define LAYOUT_ALWAYS UINT32_MAX /* seconds: 136 years */
@@ -154,3 +192,20 @@ int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINV
 	     disk && disk < (const struct layout_disk *)(layout)->disks.items +                \
 					(layout)->disks.n_items;                               \
 	     disk++)
+
+/* Those of the root's pool: each has a LUKS2 member and all that boots it. */
+#define FOR_EACH_MEMBER_DISK(disk, layout)                                                     \
+	FOR_EACH_DISK(disk, layout)                                                            \
+		if (layout_is_member(layout, disk->name))
+
+#define FOR_EACH_POOL(pool, layout)                                                            \
+	for (const struct layout_pool *pool = &(layout)->pool; pool;                           \
+	     pool = layout_next_pool(layout, pool))
+#define FOR_EACH_VDEV(vdev, pool)                                                              \
+	for (const struct layout_vdev *vdev = (pool)->vdevs.items;                             \
+	     vdev && vdev < (const struct layout_vdev *)(pool)->vdevs.items +                  \
+				    (pool)->vdevs.n_items;                                     \
+	     vdev++)
+
+const struct layout_pool *layout_next_pool(const struct layout *layout,
+					   const struct layout_pool *pool);

@@ -67,30 +67,29 @@ static const struct field encryption_fields[] = {
 };
 static const struct record record_encryption = RECORD(layout_encryption, encryption_fields);
 
+#define AT_VDEV(kind) .offset = offsetof(struct layout_vdev, disks[kind])
+
 static const struct field vdev_fields[] = {
-	{ "mirror", FIELD_STRINGS, AT(layout_vdev, mirror), FIELD_REQUIRED, .help =
+	{ "mirror", FIELD_STRINGS, AT_VDEV(VDEV_MIRROR), .help =
 	  "The disks that hold the same data, two or more: any of them alone is enough." },
+	{ "raidz1", FIELD_STRINGS, AT_VDEV(VDEV_RAIDZ1), .help =
+	  "Disks of which any one may be lost: more room than a mirror, and slower to heal." },
+	{ "raidz2", FIELD_STRINGS, AT_VDEV(VDEV_RAIDZ2), .help =
+	  "Disks of which any two may be lost." },
+	{ "raidz3", FIELD_STRINGS, AT_VDEV(VDEV_RAIDZ3), .help =
+	  "Disks of which any three may be lost." },
+	{ "special", FIELD_STRINGS, AT_VDEV(VDEV_SPECIAL), .help =
+	  "A mirror for metadata and small blocks. The pool is lost with it, so it wants two "
+	  "disks or more." },
+	{ "log", FIELD_STRINGS, AT_VDEV(VDEV_LOG), .help =
+	  "A mirror for synchronous writes. Two disks or more: ZFS does not import a pool whose "
+	  "log is gone." },
+	{ "cache", FIELD_STRINGS, AT_VDEV(VDEV_CACHE), .help =
+	  "Disks for a second level of the read cache; the pool does without them." },
+	{ "spare", FIELD_STRINGS, AT_VDEV(VDEV_SPARE), .help =
+	  "Disks that wait to take the place of one that fails." },
 };
 const struct record record_layout_vdev = RECORD(layout_vdev, vdev_fields);
-
-static const struct field pool_fields[] = {
-	{ "name", FIELD_STRING, AT(layout_pool, name), .fallback = "rpool", .help =
-	  "The article's name." },
-	{ "properties", FIELD_RECORDS, AT(layout_pool, properties), FIELD_PAIRS,
-	  .record = &record_pair, .help =
-	  "Pool properties, zpoolprops(7). Default ashift=12, since no disk has smaller physical "
-	  "sectors today and it cannot be changed later; autotrim=on, so that an SSD stays fast." },
-	{ "filesystem-properties", FIELD_RECORDS, AT(layout_pool, filesystem_properties),
-	  FIELD_PAIRS, .record = &record_pair, .help =
-	  "Properties of the root dataset, inherited by all, zfsprops(7). Default compression=on "
-	  "as in the article; acltype=posixacl and xattr=sa, which journald needs and which keep "
-	  "attributes in the inode; relatime=on, since atime writes for every read; "
-	  "normalization and dnodesize are left as ZFS has them." },
-	{ "vdevs", FIELD_RECORDS, AT(layout_pool, vdevs), FIELD_REQUIRED,
-	  .record = &record_layout_vdev, .help =
-	  "What the pool is made of, a list; data is spread over its entries." },
-};
-static const struct record record_pool = RECORD(layout_pool, pool_fields);
 
 static const struct field dataset_fields[] = {
 	{ "name", FIELD_STRING, AT(layout_dataset, name), FIELD_KEY, .help =
@@ -111,6 +110,41 @@ static const struct field volume_fields[] = {
 	  .record = &record_pair, .help = "zfsprops(7)." },
 };
 const struct record record_layout_volume = RECORD(layout_volume, volume_fields);
+
+/* What every pool has. */
+#define POOL_COMMON                                                                            \
+	{ "properties", FIELD_RECORDS, AT(layout_pool, properties), FIELD_PAIRS,               \
+	  .record = &record_pair, .help =                                                      \
+	  "Pool properties, zpoolprops(7). Default ashift=12, since no disk has smaller "      \
+	  "physical sectors today and it cannot be changed later; autotrim=on, so that an "    \
+	  "SSD stays fast." },                                                                 \
+	{ "filesystem-properties", FIELD_RECORDS, AT(layout_pool, filesystem_properties),      \
+	  FIELD_PAIRS, .record = &record_pair, .help =                                         \
+	  "Properties of the root dataset, inherited by all, zfsprops(7). Default "            \
+	  "compression=on as in the article; acltype=posixacl and xattr=sa, which journald "   \
+	  "needs and which keep attributes in the inode; relatime=on, since atime writes for " \
+	  "every read; normalization and dnodesize are left as ZFS has them." },               \
+	{ "vdevs", FIELD_RECORDS, AT(layout_pool, vdevs), FIELD_REQUIRED,                      \
+	  .record = &record_layout_vdev, .help =                                               \
+	  "What the pool is made of, a list; data is spread over its entries. Each entry is "  \
+	  "of one kind." }
+
+static const struct field root_pool_fields[] = {
+	{ "name", FIELD_STRING, AT(layout_pool, name), .fallback = "rpool", .help =
+	  "The article's name." },
+	POOL_COMMON,
+};
+static const struct record record_root_pool = RECORD(layout_pool, root_pool_fields);
+
+static const struct field pool_fields[] = {
+	{ "name", FIELD_STRING, AT(layout_pool, name), FIELD_KEY, .help = "Its name." },
+	POOL_COMMON,
+	{ "datasets", FIELD_RECORDS, AT(layout_pool, datasets),
+	  .record = &record_layout_dataset, .help = "File systems, by their name below the pool." },
+	{ "volumes", FIELD_RECORDS, AT(layout_pool, volumes), .record = &record_layout_volume,
+	  .help = "Block devices in the pool." },
+};
+const struct record record_layout_pool = RECORD(layout_pool, pool_fields);
 
 static const struct field swap_fields[] = {
 	{ "on", FIELD_CHOICE, AT(layout_swap, on), .choices = swap_choices, .fallback = "none",
@@ -186,12 +220,19 @@ static const struct field layout_fields[] = {
 	  "writing." },
 	{ "encryption", FIELD_RECORD, AT(layout, encryption), .record = &record_encryption,
 	  .help = "LUKS2 on every member." },
-	{ "pool", FIELD_RECORD, AT(layout, pool), FIELD_REQUIRED, .record = &record_pool,
-	  .help = "The ZFS pool." },
-	{ "datasets", FIELD_RECORDS, AT(layout, datasets), FIELD_REQUIRED,
-	  .record = &record_layout_dataset, .help = "File systems, by their name below the pool." },
-	{ "volumes", FIELD_RECORDS, AT(layout, volumes), .record = &record_layout_volume,
-	  .help = "Block devices in the pool, zfs create -V." },
+	{ "pool", FIELD_RECORD, AT(layout, pool), FIELD_REQUIRED, .record = &record_root_pool,
+	  .help = "The ZFS pool of the root: its disks are LUKS2 members, and each of them boots "
+	  "the machine." },
+	{ "datasets", FIELD_RECORDS, AT(layout, pool.datasets), FIELD_REQUIRED,
+	  .record = &record_layout_dataset, .help =
+	  "File systems of that pool, by their name below it." },
+	{ "volumes", FIELD_RECORDS, AT(layout, pool.volumes), .record = &record_layout_volume,
+	  .help = "Block devices in that pool, zfs create -V." },
+	{ "pools", FIELD_RECORDS, AT(layout, pools), .record = &record_layout_pool, .help =
+	  "Further pools, on disks of their own, without LUKS: encrypted by ZFS itself with "
+	  "encryption=on and keyformat=passphrase among their filesystem-properties, or those of "
+	  "a dataset. That passphrase is asked for once, when they are made; at boot eyrie-gate(8) "
+	  "holds what needs them." },
 	{ "swap", FIELD_RECORD, AT(layout, swap), .record = &record_swap, .help =
 	  "Swap space." },
 	{ "system", FIELD_RECORD, AT(layout, system), .record = &record_layout_system, .help =

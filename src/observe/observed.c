@@ -83,6 +83,8 @@ static const struct field dataset_fields[] = {
 	{ "name", FIELD_STRING, AT(observed_dataset, name) },
 	{ "type", FIELD_STRING, AT(observed_dataset, type) },
 	{ "mounted", FIELD_STRING, AT(observed_dataset, mounted) },
+	{ "encryption-root", FIELD_STRING, AT(observed_dataset, encryption_root) },
+	{ "locked", FIELD_BOOL, AT(observed_dataset, locked) },
 	{ "properties", FIELD_RECORDS, AT(observed_dataset, properties), FIELD_PAIRS,
 	  .record = &record_pair },
 };

@@ -89,6 +89,8 @@ struct observed_dataset {
 	char *name; /* with the pool */
 	char *type; /* filesystem or volume */
 	char *mounted; /* where, or NULL */
+	char *encryption_root; /* NULL when it is not encrypted */
+	bool locked;	       /* its key is not loaded */
 	struct list properties; /* local ones, of struct pair */
 };
 
@@ -138,7 +140,3 @@ struct observed_partition *observed_partition(const struct observed_disk *disk,
 					      const char *name);
 struct observed_pool *observed_pool(const struct observed *observed, const char *name);
 struct observed_dataset *observed_dataset(const struct observed_pool *pool, const char *name);
-
-#define FOR_EACH_ITEM(type, item, list)                                                        \
-	for (type *item = (list)->items; item && item < (type *)(list)->items + (list)->n_items; \
-	     item++)

@@ -35,6 +35,13 @@ static char *column_unless_dash(const char *row, unsigned i)
 	return streq(text, "-") ? NULL : take_ptr(text);
 }
 
+static bool is_column(const char *row, unsigned i, const char *text)
+{
+	_cleanup_free_ char *is = column(row, i);
+
+	return streq(is, text);
+}
+
 /* Property rows "name property value" of the object called `name` into `properties`. */
 static void take_properties(const struct strv *rows, const char *name, struct list *properties)
 {
@@ -77,7 +84,7 @@ static void strip_altroot(struct observed_dataset *dataset, const char *altroot)
 static int observe_datasets(struct runner *run_by, struct observed_pool *pool, struct diag *diag)
 {
 	const char *const list[] = { "zfs", "list", "-Hp", "-r", "-t", "filesystem,volume", "-o",
-				     "name,type", pool->name, NULL };
+				     "name,type,encryptionroot,keystatus", pool->name, NULL };
 	const char *const get[] = { "zfs", "get", "-Hp", "-r", "-t", "filesystem,volume", "-s",
 				    "local", "-o", "name,property,value", "all", pool->name,
 				    NULL };
@@ -97,6 +104,8 @@ static int observe_datasets(struct runner *run_by, struct observed_pool *pool, s
 
 		dataset->name = column(rows.items[i], 0);
 		dataset->type = column(rows.items[i], 1);
+		dataset->encryption_root = column_unless_dash(rows.items[i], 2);
+		dataset->locked = is_column(rows.items[i], 3, "unavailable");
 		dataset->mounted = mounted_at(mounts, dataset->name);
 		take_properties(&properties, dataset->name, &dataset->properties);
 		strip_altroot(dataset, pool->altroot);

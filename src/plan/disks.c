@@ -12,14 +12,38 @@
 #define MEMBER_SIZE_MIN (256 * MIB) /* LUKS2 header of 16 MiB, and a pool of any use */
 #define TABLE_SIZE	(2 * MIB)   /* alignment in front, backup table behind */
 
-uint64_t disk_size_min(const struct layout *layout)
+uint64_t disk_size_min(const struct layout *layout, const char *disk)
 {
 	uint64_t size = TABLE_SIZE + MEMBER_SIZE_MIN;
 
 	for (enum role role = 0; role < ROLE_MAX; role++)
-		if (role_wanted(layout, role))
+		if (role_wanted(layout, disk, role))
 			size += role_size(layout, role);
 	return size;
+}
+
+void planner_add_table(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_strbuf_ struct strbuf parts = STRBUF_NULL;
+
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		_cleanup_free_ char *size = str_size_for_people(role_size(p->layout, role));
+
+		if (!role_wanted(p->layout, d->want->name, role))
+			continue;
+		strbuf_printf(&parts, "%s%s (%s)", parts.size ? ", " : "", roles[role].title,
+			      role_size(p->layout, role) ? size : "the rest");
+	}
+	(void)planner_add(p, STEP_TABLE, d->want->name, d->have->path,
+			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
+}
+
+void planner_add_settle(struct planner *p, const struct planned_disk *d, enum role role)
+{
+	_cleanup_free_ char *name = name_partition(role, d->want->name);
+
+	(void)planner_add(p, STEP_SETTLE, d->want->name, name, "read back the %s of '%s'",
+			  roles[role].title, d->want->name);
 }
 
 /* "QEMU HARDDISK, serial 1234, 8.00 GiB": what a person has in hand. */
@@ -112,7 +136,7 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 		return;
 	}
 	/* The pool lives without it: taking it in is a replacement, and nothing for a plan. */
-	if (planner_pool(p)) {
+	if (planner_pool(p, d->pool)) {
 		diag_warning(p->diag, "disk '%s' (%s) is no member of the pool and is left alone; it "
 			     "has: %s", name, title, found);
 		d->state = DISK_MISSING;
@@ -136,7 +160,9 @@ static void classify(struct planner *p, struct planned_disk *d)
 	if (!d->have->ambiguous && streq(d->have->table, "gpt") &&
 	    name_uuid_is_marked(p->layout->id, d->have->table_uuid)) {
 		d->state = DISK_OURS;
-		d->member = find_partition(d->have, ROLE_MEMBER, d->want->name);
+		d->member = find_partition(d->have, d->pool == &p->layout->pool ? ROLE_MEMBER :
+											ROLE_DATA,
+					   d->want->name);
 		return;
 	}
 	d->state = DISK_BLANK;
@@ -148,7 +174,7 @@ static void classify(struct planner *p, struct planned_disk *d)
 
 static void check_size(struct planner *p, const struct planned_disk *d)
 {
-	uint64_t want = d->want->size, have = d->have->size, least = disk_size_min(p->layout);
+	uint64_t want = d->want->size, have = d->have->size, least = disk_size_min(p->layout, d->want->name);
 	_cleanup_free_ char *is = str_size_for_people(have);
 	_cleanup_free_ char *lacking = NULL;
 
@@ -184,15 +210,15 @@ static bool is_named_before(const struct planner *p, const struct planned_disk *
 	return false;
 }
 
-/* The same size for all legs of a mirror: the smallest rules. News only while tables are made. */
-static void note_unequal_sizes(struct planner *p)
+/* The same size for all disks of a vdev: the smallest rules. News only while tables are made. */
+static void note_unequal_sizes(struct planner *p, const struct layout_vdev *vdev)
 {
 	uint64_t smallest = UINT64_MAX, largest = 0;
 	bool news = false;
 
 	FOR_EACH_PLANNED(d, p)
 	{
-		if (!d->have)
+		if (!d->have || d->vdev != vdev)
 			continue;
 		smallest = MIN_OF(smallest, d->have->size);
 		largest = MAX_OF(largest, d->have->size);
@@ -202,23 +228,33 @@ static void note_unequal_sizes(struct planner *p)
 		_cleanup_free_ char *least = str_size_for_people(smallest);
 		_cleanup_free_ char *lost = str_size_for_people(largest - smallest);
 
-		diag_note(p->diag, "the disks are not of one size: a mirror is as large as its "
+		diag_note(p->diag, "the disks are not of one size: a %s is as large as its "
 			  "smallest disk; the smallest has %s, up to %s of others is not used",
-			  least, lost);
+			  vdev_kinds[layout_vdev_kind(vdev)].name, least, lost);
 	}
+}
+
+/* A machine that was made can go on without disks, and without all those of a further pool. */
+static bool is_made(const struct planner *p, const struct layout_pool *pool)
+{
+	bool any = false;
+
+	FOR_EACH_PLANNED_OF(d, p, pool)
+	{
+		any |= d->have != NULL;
+		if (d->state == DISK_OURS)
+			return true;
+	}
+	return !any && pool != &p->layout->pool && is_made(p, &p->layout->pool);
 }
 
 static void note_missing(struct planner *p, size_t n_found)
 {
 	FOR_EACH_PLANNED(d, p)
 	{
-		bool ours = false;
-
-		FOR_EACH_PLANNED(other, p)
-			ours |= other->state == DISK_OURS;
 		if (d->have)
 			continue;
-		if (ours) {
+		if (is_made(p, d->pool)) {
 			diag_warning(p->diag, "disk '%s' (%s) is not there", d->want->name,
 				     d->want->path);
 			continue;
@@ -233,7 +269,7 @@ static void note_missing(struct planner *p, size_t n_found)
 static void check_partitions(struct planner *p, const struct planned_disk *d)
 {
 	for (enum role role = 0; role < ROLE_MAX; role++) {
-		if (!role_wanted(p->layout, role) ||
+		if (!role_wanted(p->layout, d->want->name, role) ||
 		    find_partition(d->have, role, d->want->name))
 			continue;
 		planner_refuse(p, "disk '%s' belongs to this set and has no partition for the %s",
@@ -283,11 +319,14 @@ void plan_disks(struct planner *p)
 		struct planned_disk *d = &p->disks[i++];
 
 		d->want = want;
+		d->pool = layout_pool_of(p->layout, want->name, &d->vdev);
 		d->have = observed_disk(p->have, want->path);
 		n_found += d->have != NULL;
 		if (d->have)
 			plan_disk(p, d);
 	}
 	note_missing(p, n_found);
-	note_unequal_sizes(p);
+	FOR_EACH_POOL(pool, p->layout)
+		FOR_EACH_VDEV(vdev, pool)
+			note_unequal_sizes(p, vdev);
 }

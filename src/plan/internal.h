@@ -15,7 +15,9 @@ struct planned_disk {
 	const struct layout_disk *want;
 	const struct observed_disk *have; /* NULL when missing */
 	enum disk_state state;
-	const struct observed_partition *member; /* NULL until the table is there */
+	const struct layout_pool *pool;		 /* that its partition belongs to */
+	const struct layout_vdev *vdev;
+	const struct observed_partition *member; /* that partition; NULL until the table is there */
 };
 
 struct planner {
@@ -31,18 +33,43 @@ struct planner {
 #define FOR_EACH_PLANNED(d, p)                                                                 \
 	for (struct planned_disk *d = (p)->disks; d < (p)->disks + (p)->layout->disks.n_items; d++)
 
+/* Those of one pool, and of the root's. */
+#define FOR_EACH_PLANNED_OF(d, p, which)                                                       \
+	FOR_EACH_PLANNED(d, p)                                                                 \
+		if (d->pool == (which))
+#define FOR_EACH_PLANNED_MEMBER(d, p) FOR_EACH_PLANNED_OF(d, p, &(p)->layout->pool)
+
 struct step *planner_add(struct planner *p, enum step_kind kind, const char *disk,
 			 const char *object, const char *format, ...) _printf_(5, 6);
+struct step *planner_add_in(struct planner *p, const struct layout_pool *pool,
+			    enum step_kind kind, const char *object, const char *format, ...)
+	_printf_(5, 6);
 void planner_refuse(struct planner *p, const char *format, ...) _printf_(2, 3);
 
-/* The imported pool of this set, or NULL. */
-const struct observed_pool *planner_pool(const struct planner *p);
+/* The pool of the layout, as it is imported, when it is of this set; or NULL. */
+const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *pool);
 
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);
 bool plan_members(struct planner *p);
-bool plan_pool(struct planner *p);
+bool plan_pools(struct planner *p);
+/* further.c: it is imported, or this plan makes it. */
+bool planner_has_pool(const struct planner *p, const struct layout_pool *pool);
+
+/* Up to the further pool being there. False when what is in it must be looked at first. */
+bool plan_further_pool(struct planner *p, const struct layout_pool *pool);
 void plan_system(struct planner *p);
 
-/* disks.c: bytes that a disk must have for this layout. */
-uint64_t disk_size_min(const struct layout *layout);
+/* disks.c: bytes that a disk of that name must have for this layout. */
+uint64_t disk_size_min(const struct layout *layout, const char *disk);
+
+/* pool.c: the steps of every pool. */
+void planner_add_pool(struct planner *p, const struct layout_pool *pool);
+void planner_add_import(struct planner *p, const struct layout_pool *pool);
+
+/* One of that name is imported and is not ours: refused. */
+bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool);
+
+/* disks.c: the steps that a disk gets whatever its pool is. */
+void planner_add_table(struct planner *p, const struct planned_disk *d);
+void planner_add_settle(struct planner *p, const struct planned_disk *d, enum role role);

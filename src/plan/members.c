@@ -66,30 +66,6 @@ static enum progress member_progress(const struct planner *p, const struct plann
 	return streq(d->member->luks.label, label_new) ? MEMBER_EMPTY : MEMBER_FILLED;
 }
 
-static void add_table(struct planner *p, const struct planned_disk *d)
-{
-	_cleanup_strbuf_ struct strbuf parts = STRBUF_NULL;
-
-	for (enum role role = 0; role < ROLE_MAX; role++) {
-		_cleanup_free_ char *size = str_size_for_people(role_size(p->layout, role));
-
-		if (!role_wanted(p->layout, role))
-			continue;
-		strbuf_printf(&parts, "%s%s (%s)", parts.size ? ", " : "", roles[role].title,
-			      role_size(p->layout, role) ? size : "the rest");
-	}
-	(void)planner_add(p, STEP_TABLE, d->want->name, d->have->path,
-			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
-}
-
-static void add_settle(struct planner *p, const struct planned_disk *d, enum role role)
-{
-	_cleanup_free_ char *name = name_partition(role, d->want->name);
-
-	(void)planner_add(p, STEP_SETTLE, d->want->name, name, "read back the %s of '%s'",
-			  roles[role].title, d->want->name);
-}
-
 /* A partition that is new, or will be when its table is written. */
 static bool is_new(const struct planned_disk *d, enum role role)
 {
@@ -119,13 +95,13 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 	if (d->state == DISK_MISSING)
 		return;
 	if (d->state == DISK_BLANK)
-		add_table(p, d);
+		planner_add_table(p, d);
 	if (is_new(d, ROLE_ESP)) {
 		_cleanup_free_ char *esp = name_partition(ROLE_ESP, name);
 
 		(void)planner_add(p, STEP_ESP_FORMAT, name, esp,
 				  "make FAT on the EFI system partition of '%s'", name);
-		add_settle(p, d, ROLE_ESP);
+		planner_add_settle(p, d, ROLE_ESP);
 	}
 	if (progress == MEMBER_UNMADE) {
 		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
@@ -134,7 +110,7 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 				  "encrypt '%s' with LUKS2 (%s, %llu bit)", name,
 				  p->layout->encryption.cipher,
 				  (unsigned long long)p->layout->encryption.key_size);
-		add_settle(p, d, ROLE_MEMBER);
+		planner_add_settle(p, d, ROLE_MEMBER);
 	}
 }
 
@@ -154,26 +130,12 @@ static void add_filled(struct planner *p, const struct planned_disk *d)
 			  "mark '%s' as a member that is whole", d->want->name);
 }
 
-static void add_pool(struct planner *p)
-{
-	_cleanup_strbuf_ struct strbuf vdevs = STRBUF_NULL;
-	const struct layout_pool *pool = &p->layout->pool;
-
-	FOR_EACH_ITEM(struct layout_vdev, vdev, &pool->vdevs) {
-		_cleanup_free_ char *names = strv_join(&vdev->mirror, " ");
-
-		strbuf_printf(&vdevs, "%smirror of %s", vdevs.size ? ", " : "", names);
-	}
-	(void)planner_add(p, STEP_POOL_CREATE, NULL, pool->name, "create the pool '%s': %s",
-			  pool->name, vdevs.data);
-}
-
 /* Disks that cannot take part in a pool that exists already. */
 static void refuse_late_disks(struct planner *p, const enum progress *progress)
 {
 	size_t i = 0;
 
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		enum progress is = progress[i++];
 
@@ -186,29 +148,19 @@ static void refuse_late_disks(struct planner *p, const enum progress *progress)
 	}
 }
 
-const struct observed_pool *planner_pool(const struct planner *p)
-{
-	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
-	const struct observed_dataset *top = pool ? observed_dataset(pool, pool->name) : NULL;
-
-	return top && streq(pair_get(&top->properties, NAME_SET_PROPERTY), p->layout->id) ? pool :
-											NULL;
-}
-
 static void plan_existing(struct planner *p, const enum progress *progress)
 {
 	size_t i = 0;
 
 	refuse_late_disks(p, progress);
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		enum progress is = progress[i++];
 
 		if ((is == MEMBER_FILLED || is == MEMBER_EMPTY) && !d->member->luks.mapped)
 			add_open(p, d);
 	}
-	(void)planner_add(p, STEP_POOL_IMPORT, NULL, p->layout->pool.name,
-			  "import the pool '%s'", p->layout->pool.name);
+	planner_add_import(p, &p->layout->pool);
 	(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
 			  "look at what is inside, and plan the rest");
 }
@@ -217,24 +169,24 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 {
 	size_t i;
 
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_MISSING)
 			planner_refuse(p, "disk '%s' is not there, and the pool is not made yet",
 				       d->want->name);
 	/* Members that exist first: they say whether the passphrase is the one they have. */
 	i = 0;
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (progress[i++] == MEMBER_EMPTY && !d->member->luks.mapped)
 			add_open(p, d);
 	i = 0;
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		add_disk(p, d, progress[i++]);
 	i = 0;
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (progress[i++] == MEMBER_UNMADE)
 			add_open(p, d);
-	add_pool(p);
-	FOR_EACH_PLANNED(d, p)
+	planner_add_pool(p, &p->layout->pool);
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		add_filled(p, d);
 }
 
@@ -244,7 +196,7 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 {
 	size_t i = 0;
 
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		enum progress is = progress[i++];
 
@@ -257,7 +209,7 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 			diag_warning(p->diag, "disk '%s' is there, but not a member of the pool",
 				     d->want->name);
 	}
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_OURS)
 			add_disk(p, d, MEMBER_FILLED);
 }
@@ -272,7 +224,7 @@ static void plan_enrollment(struct planner *p, const enum progress *progress)
 	bool needed = false;
 	size_t i = 0;
 
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		enum progress is = progress[i++];
 		uint64_t own = is == MEMBER_FILLED || is == MEMBER_EMPTY ?
@@ -291,24 +243,20 @@ static void plan_enrollment(struct planner *p, const enum progress *progress)
 
 bool plan_members(struct planner *p)
 {
-	const struct observed_pool *pool = planner_pool(p);
+	const struct observed_pool *pool = planner_pool(p, &p->layout->pool);
 	_cleanup_free_ enum progress *progress =
 		mem_alloc(p->layout->disks.n_items * sizeof(*progress));
 	size_t i = 0, n_filled = 0;
 
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		progress[i] = member_progress(p, d);
 		n_filled += progress[i++] == MEMBER_FILLED;
 		if (d->state == DISK_OURS && !is_new(d, ROLE_ESP))
 			check_esp(p, d);
 	}
-	if (!pool && observed_pool(p->have, p->layout->pool.name)) {
-		planner_refuse(p, "a pool named '%s' is imported, and it is not of this set",
-			       p->layout->pool.name);
-		diag_hint(p->diag, "choose another pool: name:, or export that one");
+	if (!pool && planner_pool_is_taken(p, &p->layout->pool))
 		return false;
-	}
 	if (pool)
 		plan_imported(p, pool, progress);
 	else if (n_filled)

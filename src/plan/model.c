@@ -19,15 +19,22 @@ struct model {
 
 #define MODEL_POOL_GUID "1"
 #define MODEL_HASH	"model"
+#define MODEL_HOLDER	"the kernel"
+
+/* Of the step, as it is wanted; the root's for a step of the system. */
+static const struct layout_pool *wanted_pool(struct model *m)
+{
+	return m->step->pool ? layout_pool_named(m->layout, m->step->pool) : &m->layout->pool;
+}
 
 static struct observed_pool *pool_of(struct model *m)
 {
-	return observed_pool(m->have, m->layout->pool.name);
+	return observed_pool(m->have, wanted_pool(m)->name);
 }
 
 static struct observed_dataset *dataset_of(struct model *m, const char *name)
 {
-	_cleanup_free_ char *full = name_dataset(m->layout, name);
+	_cleanup_free_ char *full = name_dataset(wanted_pool(m), name);
 
 	return observed_dataset(pool_of(m), full);
 }
@@ -73,7 +80,7 @@ static void model_table(struct model *m)
 	for (enum role role = 0; role < ROLE_MAX; role++) {
 		struct observed_partition *partition;
 
-		if (!role_wanted(m->layout, role))
+		if (!role_wanted(m->layout, m->step->disk, role))
 			continue;
 		partition = list_add(&m->disk->partitions, &record_observed_partition);
 		partition->number = m->disk->partitions.n_items;
@@ -122,31 +129,64 @@ static void model_luks_open(struct model *m)
 	str_set(&member_of(m)->luks.mapped, m->step->object);
 }
 
+/* The members hold the pool now, or the partitions of a further one. */
+static void fill_disks(struct model *m, const struct observed_pool *pool)
+{
+	const struct layout_pool *wanted = wanted_pool(m);
+
+	FOR_EACH_DISK(want, m->layout)
+	{
+		bool member = wanted == &m->layout->pool;
+		struct observed_disk *disk = observed_disk(m->have, want->path);
+		struct observed_partition *partition =
+			disk && layout_pool_of(m->layout, want->name, NULL) == wanted ?
+				find_partition(disk, member ? ROLE_MEMBER : ROLE_DATA, want->name) :
+				NULL;
+
+		if (!partition)
+			continue;
+		if (!member) {
+			str_set(&partition->content, "zfs_member");
+			str_set(&partition->held, MODEL_HOLDER);
+			continue;
+		}
+		str_set(&partition->luks.inside, "zfs_member");
+		str_set(&partition->luks.inside_label, pool->name);
+		str_set(&partition->luks.inside_uuid, pool->guid);
+	}
+}
+
+static bool is_encrypted(const struct list *properties)
+{
+	const char *encryption = pair_get(properties, "encryption");
+
+	return encryption && !streq(encryption, "off");
+}
+
 static void model_pool_create(struct model *m)
 {
+	const struct layout_pool *want = wanted_pool(m);
 	struct observed_pool *pool = list_add(&m->have->pools, &record_observed_pool);
 	struct observed_dataset *top;
 
-	pool->name = str_dup(m->layout->pool.name);
+	pool->name = str_dup(want->name);
 	pool->guid = str_dup(MODEL_POOL_GUID);
 	pool->health = str_dup("ONLINE");
 	pool->altroot = str_dup(m->options->target);
 	top = list_add(&pool->datasets, &record_observed_dataset);
 	top->name = str_dup(pool->name);
 	top->type = str_dup("filesystem");
+	if (is_encrypted(&want->filesystem_properties))
+		top->encryption_root = str_dup(top->name);
 	pair_set(&top->properties, NAME_SET_PROPERTY, m->layout->id);
-	FOR_EACH_DISK(want, m->layout)
-	{
-		struct observed_disk *disk = observed_disk(m->have, want->path);
-		struct observed_partition *member =
-			disk ? find_partition(disk, ROLE_MEMBER, want->name) : NULL;
+	fill_disks(m, pool);
+}
 
-		if (!member)
-			continue;
-		str_set(&member->luks.inside, "zfs_member");
-		str_set(&member->luks.inside_label, pool->name);
-		str_set(&member->luks.inside_uuid, pool->guid);
-	}
+static void model_key_load(struct model *m)
+{
+	FOR_EACH_ITEM(struct observed_dataset, dataset, &pool_of(m)->datasets)
+		if (streq(dataset->encryption_root, m->step->object))
+			dataset->locked = false;
 }
 
 static void model_luks_filled(struct model *m)
@@ -159,7 +199,7 @@ static void model_enroll(struct model *m)
 	uint64_t generation = 0;
 
 	for (int pass = 0; pass < 2; pass++)
-		FOR_EACH_DISK(want, m->layout)
+		FOR_EACH_MEMBER_DISK(want, m->layout)
 		{
 			struct observed_disk *disk = observed_disk(m->have, want->path);
 			struct observed_partition *member =
@@ -177,14 +217,33 @@ static void model_pool_set(struct model *m)
 	pair_set(&pool_of(m)->properties, m->step->object, m->step->value);
 }
 
+/* What a new dataset inherits. */
+static const char *encryption_root_above(struct model *m, const char *name)
+{
+	_cleanup_free_ char *at = str_dup(name);
+
+	for (char *slash = strrchr(at, '/'); slash; slash = strrchr(at, '/')) {
+		struct observed_dataset *dataset;
+
+		*slash = '\0';
+		dataset = observed_dataset(pool_of(m), at);
+		if (dataset)
+			return dataset->encryption_root;
+	}
+	return NULL;
+}
+
 static struct observed_dataset *add_dataset(struct model *m, const char *type,
 					    const struct list *properties)
 {
 	struct observed_dataset *dataset =
 		list_add(&pool_of(m)->datasets, &record_observed_dataset);
 
-	dataset->name = name_dataset(m->layout, m->step->object);
+	dataset->name = name_dataset(wanted_pool(m), m->step->object);
 	dataset->type = str_dup(type);
+	dataset->encryption_root = str_dup(is_encrypted(properties) ?
+						   dataset->name :
+						   encryption_root_above(m, dataset->name));
 	FOR_EACH_ITEM(struct pair, property, properties)
 		pair_set(&dataset->properties, property->name, property->value);
 	return dataset;
@@ -192,7 +251,8 @@ static struct observed_dataset *add_dataset(struct model *m, const char *type,
 
 static void model_dataset_create(struct model *m)
 {
-	FOR_EACH_ITEM(struct layout_dataset, want, &m->layout->datasets) {
+	FOR_EACH_ITEM(struct layout_dataset, want, &wanted_pool(m)->datasets)
+	{
 		struct observed_dataset *dataset;
 
 		if (!streq(want->name, m->step->object))
@@ -205,7 +265,7 @@ static void model_dataset_create(struct model *m)
 
 static void model_volume_create(struct model *m)
 {
-	FOR_EACH_ITEM(struct layout_volume, want, &m->layout->volumes)
+	FOR_EACH_ITEM(struct layout_volume, want, &wanted_pool(m)->volumes)
 		if (streq(want->name, m->step->object))
 			pair_set(&add_dataset(m, "volume", &want->properties)->properties,
 				 NAME_STATE_PROPERTY, STATE_NEW);
@@ -301,6 +361,7 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_POOL_CREATE] = model_pool_create,
 	[STEP_LUKS_FILLED] = model_luks_filled,
 	[STEP_POOL_IMPORT] = NULL,
+	[STEP_KEY_LOAD] = model_key_load,
 	[STEP_LOOK_AGAIN] = NULL,
 	[STEP_ENROLL] = model_enroll,
 	[STEP_POOL_SET] = model_pool_set,

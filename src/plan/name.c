@@ -11,13 +11,17 @@ const struct role_info roles[ROLE_MAX] = {
 	[ROLE_SWAP] = { "swap", "swap", "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F", false },
 	[ROLE_MEMBER] = { "member", "member of the pool", "CA7D7CCB-63ED-4C53-861C-1742536059CC",
 			  true },
+	[ROLE_DATA] = { "data", "partition for a pool", "6A898CC3-1DD2-11B2-99A6-080020736631",
+			true },
 };
 
 #define NEW_PREFIX "eyrie-new-"
 
-bool role_wanted(const struct layout *layout, enum role role)
+bool role_wanted(const struct layout *layout, const char *disk, enum role role)
 {
-	return role != ROLE_SWAP || layout->swap.on == SWAP_PARTITION;
+	if (!layout_is_member(layout, disk))
+		return role == ROLE_DATA;
+	return role != ROLE_DATA && (role != ROLE_SWAP || layout->swap.on == SWAP_PARTITION);
 }
 
 uint64_t role_size(const struct layout *layout, enum role role)
@@ -59,9 +63,9 @@ char *name_label_new(const char *disk)
 	return str_printf(NEW_PREFIX "%s", disk);
 }
 
-char *name_dataset(const struct layout *layout, const char *name)
+char *name_dataset(const struct layout_pool *pool, const char *name)
 {
-	return str_printf("%s/%s", layout->pool.name, name);
+	return name ? str_printf("%s/%s", pool->name, name) : str_dup(pool->name);
 }
 
 void name_mark_uuid(const char *set_id, uuid_t uuid)

@@ -8,7 +8,8 @@
  * GUIDs of the partition table and of partitions are UUIDs of version 8 (RFC 9562) that begin
  * with eight bytes of SHA-256 over the set id; the rest is random. A LUKS2 header has the
  * subsystem "eyrie:SET-ID" and the label "HOST-DISK", "eyrie-new-DISK" until it holds a pool.
- * Datasets carry eyrie:set, inherited from the root dataset of the pool.
+ * Datasets carry eyrie:set, inherited from the root dataset of the pool; the partition of a
+ * further pool is new until that pool was made.
  */
 
 #include <uuid/uuid.h>
@@ -31,6 +32,7 @@ enum role {
 	ROLE_ESP,
 	ROLE_SWAP,
 	ROLE_MEMBER,
+	ROLE_DATA, /* of a further pool, whole */
 	ROLE_MAX,
 };
 
@@ -41,10 +43,11 @@ struct role_info {
 	bool has_content;  /* and so is marked new until that was read back */
 };
 
-/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (swap, LUKS). */
+/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (swap, LUKS, Solaris /usr and ZFS). */
 extern const struct role_info roles[ROLE_MAX];
 
-bool role_wanted(const struct layout *layout, enum role role);
+/* On a disk of that name: those of the root's pool have all that boots them, others only data. */
+bool role_wanted(const struct layout *layout, const char *disk, enum role role);
 uint64_t role_size(const struct layout *layout, enum role role); /* 0 for what is left over */
 
 char *name_partition(enum role role, const char *disk);
@@ -53,7 +56,7 @@ char *name_mapping(const struct layout *layout, const char *disk); /* under /dev
 char *name_subsystem(const struct layout *layout);
 char *name_label(const struct layout *layout, const char *disk);
 char *name_label_new(const char *disk);
-char *name_dataset(const struct layout *layout, const char *name);
+char *name_dataset(const struct layout_pool *pool, const char *name); /* NULL: the pool itself */
 
 /* Put the set's mark over the first half of a random UUID. */
 void name_mark_uuid(const char *set_id, uuid_t uuid);

@@ -22,6 +22,7 @@ static const char *const kind_names[] = {
 static const struct field step_fields[] = {
 	{ "step", FIELD_CHOICE, AT(step, kind), .choices = kind_names },
 	{ "disk", FIELD_STRING, AT(step, disk) },
+	{ "pool", FIELD_STRING, AT(step, pool) },
 	{ "object", FIELD_STRING, AT(step, object) },
 	{ "value", FIELD_STRING, AT(step, value) },
 	{ "text", FIELD_STRING, AT(step, text) },
@@ -51,6 +52,21 @@ struct plan *plan_free(struct plan *plan)
 		record_deinit(&record_plan, plan);
 	free(plan);
 	return NULL;
+}
+
+struct step *planner_add_in(struct planner *p, const struct layout_pool *pool,
+			    enum step_kind kind, const char *object, const char *format, ...)
+{
+	struct step *step = list_add(&p->plan->steps, &record_step);
+	va_list ap;
+
+	step->kind = kind;
+	step->pool = str_dup(pool->name);
+	step->object = str_dup(object);
+	va_start(ap, format);
+	step->text = str_vprintf(format, ap);
+	va_end(ap);
+	return step;
 }
 
 struct step *planner_add(struct planner *p, enum step_kind kind, const char *disk,
@@ -93,7 +109,7 @@ int plan_make(const struct layout *layout, const struct observed *have,
 	if (!p.refused) {
 		more = plan_members(&p);
 		if (more)
-			more = plan_pool(&p);
+			more = plan_pools(&p);
 		if (more)
 			plan_system(&p);
 	}

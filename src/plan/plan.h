@@ -27,6 +27,7 @@ enum step_kind {
 struct step {
 	unsigned kind; /* enum step_kind */
 	char *disk;    /* its name in the layout, or NULL */
+	char *pool;    /* whose dataset it works on; NULL when it works on none */
 	char *object;  /* partition name, dataset, property=value: what the kind works on */
 	char *value;   /* of a property */
 	char *text;    /* what is done, for people */

@@ -6,20 +6,113 @@
 
 #include "plan/internal.h"
 
-static const struct observed_dataset *find_dataset(const struct planner *p, const char *name)
+const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *want)
 {
-	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
-	_cleanup_free_ char *full = name_dataset(p->layout, name);
+	const struct observed_pool *pool = observed_pool(p->have, want->name);
+	const struct observed_dataset *top = pool ? observed_dataset(pool, pool->name) : NULL;
+
+	return top && streq(pair_get(&top->properties, NAME_SET_PROPERTY), p->layout->id) ? pool :
+											NULL;
+}
+
+bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool)
+{
+	if (!observed_pool(p->have, pool->name) || planner_pool(p, pool))
+		return false;
+	planner_refuse(p, "a pool named '%s' is imported, and it is not of this set", pool->name);
+	diag_hint(p->diag, "choose another name for the pool, or export that one");
+	return true;
+}
+
+/* "mirror of left right, log mirror of fast-a fast-b" */
+void planner_add_pool(struct planner *p, const struct layout_pool *pool)
+{
+	_cleanup_strbuf_ struct strbuf vdevs = STRBUF_NULL;
+
+	FOR_EACH_VDEV(vdev, pool)
+	{
+		const struct vdev_kind_info *kind = &vdev_kinds[layout_vdev_kind(vdev)];
+		_cleanup_free_ char *names = strv_join(layout_vdev_disks(vdev), " ");
+
+		strbuf_printf(&vdevs, "%s%s of %s", vdevs.size ? ", " : "", kind->name, names);
+	}
+	(void)planner_add_in(p, pool, STEP_POOL_CREATE, pool->name, "create the pool '%s': %s",
+			     pool->name, vdevs.data);
+}
+
+void planner_add_import(struct planner *p, const struct layout_pool *pool)
+{
+	(void)planner_add_in(p, pool, STEP_POOL_IMPORT, pool->name, "import the pool '%s'",
+			     pool->name);
+}
+
+static const struct observed_dataset *find_dataset(const struct planner *p,
+						   const struct layout_pool *want,
+						   const char *name)
+{
+	const struct observed_pool *pool = observed_pool(p->have, want->name);
+	_cleanup_free_ char *full = name_dataset(want, name);
 
 	return pool ? observed_dataset(pool, full) : NULL;
 }
 
-static void add_property(struct planner *p, const char *dataset, const char *name,
-			 const char *value)
+static bool is_planned(const struct planner *p, enum step_kind kind, const char *object)
+{
+	FOR_EACH_ITEM(struct step, step, &p->plan->steps)
+		if (step->kind == kind && streq(step->object, object))
+			return true;
+	return false;
+}
+
+/* The encryption root whose key is missing for what is below `name`, or NULL. */
+static const char *locked_above(const struct planner *p, const struct layout_pool *pool,
+				const char *name)
+{
+	_cleanup_free_ char *at = str_dup(name);
+	char *slash = at + strlen(at);
+
+	for (;;) {
+		const struct observed_dataset *have;
+
+		*slash = '\0';
+		have = find_dataset(p, pool, *at ? at : NULL);
+		if (have)
+			return have->locked ? have->encryption_root : NULL;
+		if (!*at)
+			return NULL;
+		slash = strrchr(at, '/');
+		slash = slash ? slash : at;
+	}
+}
+
+static void add_key(struct planner *p, const struct layout_pool *pool, const char *root)
+{
+	if (root && !is_planned(p, STEP_KEY_LOAD, root))
+		(void)planner_add_in(p, pool, STEP_KEY_LOAD, root, "load the key of %s", root);
+}
+
+/*
+ * In a system that runs, whoever has the key loads it and mounts it, and it is asked for only
+ * when something is to be made below it. On a target everything is opened: whatever is put there
+ * shall get where it belongs.
+ */
+static void plan_keys(struct planner *p, const struct layout_pool *want)
+{
+	const struct observed_pool *pool = planner_pool(p, want);
+
+	if (!pool || !pool->altroot)
+		return;
+	FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
+		if (dataset->locked)
+			add_key(p, want, dataset->encryption_root);
+}
+
+static void add_property(struct planner *p, const struct layout_pool *pool, const char *dataset,
+			 const char *name, const char *value)
 {
 	_cleanup_free_ char *object = str_printf("%s %s", name, dataset);
-	struct step *step = planner_add(p, STEP_PROPERTY_SET, NULL, object, "set %s=%s on %s",
-					name, value, dataset);
+	struct step *step = planner_add_in(p, pool, STEP_PROPERTY_SET, object, "set %s=%s on %s",
+					   name, value, dataset);
 
 	step->value = str_dup(value);
 }
@@ -46,79 +139,105 @@ static bool is_same_value(const char *have, const char *want)
 	       (is_number(want, bytes) || (streq(want, "none") && !bytes));
 }
 
-static void plan_properties(struct planner *p, const struct observed_dataset *have,
-			    const struct list *wanted)
+/* Decided when a dataset is made; zfs-change-key(8) is how to have another key. */
+static bool is_of_encryption(const char *property)
 {
+	static const char *const names[] = { "encryption", "keyformat", "keylocation",
+					     "pbkdf2iters" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (streq(property, names[i]))
+			return true;
+	return false;
+}
+
+static void plan_properties(struct planner *p, const struct layout_pool *pool,
+			    const struct observed_dataset *have, const struct list *wanted)
+{
+	const char *encryption = pair_get(wanted, "encryption");
+
+	if (encryption && streq(encryption, "off") != !have->encryption_root) {
+		diag_warning(p->diag, "%s is %sencrypted, and stays so", have->name,
+			     have->encryption_root ? "" : "not ");
+		diag_hint(p->diag, "encryption is decided when a dataset is made: zfs send it into "
+			  "a new one");
+	}
 	FOR_EACH_ITEM(struct pair, property, wanted)
 	{
 		const char *value = pair_get(&have->properties, property->name);
 
-		if (!is_same_value(value, property->value))
-			add_property(p, have->name, property->name, property->value);
+		if (!is_of_encryption(property->name) && !is_same_value(value, property->value))
+			add_property(p, pool, have->name, property->name, property->value);
 	}
 }
 
-static void plan_dataset(struct planner *p, const struct layout_dataset *want)
+static void plan_dataset(struct planner *p, const struct layout_pool *pool,
+			 const struct layout_dataset *want)
 {
-	const struct observed_dataset *have = find_dataset(p, want->name);
-	_cleanup_free_ char *name = name_dataset(p->layout, want->name);
+	const struct observed_dataset *have = find_dataset(p, pool, want->name);
+	_cleanup_free_ char *name = name_dataset(pool, want->name);
 	bool is_path = want->mountpoint && *want->mountpoint == '/';
 
 	if (!have) {
-		(void)planner_add(p, STEP_DATASET_CREATE, NULL, want->name,
-				  "create the dataset %s%s%s", name,
-				  is_path ? ", mounted on " : "",
-				  is_path ? want->mountpoint : "");
+		add_key(p, pool, locked_above(p, pool, want->name));
+		(void)planner_add_in(p, pool, STEP_DATASET_CREATE, want->name,
+				     "create the dataset %s%s%s", name,
+				     is_path ? ", mounted on " : "",
+				     is_path ? want->mountpoint : "");
 		return;
 	}
-	plan_properties(p, have, &want->properties);
+	plan_properties(p, pool, have, &want->properties);
 	if (want->mountpoint &&
 	    !streq(pair_get(&have->properties, "mountpoint"), want->mountpoint))
-		add_property(p, have->name, "mountpoint", want->mountpoint);
+		add_property(p, pool, have->name, "mountpoint", want->mountpoint);
 }
 
-static void plan_volume(struct planner *p, const struct layout_volume *want)
+static void plan_volume(struct planner *p, const struct layout_pool *pool,
+			const struct layout_volume *want)
 {
-	const struct observed_dataset *have = find_dataset(p, want->name);
-	_cleanup_free_ char *name = name_dataset(p->layout, want->name);
+	const struct observed_dataset *have = find_dataset(p, pool, want->name);
+	_cleanup_free_ char *name = name_dataset(pool, want->name);
 	_cleanup_free_ char *size = str_size_for_people(want->size);
-	bool swap = p->layout->swap.on == SWAP_VOLUME && streq(want->name, LAYOUT_SWAP_VOLUME);
+	bool swap = pool == &p->layout->pool && p->layout->swap.on == SWAP_VOLUME &&
+		    streq(want->name, LAYOUT_SWAP_VOLUME);
 
-	if (!have)
-		(void)planner_add(p, STEP_VOLUME_CREATE, NULL, want->name,
-				  "create the volume %s, %s", name, size);
+	if (!have) {
+		add_key(p, pool, locked_above(p, pool, want->name));
+		(void)planner_add_in(p, pool, STEP_VOLUME_CREATE, want->name,
+				     "create the volume %s, %s", name, size);
+	}
 	if (swap && (!have || streq(pair_get(&have->properties, NAME_STATE_PROPERTY), STATE_NEW)))
-		(void)planner_add(p, STEP_SWAP_FORMAT, NULL, want->name, "make swap on %s", name);
+		(void)planner_add_in(p, pool, STEP_SWAP_FORMAT, want->name, "make swap on %s", name);
 }
 
 static void plan_bootfs(struct planner *p)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
-	_cleanup_free_ char *root = name_dataset(p->layout, layout_root(p->layout)->name);
+	_cleanup_free_ char *root = name_dataset(&p->layout->pool, layout_root(p->layout)->name);
 	struct step *step;
 
 	if (pool && streq(pair_get(&pool->properties, "bootfs"), root))
 		return;
-	step = planner_add(p, STEP_POOL_SET, NULL, "bootfs", "boot from %s", root);
+	step = planner_add_in(p, &p->layout->pool, STEP_POOL_SET, "bootfs", "boot from %s", root);
 	step->value = str_dup(root);
 }
 
-static const char *mountpoint_of(const struct layout *layout, const char *name)
+static const char *mountpoint_of(const struct layout_pool *pool, const char *name)
 {
-	FOR_EACH_ITEM(struct layout_dataset, dataset, &layout->datasets)
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
 		if (streq(dataset->name, name))
 			return dataset->mountpoint;
 	return NULL;
 }
 
 /* The mountpoint of a dataset, its own or what it inherits; NULL when it has none. */
-static char *effective_mountpoint(const struct layout *layout, const char *name)
+static char *effective_mountpoint(const struct layout_pool *pool, const char *name)
 {
 	_cleanup_free_ char *at = str_dup(name);
 	char *slash;
 
 	for (;;) {
-		const char *mountpoint = mountpoint_of(layout, at);
+		const char *mountpoint = mountpoint_of(pool, at);
 
 		if (mountpoint && *mountpoint != '/')
 			return NULL;
@@ -139,34 +258,65 @@ static bool mounts_by_itself(const struct layout_dataset *dataset)
 	return !canmount || streq(canmount, "on");
 }
 
-static void plan_mount(struct planner *p, const struct layout_dataset *dataset)
+static bool stays_locked(const struct planner *p, const struct observed_dataset *have)
 {
-	const struct observed_dataset *have = find_dataset(p, dataset->name);
-	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
-	_cleanup_free_ char *mountpoint = effective_mountpoint(p->layout, dataset->name);
-	const char *under = pool && !pool->altroot ? "" : p->options->target;
+	return have && have->locked && !is_planned(p, STEP_KEY_LOAD, have->encryption_root);
+}
 
-	if (!mountpoint || (have && have->mounted))
+static void plan_mount(struct planner *p, const struct layout_pool *pool,
+		       const struct layout_dataset *dataset)
+{
+	const struct observed_dataset *have = find_dataset(p, pool, dataset->name);
+	const struct observed_pool *root_pool = observed_pool(p->have, p->layout->pool.name);
+	_cleanup_free_ char *mountpoint = effective_mountpoint(pool, dataset->name);
+	_cleanup_free_ char *name = name_dataset(pool, dataset->name);
+	const char *under = root_pool && !root_pool->altroot ? "" : p->options->target;
+
+	if (!mountpoint || (have && have->mounted) || stays_locked(p, have))
 		return;
 	if (!mounts_by_itself(dataset) && dataset != layout_root(p->layout))
 		return;
-	(void)planner_add(p, STEP_MOUNT, NULL, dataset->name, "mount %s on %s%s", dataset->name,
-			  under, mountpoint);
+	(void)planner_add_in(p, pool, STEP_MOUNT, dataset->name, "mount %s on %s%s", name,
+			     under, mountpoint);
 }
 
-bool plan_pool(struct planner *p)
+static void plan_contents(struct planner *p, const struct layout_pool *pool)
+{
+	plan_keys(p, pool);
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+		plan_dataset(p, pool, dataset);
+	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)
+		plan_volume(p, pool, volume);
+}
+
+bool plan_pools(struct planner *p)
 {
 	const struct layout_dataset *root = layout_root(p->layout);
+	bool more = true;
 
-	FOR_EACH_ITEM(struct layout_dataset, dataset, &p->layout->datasets)
-		plan_dataset(p, dataset);
-	FOR_EACH_ITEM(struct layout_volume, volume, &p->layout->volumes)
-		plan_volume(p, volume);
+	FOR_EACH_ITEM(struct layout_pool, pool, &p->layout->pools)
+		more &= plan_further_pool(p, pool);
+	if (p->refused)
+		return false;
+	plan_contents(p, &p->layout->pool);
 	plan_bootfs(p);
 	/* The root first: the others are mounted inside it; then parents before children. */
-	plan_mount(p, root);
-	FOR_EACH_ITEM(struct layout_dataset, dataset, &p->layout->datasets)
+	plan_mount(p, &p->layout->pool, root);
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &p->layout->pool.datasets)
 		if (dataset != root)
-			plan_mount(p, dataset);
+			plan_mount(p, &p->layout->pool, dataset);
+	if (!more) {
+		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
+				  "look at what is in the other pools, and plan the rest");
+		return false;
+	}
+	FOR_EACH_ITEM(struct layout_pool, pool, &p->layout->pools)
+	{
+		if (!planner_has_pool(p, pool))
+			continue;
+		plan_contents(p, pool);
+		FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+			plan_mount(p, pool, dataset);
+	}
 	return true;
 }

@@ -8,7 +8,7 @@
 static const char *root_state(const struct planner *p)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
-	_cleanup_free_ char *root = name_dataset(p->layout, layout_root(p->layout)->name);
+	_cleanup_free_ char *root = name_dataset(&p->layout->pool, layout_root(p->layout)->name);
 	const struct observed_dataset *have = pool ? observed_dataset(pool, root) : NULL;
 	const char *state = have ? pair_get(&have->properties, NAME_STATE_PROPERTY) : NULL;
 
@@ -96,7 +96,7 @@ static void plan_installation(struct planner *p, const char *state)
 		(void)planner_add(p, STEP_CONFIGURE, NULL, root->name,
 				  "configure it: crypttab, fstab, host name, initramfs, eyrie itself");
 	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_sync(p, d))
 			add_esp_sync(p, d);
 }
@@ -105,7 +105,7 @@ static void plan_installation(struct planner *p, const char *state)
 static bool root_is_closed(const struct planner *p)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
-	_cleanup_free_ char *root = name_dataset(p->layout, layout_root(p->layout)->name);
+	_cleanup_free_ char *root = name_dataset(&p->layout->pool, layout_root(p->layout)->name);
 	const struct observed_dataset *have = pool ? observed_dataset(pool, root) : NULL;
 
 	return have && !have->mounted;
@@ -127,7 +127,7 @@ void plan_system(struct planner *p)
 	if (!p->have->system.root || !p->have->system.kernels.n_items)
 		return;
 	check_kernels(p);
-	FOR_EACH_PLANNED(d, p)
+	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		const struct observed_partition *esp =
 			d->have ? find_partition(d->have, ROLE_ESP, d->want->name) : NULL;

@@ -9,12 +9,12 @@
 #include "rehearse/machine.h"
 
 #define FAULTS_MAX  2	/* of the emulator, in one drill */
-#define PROMPTS_MAX 6	/* then it asks for ever, and is left alone */
+#define PROMPTS_MAX 12	/* then it asks for ever, and is left alone */
 #define OFF_SECONDS 240 /* to switch itself off once everything was reported */
 
 /* What systemd-cryptsetup asks on the console, whichever disk is first. */
 static const char *const boot_prompts[] = { "enter passphrase for disk" };
-static const char *const install_prompts[] = { "Passphrase for the disks: ",
+static const char *const install_prompts[] = { "Passphrase for ",
 					       "The same again: " };
 
 #define BOOT_SETTLE    600u

@@ -23,12 +23,11 @@ static struct drill *add_drill(struct drills *drills, enum drill_kind kind, char
 
 static unsigned count_members(const struct layout *layout)
 {
-	const struct layout_vdev *vdevs = layout->pool.vdevs.items;
-	size_t n = 0;
+	unsigned n = 0;
 
-	for (size_t i = 0; i < layout->pool.vdevs.n_items; i++)
-		n += vdevs[i].mirror.n_items;
-	return (unsigned)n;
+	FOR_EACH_MEMBER_DISK(disk, layout)
+		n++;
+	return n;
 }
 
 static bool is_peer(const struct layout *layout)
@@ -106,9 +105,7 @@ static struct drill *add_on_request(struct drills *drills, char *name)
  */
 static const struct strv *first_mirror(const struct layout *layout)
 {
-	const struct layout_vdev *vdevs = layout->pool.vdevs.items;
-
-	return &vdevs[0].mirror;
+	return layout_vdev_disks(layout->pool.vdevs.items);
 }
 
 static struct drill_start *add_alone(struct drill *drill, const struct layout *layout,
@@ -140,6 +137,28 @@ static void add_wrong_passphrase(struct drills *drills, const struct layout *lay
 
 	start->n_wrong = 2;
 	start->expect.n_prompts = 3;
+}
+
+/* Of a vdev that can do without several disks, as many as it can. */
+static void add_most_pulled(struct drills *drills, const struct layout *layout)
+{
+	const struct layout_vdev *vdev = layout->pool.vdevs.items;
+	const struct strv *disks = layout_vdev_disks(vdev);
+	size_t n = MIN_OF(vdev_kinds[layout_vdev_kind(vdev)].parity, disks->n_items - 1);
+	_cleanup_strv_ struct strv pulled = STRV_NULL;
+	_cleanup_free_ char *names = NULL;
+	struct drill_start *start;
+	struct drill *drill;
+
+	if (n < 2)
+		return;
+	for (size_t i = 0; i < n; i++)
+		strv_add(&pulled, disks->items[i]);
+	names = strv_join(&pulled, ", ");
+	drill = add_on_request(drills, str_printf("%s pulled", names));
+	start = add_start(drill, layout);
+	for (size_t i = 0; i < n; i++)
+		start_without(start, layout, disks->items[i]);
 }
 
 /* Each ran alone: they are not merged, the one used last goes on, and one is given up. */
@@ -191,11 +210,13 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	(void)add_boot(ret, layout, NULL, "");
 	FOR_EACH_DISK(disk, layout)
 	(void)add_boot(ret, layout, disk->name, "");
+	add_most_pulled(ret, layout);
 	if (!is_peer(layout))
 		return;
 	add_late(ret, layout, mirror->items[mirror->n_items - 1]);
 	add_wrong_passphrase(ret, layout);
-	add_each_alone(ret, layout);
+	if (vdev_kinds[layout_vdev_kind(layout->pool.vdevs.items)].parity == SIZE_MAX)
+		add_each_alone(ret, layout);
 	if (mirror->n_items == 2)
 		add_stale_first(ret, layout);
 }

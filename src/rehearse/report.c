@@ -49,7 +49,7 @@ static void count_members(struct report *report, struct json_object *vdevs)
 			continue;
 		}
 		report->n_members++;
-		if (streq(state, "ONLINE"))
+		if (streq(state, "ONLINE") || streq(state, "AVAIL"))
 			report->n_healthy++;
 		else
 			strv_add(&report->unhealthy, name);
@@ -62,22 +62,33 @@ static void read_root(struct report *report, struct json_object *value)
 	str_set(&report->root, text_at(array_item(value, "filesystems", 0), "source"));
 }
 
-/* zpool status -j: the first pool; a second one is nothing that a layout can have. */
+static bool holds_root(const char *pool, const char *root)
+{
+	const char *rest = root ? starts_with(root, pool) : NULL;
+
+	return rest && (*rest == '/' || !*rest);
+}
+
+/* zpool status -j: the pool that the root is in, which was told before. */
 static void read_pool(struct report *report, struct json_object *value)
 {
+	static const char *const classes[] = { "vdevs", "special", "logs", "l2cache", "spares" };
 	struct json_object *pools = value_at(value, "pools", json_type_object);
 
 	if (!pools)
 		return;
 	json_object_object_foreach(pools, name, pool)
 	{
-		struct json_object *vdevs = value_at(pool, "vdevs", json_type_object);
-
+		if (json_object_object_length(pools) > 1 && !holds_root(name, report->root))
+			continue;
 		str_set(&report->pool, name);
 		str_set(&report->health, text_at(pool, "state"));
-		if (vdevs)
-			count_members(report, vdevs);
-		return;
+		for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+			struct json_object *vdevs = value_at(pool, classes[i], json_type_object);
+
+			if (vdevs)
+				count_members(report, vdevs);
+		}
 	}
 }
 

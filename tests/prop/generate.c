@@ -22,20 +22,58 @@ static void add_disks(struct random *r, struct strbuf *b, unsigned n)
 			      random_one_in(r, 4) ? ", size: 8GiB" : "");
 }
 
-/* Every disk is in one mirror, and every mirror has two of them or more. */
+/* A vdev of the next `width` disks. */
+static void add_vdev(struct strbuf *b, const char *indent, const char *kind, unsigned *at,
+		     unsigned width)
+{
+	strbuf_printf(b, "%s- %s: [", indent, kind);
+	for (unsigned k = 0; k < width; k++)
+		strbuf_printf(b, "%sd%u", k ? ", " : "", (*at)++);
+	strbuf_add(b, "]\n");
+}
+
+/*
+ * Mirrors or raidz of one kind, of two disks or more; what is left over is a log, a cache or a
+ * spare. The root's pool has the first `n` disks.
+ */
 static void add_vdevs(struct random *r, struct strbuf *b, unsigned n)
 {
-	unsigned n_mirrors = 1 + random_below(r, n / 2), at = 0;
+	static const char *const data[] = { "mirror", "mirror", "raidz1", "raidz2" };
+	static const char *const others[] = { "log", "special", "cache", "spare" };
+	unsigned kind = random_below(r, n < 3 ? 3 : 4), least = kind == 3 ? 3 : 2;
+	unsigned further = n >= least + 2 && random_one_in(r, 3) ? 2 : 0;
+	unsigned n_vdevs = 1 + random_below(r, (n - further) / least), at = 0;
 
 	strbuf_printf(b, "pool:\n  name: pool%u\n  vdevs:\n", random_below(r, 10));
-	for (unsigned i = 0; i < n_mirrors; i++) {
-		unsigned spare = n - at - 2 * (n_mirrors - i);
-		unsigned width = 2 + (i + 1 == n_mirrors ? spare : random_below(r, spare + 1));
+	for (unsigned i = 0; i < n_vdevs; i++) {
+		unsigned spare = n - further - at - least * (n_vdevs - i);
 
-		strbuf_add(b, "    - mirror: [");
-		for (unsigned k = 0; k < width; k++)
-			strbuf_printf(b, "%sd%u", k ? ", " : "", at++);
-		strbuf_add(b, "]\n");
+		add_vdev(b, "    ", data[kind], &at,
+			 least + (i + 1 == n_vdevs ? spare : random_below(r, spare + 1)));
+	}
+	if (further)
+		add_vdev(b, "    ", others[random_below(r, 4)], &at, further);
+}
+
+/* Further pools of two disks each, from disk `at` on. */
+static void add_pools(struct random *r, struct strbuf *b, unsigned at, unsigned n_pools)
+{
+	static const char *const encryptions[] = {
+		"", "    filesystem-properties: { encryption: on, keyformat: passphrase }\n"
+	};
+
+	if (n_pools)
+		strbuf_add(b, "pools:\n");
+	for (unsigned i = 0; i < n_pools; i++) {
+		strbuf_printf(b, "  nest%u:\n    vdevs:\n", i);
+		add_vdev(b, "      ", random_one_in(r, 3) ? "raidz1" : "mirror", &at, 2);
+		strbuf_add(b, encryptions[random_below(r, 2)]);
+		strbuf_printf(b, "    datasets:\n      pg: { mountpoint: /nest%u/pg }\n", i);
+		if (random_one_in(r, 2))
+			strbuf_add(b, "      deep/secret: { properties: { encryption: on, "
+				      "keyformat: passphrase } }\n");
+		if (random_one_in(r, 3))
+			strbuf_add(b, "    volumes: { deep/vm: { size: 1GiB } }\n");
 	}
 }
 
@@ -92,13 +130,14 @@ static void add_system(struct random *r, struct strbuf *b)
 char *random_layout(struct random *r)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
-	unsigned n = 2 + random_below(r, 5);
+	unsigned n = 2 + random_below(r, 5), n_pools = random_below(r, 3);
 	char id[37];
 
 	random_uuid(r, id);
 	strbuf_printf(&b, "id: %s\nhost: nest%u\n", id, random_below(r, 100));
-	add_disks(r, &b, n);
+	add_disks(r, &b, n + 2 * n_pools);
 	add_vdevs(r, &b, n);
+	add_pools(r, &b, n, n_pools);
 	add_datasets(r, &b);
 	add_volumes(r, &b);
 	add_system(r, &b);

@@ -490,11 +490,17 @@ static bool makes_anew(const struct step *step)
 static void damage(struct one *one, struct observed_disk *disk)
 {
 	const struct layout_disk *disks = one->layout->disks.items;
-	struct observed_partition *esp = NULL, *member = NULL;
+	struct observed_partition *esp = NULL, *member = NULL, *data = NULL;
 
-	for (size_t i = 0; i < one->layout->disks.n_items && !esp; i++) {
+	for (size_t i = 0; i < one->layout->disks.n_items && !esp && !data; i++) {
 		esp = find_partition(disk, ROLE_ESP, disks[i].name);
 		member = find_partition(disk, ROLE_MEMBER, disks[i].name);
+		data = find_partition(disk, ROLE_DATA, disks[i].name);
+	}
+	if (data) {
+		strv_add(&one->story, "the partition of a further pool is empty");
+		str_set(&data->content, NULL);
+		return;
 	}
 	switch (random_below(&one->r, 6)) {
 	case 0:
@@ -591,7 +597,8 @@ static void test_swapped_disk(void **state)
 					want ? observed_disk(one.world.have, want->path) : NULL;
 
 				if (want && (!disk || (step->kind > STEP_TABLE &&
-						       !find_partition(disk, ROLE_ESP, want->name))))
+						       !find_partition(disk, ROLE_ESP, want->name) &&
+						       !find_partition(disk, ROLE_DATA, want->name))))
 					one_fail(&one, "'%s' has nothing to work on", step->text);
 				do_step(&one, step);
 			}

@@ -61,37 +61,84 @@ static void move_inside(struct observed_luks *to, struct observed_luks *from)
 	str_set(&from->inside_uuid, NULL);
 }
 
-static bool has_open_vdevs(const struct world *world)
+/* What a pool sees of a disk: the member that is open, or the partition of a further pool. */
+static bool is_seen(const struct world *world, const struct layout_pool *pool, const char *disk)
 {
-	FOR_EACH_ITEM(struct layout_vdev, vdev, &world->layout->pool.vdevs)
+	const struct layout_disk *want = layout_disk(world->layout, disk);
+	struct observed_disk *found = observed_disk(world->have, want->path);
+	struct observed_partition *data;
+
+	if (pool == &world->layout->pool) {
+		const struct observed_partition *open = member(world->have, world->layout, disk);
+
+		return open && streq(open->luks.inside, "zfs_member");
+	}
+	data = found ? find_partition(found, ROLE_DATA, disk) : NULL;
+	return data && streq(data->content, "zfs_member");
+}
+
+static bool has_vdevs(const struct world *world, const struct layout_pool *pool)
+{
+	FOR_EACH_VDEV(vdev, pool)
 	{
-		bool open = false;
+		const struct vdev_kind_info *kind = &vdev_kinds[layout_vdev_kind(vdev)];
+		const struct strv *disks = layout_vdev_disks(vdev);
+		size_t n_seen = 0;
 
-		for (size_t i = 0; i < vdev->mirror.n_items; i++) {
-			struct observed_partition *partition =
-				member(world->have, world->layout, vdev->mirror.items[i]);
-
-			open |= partition && streq(partition->luks.inside, "zfs_member");
-		}
-		if (!open)
+		for (size_t i = 0; i < disks->n_items; i++)
+			n_seen += is_seen(world, pool, disks->items[i]);
+		if (kind->group && n_seen + MIN_OF(kind->parity, disks->n_items - 1) < disks->n_items)
 			return false;
 	}
 	return true;
 }
 
-/* zpool import: only when every mirror has a leg that is open. */
-static void import(struct world *world)
+static void forget_pool(struct world *world, const char *name)
 {
-	struct observed_pool *from = world->remembered->pools.items, *pool;
+	struct list kept = {};
 
-	if (!world->remembered->pools.n_items || !has_open_vdevs(world))
+	FOR_EACH_ITEM(struct observed_pool, pool, &world->remembered->pools)
+		if (!streq(pool->name, name))
+			record_copy(&record_observed_pool, list_add(&kept, &record_observed_pool),
+				    pool);
+	list_deinit(&world->remembered->pools, &record_observed_pool);
+	world->remembered->pools = kept;
+}
+
+static void hold_disks(struct world *world, const struct layout_pool *pool)
+{
+	FOR_EACH_DISK(want, world->layout)
+	{
+		struct observed_disk *found = observed_disk(world->have, want->path);
+		struct observed_partition *data =
+			found && layout_pool_of(world->layout, want->name, NULL) == pool ?
+				find_partition(found, ROLE_DATA, want->name) :
+				NULL;
+
+		if (data)
+			str_set(&data->held, "the kernel");
+	}
+}
+
+/* zpool import: only when every vdev has enough devices; what ZFS encrypts is locked. */
+static void import(struct world *world, const struct step *step)
+{
+	const struct layout_pool *want = layout_pool_named(world->layout, step->pool);
+	struct observed_pool *from = observed_pool(world->remembered, want->name), *pool;
+
+	if (!from || !has_vdevs(world, want))
 		return;
 	pool = list_add(&world->have->pools, &record_observed_pool);
 	record_copy(&record_observed_pool, pool, from);
 	str_set(&pool->altroot, world->options.target);
 	FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
+	{
 		str_set(&dataset->mounted, NULL);
-	list_deinit(&world->remembered->pools, &record_observed_pool);
+		dataset->locked = dataset->encryption_root != NULL;
+	}
+	forget_pool(world, want->name);
+	if (want != &world->layout->pool)
+		hold_disks(world, want);
 }
 
 static void open_member(struct world *world, const struct step *step)
@@ -130,7 +177,7 @@ void world_do(struct world *world, const struct step *step)
 	if (step->kind == STEP_WIPE || step->kind == STEP_TABLE || step->kind == STEP_LUKS_FORMAT)
 		forget_inside(world, step);
 	if (step->kind == STEP_POOL_CREATE)
-		list_deinit(&world->remembered->pools, &record_observed_pool);
+		forget_pool(world, step->pool);
 	if (step->kind == STEP_UNPACK) {
 		list_deinit(&world->remembered->system.kernels, &record_observed_kernel);
 		str_set(&world->remembered->system.loader, NULL);
@@ -139,7 +186,7 @@ void world_do(struct world *world, const struct step *step)
 	if (step->kind == STEP_LUKS_OPEN)
 		open_member(world, step);
 	if (step->kind == STEP_POOL_IMPORT)
-		import(world);
+		import(world, step);
 	if (step->kind == STEP_MOUNT)
 		show_system(world);
 }
@@ -160,11 +207,13 @@ void world_cut_power(struct world *world)
 			move_inside(&memory_of(world, partition->path)->luks, &partition->luks);
 		}
 	}
-	if (have->pools.n_items) {
-		list_deinit(&world->remembered->pools, &record_observed_pool);
-		world->remembered->pools = have->pools;
-		have->pools = (struct list){};
+	FOR_EACH_ITEM(struct observed_pool, pool, &have->pools)
+	{
+		forget_pool(world, pool->name);
+		record_copy(&record_observed_pool,
+			    list_add(&world->remembered->pools, &record_observed_pool), pool);
 	}
+	list_deinit(&have->pools, &record_observed_pool);
 	if (have->system.root) {
 		str_set(&have->system.root, NULL);
 		str_set(&world->remembered->system.loader, have->system.loader);
@@ -181,7 +230,7 @@ static void set_root_state(struct world *world, const char *state)
 {
 	struct observed_pool *pool = observed_pool(world->have, world->layout->pool.name);
 	_cleanup_free_ char *name =
-		name_dataset(world->layout, layout_root(world->layout)->name);
+		name_dataset(&world->layout->pool, layout_root(world->layout)->name);
 
 	pair_set(&observed_dataset(pool, name)->properties, NAME_STATE_PROPERTY, state);
 }
@@ -225,6 +274,18 @@ static void tear_esp(struct world *world, const struct step *step, struct random
 		list_deinit(&esp->entries, &record_observed_entry);
 }
 
+static void tear_pool(struct world *world, const struct step *step)
+{
+	struct list kept = {};
+
+	FOR_EACH_ITEM(struct observed_pool, pool, &world->have->pools)
+		if (!streq(pool->name, step->pool))
+			record_copy(&record_observed_pool, list_add(&kept, &record_observed_pool),
+				    pool);
+	list_deinit(&world->have->pools, &record_observed_pool);
+	world->have->pools = kept;
+}
+
 void world_tear(struct world *world, const struct step *step, struct random *r)
 {
 	switch (step->kind) {
@@ -243,7 +304,7 @@ void world_tear(struct world *world, const struct step *step, struct random *r)
 		break;
 	case STEP_POOL_CREATE: /* labels on the members, and no pool that could be imported */
 		world_do(world, step);
-		list_deinit(&world->have->pools, &record_observed_pool);
+		tear_pool(world, step);
 		break;
 	default: /* all or nothing */
 		if (random_one_in(r, 2))

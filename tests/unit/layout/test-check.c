@@ -129,6 +129,45 @@ static const struct wrong wrong_pool[] = {
 	  "8:17: 'properties' wants name: value" },
 };
 
+#define FOUR                                                                                   \
+	TEST_HEAD "disks:\n  a: { path: /dev/a }\n  b: { path: /dev/b }\n  c: { path: /dev/c }\n" \
+		  "  d: { path: /dev/d }\n"
+#define VDEVS(text) FOUR "pool:\n  vdevs:\n" text REST
+
+static const struct wrong wrong_vdevs[] = {
+	{ VDEVS("  - raidz3: [a, b, c]\n  - spare: [d]\n"), "10:14: 'raidz3' wants 4 disks or more" },
+	{ VDEVS("  - mirror: [a, b]\n  - special: [c]\n  - cache: [d]\n"),
+	  "11:15: 'special' wants 2 disks or more" },
+	{ VDEVS("  - mirror: [a, b, c]\n  - log: [d]\n"), "11:11: 'log' wants 2 disks or more" },
+	{ VDEVS("  - mirror: [a, b]\n  - raidz1: [c, d]\n"),
+	  "10:5: the pool has a mirror and a raidz1: it would be as safe as the lesser" },
+	{ VDEVS("  - cache: [a, b]\n  - spare: [c, d]\n"),
+	  "10:5: the pool has no vdevs that hold data" },
+	{ VDEVS("  - { mirror: [a, b], cache: [c, d] }\n"), "10:7: a vdev is of one kind" },
+};
+
+#define POOLS(text) FOUR "pool: { vdevs: [ { mirror: [a, b] } ] }\n" REST "pools:\n" text
+#define NEST(text) POOLS("  nest:\n    vdevs: [ { mirror: [c, d] } ]\n" text)
+
+static const struct wrong wrong_pools[] = {
+	{ POOLS("  rpool: { vdevs: [ { mirror: [c, d] } ] }\n"),
+	  "12:12: there are two pools named 'rpool'" },
+	{ POOLS("  nest: { vdevs: [ { mirror: [b, d] } ] }\n"), NULL, 1 },
+	{ NEST("    datasets: { x: { mountpoint: / } }\n"), NULL, 1 },
+	{ NEST("    filesystem-properties: { keyformat: passphrase }\n"),
+	  "14:30: keyformat, keylocation and pbkdf2iters want 'encryption' beside them" },
+	{ NEST("    filesystem-properties: { encryption: on }\n"),
+	  "14:30: 'keyformat' is passphrase, raw or hex" },
+	{ NEST("    filesystem-properties: { encryption: on, keyformat: raw }\n"),
+	  "14:30: a raw key wants 'keylocation', file:///PATH for example" },
+	{ NEST("    datasets: { x: { properties: { encryption: on, keyformat: passphrase, "
+	       "keylocation: /key } } }\n"),
+	  "14:36: 'keylocation' is prompt, or a URL such as file:///PATH" },
+	{ NEST("    datasets: { x: { properties: { encryption: on, keyformat: passphrase, "
+	       "pbkdf2iters: 99999 } } }\n"),
+	  "14:36: 'pbkdf2iters' is 100000 at least" },
+};
+
 #define DATASETS(text) TWO TEST_POOL "datasets:\n" text
 
 static const struct wrong wrong_datasets[] = {
@@ -272,6 +311,8 @@ TEST_WRONG(wrong_host)
 TEST_WRONG(wrong_disks)
 TEST_WRONG(wrong_encryption)
 TEST_WRONG(wrong_pool)
+TEST_WRONG(wrong_vdevs)
+TEST_WRONG(wrong_pools)
 TEST_WRONG(wrong_datasets)
 TEST_WRONG(wrong_volumes)
 TEST_WRONG(wrong_system)
@@ -350,6 +391,8 @@ int main(void)
 		cmocka_unit_test(test_wrong_disks),
 		cmocka_unit_test(test_wrong_encryption),
 		cmocka_unit_test(test_wrong_pool),
+		cmocka_unit_test(test_wrong_vdevs),
+		cmocka_unit_test(test_wrong_pools),
 		cmocka_unit_test(test_wrong_datasets),
 		cmocka_unit_test(test_wrong_volumes),
 		cmocka_unit_test(test_wrong_system),

@@ -97,12 +97,12 @@ static void test_example_is_good(void **state)
 static void test_completed(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(everything);
-	const struct layout_dataset *datasets = layout->datasets.items;
-	const struct layout_volume *volumes = layout->volumes.items;
+	const struct layout_dataset *datasets = layout->pool.datasets.items;
+	const struct layout_volume *volumes = layout->pool.volumes.items;
 
 	(void)state;
 	/* parents that nobody wrote, and everything in order */
-	assert_int_equal(layout->datasets.n_items, 6);
+	assert_int_equal(layout->pool.datasets.n_items, 6);
 	assert_string_equal(datasets[0].name, "ROOT");
 	assert_string_equal(datasets[0].mountpoint, "none");
 	assert_string_equal(datasets[1].name, "ROOT/debian");
@@ -114,7 +114,7 @@ static void test_completed(void **state)
 	assert_string_equal(pair_get(&layout->pool.filesystem_properties, "compression"), "zstd");
 	assert_string_equal(pair_get(&layout->pool.filesystem_properties, "acltype"), "posixacl");
 	/* swap */
-	assert_int_equal(layout->volumes.n_items, 2);
+	assert_int_equal(layout->pool.volumes.n_items, 2);
 	assert_string_equal(volumes[1].name, LAYOUT_SWAP_VOLUME);
 	assert_true(volumes[1].size == GIB);
 }
@@ -125,10 +125,10 @@ static void test_parents_before_children(void **state)
 	_cleanup_(layout_freep) struct layout *layout = test_layout(
 		TEST_HEAD TEST_DISKS TEST_POOL "datasets:\n"
 		"  a/c/d: { mountpoint: / }\n  a-b: { mountpoint: none }\n  a.x/y: {}\n");
-	const struct layout_dataset *datasets = layout->datasets.items;
+	const struct layout_dataset *datasets = layout->pool.datasets.items;
 
 	(void)state;
-	for (size_t i = 0; i < layout->datasets.n_items; i++) {
+	for (size_t i = 0; i < layout->pool.datasets.n_items; i++) {
 		const char *slash = strrchr(datasets[i].name, '/');
 		bool found = !slash;
 

@@ -29,7 +29,7 @@ static void test_defaults(void **state)
 	assert_true(layout->boot.esp_size == GIB);
 	assert_int_equal(layout->boot.timeout, 3);
 	assert_int_equal(layout->boot.device_timeout, 20);
-	assert_int_equal(layout->volumes.n_items, 0);
+	assert_int_equal(layout->pool.volumes.n_items, 0);
 	assert_false(layout_has_system(layout));
 }
 

@@ -22,7 +22,7 @@ static void test_names(void **state)
 	expect(name_subsystem(layout), "eyrie:" TEST_ID);
 	expect(name_label(layout, "left"), "falcon-left");
 	expect(name_label_new("left"), "eyrie-new-left");
-	expect(name_dataset(layout, "ROOT/debian"), "rpool/ROOT/debian");
+	expect(name_dataset(&layout->pool, "ROOT/debian"), "rpool/ROOT/debian");
 }
 
 /* What a GPT (36 characters) and a LUKS2 header (47) have room for. */

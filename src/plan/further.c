@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Further pools: whole disks of one partition each, without LUKS.
+ *
+ * Their partitions are new until the pool was made, and so a pool that is torn is made again
+ * while all of them are; as soon as one is not, the pool is there and is imported. What is in
+ * such a pool is for its owner: a disk that it lacks is named and left to be replaced.
+ */
+
+#include "plan/internal.h"
+
+struct count {
+	size_t n_there; /* disks */
+	size_t n_made;	/* those whose partition is not new */
+};
+
+static bool is_made(const struct planned_disk *d)
+{
+	return d->state == DISK_OURS && d->member && !partition_is_new(d->member);
+}
+
+static struct count count_disks(const struct planner *p, const struct layout_pool *pool)
+{
+	struct count count = {};
+
+	FOR_EACH_PLANNED_OF(d, p, pool)
+	{
+		if (d->state == DISK_MISSING)
+			continue;
+		count.n_there++;
+		count.n_made += is_made(d);
+	}
+	return count;
+}
+
+bool planner_has_pool(const struct planner *p, const struct layout_pool *pool)
+{
+	const struct count count = count_disks(p, pool);
+
+	return planner_pool(p, pool) || (count.n_there && !count.n_made);
+}
+
+static void add_settles(struct planner *p, const struct layout_pool *pool)
+{
+	FOR_EACH_PLANNED_OF(d, p, pool)
+		if (d->state == DISK_BLANK || (d->state == DISK_OURS && !is_made(d)))
+			planner_add_settle(p, d, ROLE_DATA);
+}
+
+static void plan_creation(struct planner *p, const struct layout_pool *pool)
+{
+	FOR_EACH_PLANNED_OF(d, p, pool)
+		if (d->state == DISK_MISSING)
+			planner_refuse(p, "disk '%s' is not there, and the pool '%s' is not made yet",
+				       d->want->name, pool->name);
+	FOR_EACH_PLANNED_OF(d, p, pool)
+		if (d->state == DISK_BLANK)
+			planner_add_table(p, d);
+	planner_add_pool(p, pool);
+	add_settles(p, pool);
+}
+
+/* The pool is imported. A partition that is new beside it was in its making; a blank disk was not. */
+static void plan_imported(struct planner *p, const struct layout_pool *pool)
+{
+	FOR_EACH_PLANNED_OF(d, p, pool)
+	{
+		if (d->state == DISK_OURS && !is_made(d) && d->member && d->member->held)
+			planner_add_settle(p, d, ROLE_DATA);
+		else if (d->state != DISK_MISSING && !is_made(d))
+			diag_warning(p->diag, "disk '%s' is there, but not in the pool '%s'",
+				     d->want->name, pool->name);
+	}
+}
+
+bool plan_further_pool(struct planner *p, const struct layout_pool *pool)
+{
+	const struct count count = count_disks(p, pool);
+
+	if (planner_pool_is_taken(p, pool))
+		return false;
+	if (planner_pool(p, pool)) {
+		plan_imported(p, pool);
+		return true;
+	}
+	if (!count.n_there) {
+		diag_warning(p->diag, "the pool '%s' is not there: none of its disks is", pool->name);
+		return true;
+	}
+	if (!count.n_made) {
+		plan_creation(p, pool);
+		return true;
+	}
+	planner_add_import(p, pool);
+	return false;
+}
