@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
 #include <fcntl.h>
 #include <time.h>
 
@@ -76,17 +75,17 @@ int device_partition(const struct apply_context *cxt, const char *disk, enum rol
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node)
 {
+	_cleanup_free_ char *uuid = NULL;
 	struct found found = {};
 	int r = find(cxt, disk, role, &found);
 
-	for (char *c = found.uuid; c && *c; c++)
-		*c = (char)tolower((unsigned char)*c);
 	if (r == 0) {
-		*ret_node = str_printf("/dev/disk/by-partuuid/%s", found.uuid);
+		uuid = str_lower(found.uuid);
+		*ret_node = str_printf("/dev/disk/by-partuuid/%s", uuid);
 		r = device_wait(*ret_node);
+		if (r)
+			(void)diag_error(cxt->diag, r, "%s did not appear", *ret_node);
 	}
-	if (r && found.node)
-		(void)diag_error(cxt->diag, r, "%s did not appear", *ret_node);
 	free(found.node);
 	free(found.name);
 	free(found.uuid);

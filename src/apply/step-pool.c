@@ -65,7 +65,7 @@ static void add_properties(struct strv *argv, const char *option, const struct l
 	}
 }
 
-/* The device of a disk in its pool: the open member, or the partition of a further pool. */
+/* The device of a disk in its pool: the open member, or the partition. */
 static int add_device(struct apply_context *cxt, const struct layout_pool *pool, const char *disk,
 		      struct strv *argv)
 {
@@ -73,7 +73,7 @@ static int add_device(struct apply_context *cxt, const struct layout_pool *pool,
 	_cleanup_free_ char *node = NULL;
 	int r = 0;
 
-	if (pool == &cxt->layout->pool)
+	if (layout_has_luks(cxt->layout, pool))
 		strv_addf(argv, "/dev/mapper/%s", mapping);
 	else
 		r = device_stable(cxt, disk, ROLE_DATA, &node);
@@ -99,7 +99,7 @@ static int add_vdev(struct apply_context *cxt, const struct layout_pool *pool,
 }
 
 /*
- * Interrupted: the members' LUKS labels are still new, or the partitions of a further pool, and
+ * Interrupted: the members' LUKS labels are still new, or the partitions of a pool without LUKS, and
  * the pool is made again. -f because they may carry the labels of such a torn pool; nothing else
  * can be on them. In the running system a further pool stays in zpool.cache, by which stock
  * units import it at boot.
@@ -137,7 +137,7 @@ int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
 static void add_places(struct apply_context *cxt, const struct layout_pool *pool,
 		       struct strv *argv)
 {
-	if (pool == &cxt->layout->pool) {
+	if (layout_has_luks(cxt->layout, pool)) {
 		strv_add_all(argv, "-d", "/dev/mapper", NULL);
 		return;
 	}

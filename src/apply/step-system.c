@@ -181,7 +181,7 @@ static int write_boot_files(struct apply_context *cxt)
 		r = write_initramfs_conf(cxt);
 	if (r == 0 && layout->encryption.unlock == UNLOCK_SHARED)
 		r = write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
-	if (r == 0 && layout->encryption.unlock == UNLOCK_PEER)
+	if (r == 0 && layout->encryption.unlock != UNLOCK_SHARED)
 		r = write_taken(cxt, "/etc/eyrie/unlock.json", boot_unlock_conf(layout, have));
 	return r;
 }

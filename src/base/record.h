@@ -53,6 +53,7 @@ struct record {
 	size_t size;
 	const struct field *fields;
 	size_t n_fields;
+	const char *shorthand; /* the field that a scalar in the place of the map sets, or NULL */
 };
 
 #define RECORD(type, table)                                                                    \

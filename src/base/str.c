@@ -33,6 +33,16 @@ char *str_dup(const char *s)
 	return s ? mem_check(strdup(s)) : NULL;
 }
 
+char *str_lower(const char *s)
+{
+	char *copy = str_dup(s);
+
+	for (char *c = copy; c && *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	return copy;
+}
+
 char *str_vprintf(const char *format, va_list ap)
 {
 	char *s = NULL;

@@ -19,6 +19,7 @@ void *mem_grow(void *items, size_t n, size_t item_size); /* room for n + 1 items
 /* text */
 
 char *str_dup(const char *s); /* NULL gives NULL */
+char *str_lower(const char *s); /* a copy with a to z in the place of A to Z; NULL gives NULL */
 char *str_printf(const char *format, ...) _printf_(1, 2);
 char *str_vprintf(const char *format, va_list ap) _printf_(1, 0);
 void str_set(char **target, const char *value); /* frees what was there */

@@ -71,11 +71,13 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 	FOR_EACH_DISK(want, layout)
 	{
 		struct observed_partition *swap = partition_of(have, want, ROLE_SWAP);
+		/* As udev writes it in /dev/disk/by-partuuid. */
+		_cleanup_free_ char *uuid = str_lower(swap ? swap->uuid : NULL);
 
 		if (swap && role_wanted(layout, want->name, ROLE_SWAP))
 			strbuf_printf(&b, "swap-%s PARTUUID=%s /dev/urandom swap,plain,cipher=%s,"
 				      "size=%llu,nofail,x-systemd.device-timeout=%llus\n",
-				      want->name, swap->uuid, layout->encryption.cipher,
+				      want->name, uuid, layout->encryption.cipher,
 				      (unsigned long long)layout->encryption.key_size,
 				      (unsigned long long)layout->boot.device_timeout);
 	}
@@ -98,20 +100,24 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 					.set = str_dup(layout->id),
 					.pool = str_dup(layout->pool.name),
 					.pool_guid = str_dup(pool ? pool->guid : NULL),
+					.native = !layout_has_luks(layout, &layout->pool),
 					.window = layout->boot.window };
+	enum role role = role_of_pool(layout, &layout->pool);
 	struct json_object *json;
 	char *text;
 
 	(void)layout_rejoin(layout, &config.rejoin);
 	FOR_EACH_DISK(want, layout)
 	{
-		struct observed_partition *partition = partition_of(have, want, ROLE_MEMBER);
+		struct observed_partition *partition = partition_of(have, want, role);
+		const char *uuid = !partition ? NULL : config.native ? partition->uuid :
+								       partition->luks.uuid;
 		struct unlock_member *member;
 
-		if (!partition || !partition->luks.uuid)
+		if (!uuid || !layout_is_member(layout, want->name))
 			continue;
 		member = list_add(&config.members, &record_unlock_member);
-		member->uuid = str_dup(partition->luks.uuid);
+		member->uuid = str_lower(uuid);
 		member->name = str_dup(want->name);
 		member->mapping = name_mapping(layout, want->name);
 		member->disk = describe_disk(have, want);
@@ -146,7 +152,7 @@ char *boot_fstab(const struct layout *layout)
  */
 char *boot_dracut_conf(const struct layout *layout)
 {
-	bool peer = layout->encryption.unlock == UNLOCK_PEER;
+	bool shared = layout->encryption.unlock == UNLOCK_SHARED;
 
 	return str_printf(
 		HEADER
@@ -164,8 +170,8 @@ char *boot_dracut_conf(const struct layout *layout)
 		" =drivers/input/serio =drivers/pci/controller =drivers/hv =drivers/xen"
 		" =arch/x86/crypto dm_crypt xts ecb cbc aes_generic sha256_generic"
 		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n",
-		peer ? "" : "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
-		peer ? "eyrie" : "systemd-cryptsetup");
+		!shared ? "" : "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
+		!shared ? "eyrie" : "systemd-cryptsetup");
 }
 
 /*

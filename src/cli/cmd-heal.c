@@ -351,6 +351,13 @@ static enum cli_exit run_heal(struct cli *cli)
 		diag_hint(&cli->diag, "heal is for a machine with unlock: peer that runs");
 		return CLI_REFUSED;
 	}
+	if (heal.opening.config.native) {
+		(void)diag_error(&cli->diag, -EINVAL, "the members of this machine are no LUKS devices");
+		diag_hint(&cli->diag, "zpool online %s brings back what ZFS did not by itself",
+			  heal.opening.config.pool);
+		opening_deinit(&heal.opening);
+		return CLI_REFUSED;
+	}
 	if (lock_take(/* wait= */ true, &lock, &cli->diag) == 0 && heal_machine(&heal) == 0)
 		result = stays_apart(&heal) ? CLI_FAILED : CLI_OK;
 	show(&heal);

@@ -6,6 +6,7 @@
 #include "apply/lock.h"
 #include "keys/journal.h"
 #include "observe/observe.h"
+#include "unlock/native.h"
 #include "unlock/opening.h"
 
 #define SUBSYSTEM "eyrie:"
@@ -175,10 +176,40 @@ static int import(struct cli *cli, struct opening *o)
 	return 0;
 }
 
+static enum cli_exit unlock_set(struct cli *cli, struct opening *o)
+{
+	if (open_all(cli, o) || import(cli, o))
+		return CLI_FAILED;
+	unlock_show(cli, &o->set, false);
+	return CLI_OK;
+}
+
+/* The pool that ZFS encrypts itself. */
+static enum cli_exit unlock_native(struct cli *cli, struct opening *o)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = NULL;
+	int r;
+
+	if (cli_ask_passphrase(cli, /* twice= */ false, &passphrase))
+		return CLI_REFUSED;
+	native_wait(o);
+	r = native_import(o);
+	if (r)
+		r = diag_error(&cli->diag, r, "the pool %s is not imported", o->config.pool);
+	else
+		r = native_load_key(o, passphrase);
+	if (r == -EKEYREJECTED) {
+		(void)diag_error(&cli->diag, r, "the passphrase is wrong; the pool is imported");
+		diag_hint(&cli->diag, "zfs load-key %s asks again", o->config.pool);
+	}
+	return r ? CLI_FAILED : CLI_OK;
+}
+
 enum cli_exit unlock_machine(struct cli *cli, const char *set)
 {
 	_cleanup_opening_ struct opening o = { .run = &cli->run, .say = say, .context = cli };
 	_cleanup_close_ int lock = -1;
+	enum cli_exit status;
 	bool imported = false;
 
 	if (geteuid() != 0) {
@@ -196,10 +227,8 @@ enum cli_exit unlock_machine(struct cli *cli, const char *set)
 		diag_hint(&cli->diag, "eyrie heal brings members back into it");
 		return CLI_REFUSED;
 	}
-	if (open_all(cli, &o) || import(cli, &o))
-		return CLI_FAILED;
-	unlock_show(cli, &o.set, false);
-	if (!cli->options.quiet)
+	status = o.config.native ? unlock_native(cli, &o) : unlock_set(cli, &o);
+	if (status == CLI_OK && !cli->options.quiet)
 		fprintf(stderr, "pool %s is imported; nothing of it is mounted\n", o.config.pool);
-	return CLI_OK;
+	return status;
 }

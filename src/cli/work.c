@@ -112,6 +112,13 @@ static bool has_key(const struct work *work, const char *root)
 	return false;
 }
 
+/* That of the root's pool is the passphrase of the machine. */
+static int ask_key(struct work *work, const char *root, bool new, struct secret **ret)
+{
+	return streq(root, work->layout->pool.name) ? cli_ask_passphrase(work->cli, new, ret) :
+						      cli_ask_key(work->cli, root, new, ret);
+}
+
 static enum cli_exit get_keys_of(struct work *work, const struct strv *roots, bool new)
 {
 	for (size_t i = 0; i < roots->n_items; i++) {
@@ -119,7 +126,7 @@ static enum cli_exit get_keys_of(struct work *work, const struct strv *roots, bo
 
 		if (has_key(work, roots->items[i]))
 			continue;
-		if (cli_ask_key(work->cli, roots->items[i], new, &secret))
+		if (ask_key(work, roots->items[i], new, &secret))
 			return CLI_REFUSED;
 		work->keys = mem_grow(work->keys, work->n_keys, sizeof(*work->keys));
 		work->keys[work->n_keys++] = (struct apply_key){ str_dup(roots->items[i]),

@@ -357,6 +357,9 @@ static void check_natives(struct checker *c, const struct layout_pool *pool)
 	_cleanup_free_ char *top = pool_path(c, pool, "filesystem-properties");
 
 	check_native(c, &pool->filesystem_properties, top);
+	if (pool == &c->layout->pool && !layout_has_luks(c->layout, pool) &&
+	    streq(pair_get(&pool->filesystem_properties, "encryption"), "off"))
+		finding(c, top, "with 'encryption: native' the pool is encrypted");
 	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
 	{
 		_cleanup_free_ char *below = str_printf("datasets\t%s\tproperties", dataset->name);
@@ -520,6 +523,11 @@ static void complete_pool(struct layout_pool *pool)
 
 void layout_complete(struct layout *layout)
 {
+	if (!layout_has_luks(layout, &layout->pool)) {
+		set_default(&layout->pool.filesystem_properties, "encryption", "on");
+		set_default(&layout->pool.filesystem_properties, "keyformat", "passphrase");
+		set_default(&layout->pool.filesystem_properties, "keylocation", "prompt");
+	}
 	complete_pool(&layout->pool);
 	FOR_EACH_ITEM(struct layout_pool, pool, &layout->pools)
 		complete_pool(pool);

@@ -149,6 +149,11 @@ const struct layout_pool *layout_pool_named(const struct layout *layout, const c
 	return NULL;
 }
 
+bool layout_has_luks(const struct layout *layout, const struct layout_pool *pool)
+{
+	return pool == &layout->pool && layout->encryption.unlock != UNLOCK_NATIVE;
+}
+
 bool layout_is_member(const struct layout *layout, const char *disk)
 {
 	return find_vdev(&layout->pool, disk);

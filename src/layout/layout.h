@@ -17,6 +17,7 @@ enum firmware {
 enum unlock_mode {
 	UNLOCK_SHARED,
 	UNLOCK_PEER,
+	UNLOCK_NATIVE,
 };
 
 enum kdf_type {
@@ -166,6 +167,9 @@ DEFINE_CLEANUP(struct layout *, layout_free)
 const struct layout_disk *layout_disk(const struct layout *layout, const char *name);
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
 bool layout_is_member(const struct layout *layout, const char *disk); /* of the root's pool */
+
+/* Its disks are LUKS2 members; else the pool lies on their partitions. */
+bool layout_has_luks(const struct layout *layout, const struct layout_pool *pool);
 
 /* The pool whose vdevs name the disk, and the vdev when `ret` is not NULL; NULL when none does. */
 const struct layout_pool *layout_pool_of(const struct layout *layout, const char *disk,

@@ -8,7 +8,7 @@
 #include "layout/layout.h"
 
 static const char *const firmware_choices[] = { "uefi", NULL };
-static const char *const unlock_choices[] = { "shared", "peer", NULL };
+static const char *const unlock_choices[] = { "shared", "peer", "native", NULL };
 static const char *const kdf_choices[] = { "argon2id", "pbkdf2", NULL };
 static const char *const swap_choices[] = { "none", "volume", "partition", NULL };
 static const char *const network_choices[] = { "dhcp", "none", NULL };
@@ -47,11 +47,13 @@ static const struct record record_kdf = RECORD(layout_kdf, kdf_fields);
 static const struct field encryption_fields[] = {
 	{ "unlock", FIELD_CHOICE, AT(layout_encryption, unlock), .choices = unlock_choices,
 	  .fallback = "peer", .help =
-	  "Either way the same passphrase opens every member, with stock tools too. peer: the "
-	  "members open each other as well: one slow key derivation for any number of them, a "
-	  "typing error costs one more question, a late member is waited for and a dead one is "
-	  "not, and two halves that each ran alone are never merged. shared: stock "
-	  "systemd-cryptsetup asks once, and no code of eyrie runs at boot." },
+	  "One passphrase, asked for once, and stock tools open everything with it. peer: LUKS2 "
+	  "members that open each other as well: one slow key derivation for any number of them, "
+	  "a typing error costs one more question, a late member is waited for and a dead one is "
+	  "not, and two halves that each ran alone are never merged. shared: LUKS2 members that "
+	  "stock systemd-cryptsetup opens; no code of eyrie runs at boot. native: no LUKS; ZFS "
+	  "encrypts, once however many disks hold a block, and names, sizes and properties of "
+	  "datasets stay readable. 'encryption: native' says the same." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
 	  "in hardware." },
@@ -65,7 +67,11 @@ static const struct field encryption_fields[] = {
 	{ "discards", FIELD_BOOL, AT(layout_encryption, discards), .fallback = "true", .help =
 	  "Pass TRIM through, so that autotrim reaches an SSD; it shows which sectors are free." },
 };
-static const struct record record_encryption = RECORD(layout_encryption, encryption_fields);
+static const struct record record_encryption = {
+	.name = "layout_encryption", .size = sizeof(struct layout_encryption),
+	.fields = encryption_fields, .n_fields = ARRAY_SIZE(encryption_fields),
+	.shorthand = "unlock",
+};
 
 #define AT_VDEV(kind) .offset = offsetof(struct layout_vdev, disks[kind])
 
@@ -219,10 +225,9 @@ static const struct field layout_fields[] = {
 	  "The disks, by a name of yours. A disk that is not named here is never opened for "
 	  "writing." },
 	{ "encryption", FIELD_RECORD, AT(layout, encryption), .record = &record_encryption,
-	  .help = "LUKS2 on every member." },
+	  .help = "How the root's pool is encrypted: LUKS2 on every member, but for native." },
 	{ "pool", FIELD_RECORD, AT(layout, pool), FIELD_REQUIRED, .record = &record_root_pool,
-	  .help = "The ZFS pool of the root: its disks are LUKS2 members, and each of them boots "
-	  "the machine." },
+	  .help = "The ZFS pool of the root; each of its disks boots the machine." },
 	{ "datasets", FIELD_RECORDS, AT(layout, pool.datasets), FIELD_REQUIRED,
 	  .record = &record_layout_dataset, .help =
 	  "File systems of that pool, by their name below it." },

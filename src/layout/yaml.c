@@ -222,10 +222,29 @@ static void read_scalar(struct reader *reader, const struct field *field, void *
 	finding(reader, node, "'%s' wants one of: %s", field->name, choices.data);
 }
 
+static bool is_null(struct fy_node *node)
+{
+	_cleanup_free_ char *text = scalar_text(node);
+
+	return text && (!*text || streq(text, "~") || streq(text, "null"));
+}
+
+/* The one value that stands for a map, under the name of the map. */
+static void read_shorthand(struct reader *reader, const struct field *field, void *at,
+			   struct fy_node *node)
+{
+	const char *name = field->record->shorthand;
+	struct field value = *record_field(field->record, name, strlen(name));
+
+	value.name = field->name;
+	read_scalar(reader, &value, at, node);
+}
+
 static void read_field(struct reader *reader, const struct field *field, void *at,
 		       struct fy_node *node)
 {
 	void *target = field_of(field, at);
+	const char *shorthand = field->type == FIELD_RECORD ? field->record->shorthand : NULL;
 	bool pairs = field->flags & FIELD_PAIRS;
 	bool keyed = field->type == FIELD_RECORDS && !pairs && record_key(field->record);
 	enum fy_node_type wanted = field->type == FIELD_STRINGS	     ? FYNT_SEQUENCE :
@@ -234,7 +253,9 @@ static void read_field(struct reader *reader, const struct field *field, void *a
 				   pairs || keyed		     ? FYNT_MAPPING :
 								       FYNT_SEQUENCE;
 
-	if (!node || fy_node_get_type(node) != wanted)
+	if (shorthand && node && fy_node_is_scalar(node) && !is_null(node))
+		read_shorthand(reader, field, target, node);
+	else if (!node || fy_node_get_type(node) != wanted)
 		finding(reader, node, "'%s' wants %s", field->name, field_wants(field));
 	else if (field->type == FIELD_STRINGS)
 		read_strings(reader, field, target, node);
@@ -248,13 +269,6 @@ static void read_field(struct reader *reader, const struct field *field, void *a
 		read_list(reader, field, target, node);
 	else
 		read_scalar(reader, field, at, node);
-}
-
-static bool is_null(struct fy_node *node)
-{
-	_cleanup_free_ char *text = scalar_text(node);
-
-	return text && (!*text || streq(text, "~") || streq(text, "null"));
 }
 
 /* `key` is the field that the name in front of this map has set already, or NULL. */

@@ -38,6 +38,46 @@ void planner_add_table(struct planner *p, const struct planned_disk *d)
 			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
 }
 
+bool planner_is_new(const struct planned_disk *d, enum role role)
+{
+	const struct observed_partition *partition;
+
+	if (d->state == DISK_BLANK)
+		return true;
+	partition = find_partition(d->have, role, d->want->name);
+	return partition && partition_is_new(partition);
+}
+
+static void check_esp(struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
+
+	if (!esp->path || streq(esp->content, "vfat"))
+		return;
+	diag_warning(p->diag, "disk '%s': its EFI system partition holds no FAT file system; it "
+		     "would not boot alone", d->want->name);
+	diag_hint(p->diag, "it is left as it is: what was made once is not made again unasked");
+}
+
+void planner_add_esp(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_free_ char *esp = name_partition(ROLE_ESP, d->want->name);
+
+	if (!role_wanted(p->layout, d->want->name, ROLE_ESP))
+		return;
+	(void)planner_add(p, STEP_ESP_FORMAT, d->want->name, esp,
+			  "make FAT on the EFI system partition of '%s'", d->want->name);
+	planner_add_settle(p, d, ROLE_ESP);
+}
+
+void planner_check_esps(struct planner *p)
+{
+	FOR_EACH_PLANNED(d, p)
+		if (d->state == DISK_OURS && role_wanted(p->layout, d->want->name, ROLE_ESP) &&
+		    !planner_is_new(d, ROLE_ESP))
+			check_esp(p, d);
+}
+
 void planner_add_settle(struct planner *p, const struct planned_disk *d, enum role role)
 {
 	_cleanup_free_ char *name = name_partition(role, d->want->name);
@@ -160,8 +200,7 @@ static void classify(struct planner *p, struct planned_disk *d)
 	if (!d->have->ambiguous && streq(d->have->table, "gpt") &&
 	    name_uuid_is_marked(p->layout->id, d->have->table_uuid)) {
 		d->state = DISK_OURS;
-		d->member = find_partition(d->have, d->pool == &p->layout->pool ? ROLE_MEMBER :
-											ROLE_DATA,
+		d->member = find_partition(d->have, role_of_pool(p->layout, d->pool),
 					   d->want->name);
 		return;
 	}

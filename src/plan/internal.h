@@ -53,11 +53,11 @@ const struct observed_pool *planner_pool(const struct planner *p, const struct l
 void plan_disks(struct planner *p);
 bool plan_members(struct planner *p);
 bool plan_pools(struct planner *p);
-/* further.c: it is imported, or this plan makes it. */
-bool planner_has_pool(const struct planner *p, const struct layout_pool *pool);
+/* rawpool.c: up to the pool being there. False when what is in it must be looked at first. */
+bool plan_raw_pool(struct planner *p, const struct layout_pool *pool);
 
-/* Up to the further pool being there. False when what is in it must be looked at first. */
-bool plan_further_pool(struct planner *p, const struct layout_pool *pool);
+/* It is imported, or this plan makes it. */
+bool planner_has_pool(const struct planner *p, const struct layout_pool *pool);
 void plan_system(struct planner *p);
 
 /* disks.c: bytes that a disk of that name must have for this layout. */
@@ -73,3 +73,8 @@ bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool);
 /* disks.c: the steps that a disk gets whatever its pool is. */
 void planner_add_table(struct planner *p, const struct planned_disk *d);
 void planner_add_settle(struct planner *p, const struct planned_disk *d, enum role role);
+void planner_add_esp(struct planner *p, const struct planned_disk *d); /* where one is wanted */
+void planner_check_esps(struct planner *p);
+
+/* A partition that is new, or will be when its table is written. */
+bool planner_is_new(const struct planned_disk *d, enum role role);

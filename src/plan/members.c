@@ -66,28 +66,6 @@ static enum progress member_progress(const struct planner *p, const struct plann
 	return streq(d->member->luks.label, label_new) ? MEMBER_EMPTY : MEMBER_FILLED;
 }
 
-/* A partition that is new, or will be when its table is written. */
-static bool is_new(const struct planned_disk *d, enum role role)
-{
-	const struct observed_partition *partition;
-
-	if (d->state == DISK_BLANK)
-		return true;
-	partition = find_partition(d->have, role, d->want->name);
-	return partition && partition_is_new(partition);
-}
-
-static void check_esp(struct planner *p, const struct planned_disk *d)
-{
-	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
-
-	if (!esp->path || streq(esp->content, "vfat"))
-		return;
-	diag_warning(p->diag, "disk '%s': its EFI system partition holds no FAT file system; it "
-		     "would not boot alone", d->want->name);
-	diag_hint(p->diag, "it is left as it is: what was made once is not made again unasked");
-}
-
 static void add_disk(struct planner *p, const struct planned_disk *d, enum progress progress)
 {
 	const char *name = d->want->name;
@@ -96,13 +74,8 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 		return;
 	if (d->state == DISK_BLANK)
 		planner_add_table(p, d);
-	if (is_new(d, ROLE_ESP)) {
-		_cleanup_free_ char *esp = name_partition(ROLE_ESP, name);
-
-		(void)planner_add(p, STEP_ESP_FORMAT, name, esp,
-				  "make FAT on the EFI system partition of '%s'", name);
-		planner_add_settle(p, d, ROLE_ESP);
-	}
+	if (planner_is_new(d, ROLE_ESP))
+		planner_add_esp(p, d);
 	if (progress == MEMBER_UNMADE) {
 		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
 
@@ -252,8 +225,6 @@ bool plan_members(struct planner *p)
 	{
 		progress[i] = member_progress(p, d);
 		n_filled += progress[i++] == MEMBER_FILLED;
-		if (d->state == DISK_OURS && !is_new(d, ROLE_ESP))
-			check_esp(p, d);
 	}
 	if (!pool && planner_pool_is_taken(p, &p->layout->pool))
 		return false;

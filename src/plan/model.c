@@ -136,16 +136,16 @@ static void fill_disks(struct model *m, const struct observed_pool *pool)
 
 	FOR_EACH_DISK(want, m->layout)
 	{
-		bool member = wanted == &m->layout->pool;
+		enum role role = role_of_pool(m->layout, wanted);
 		struct observed_disk *disk = observed_disk(m->have, want->path);
 		struct observed_partition *partition =
 			disk && layout_pool_of(m->layout, want->name, NULL) == wanted ?
-				find_partition(disk, member ? ROLE_MEMBER : ROLE_DATA, want->name) :
+				find_partition(disk, role, want->name) :
 				NULL;
 
 		if (!partition)
 			continue;
-		if (!member) {
+		if (role == ROLE_DATA) {
 			str_set(&partition->content, "zfs_member");
 			str_set(&partition->held, MODEL_HOLDER);
 			continue;

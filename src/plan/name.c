@@ -19,9 +19,21 @@ const struct role_info roles[ROLE_MAX] = {
 
 bool role_wanted(const struct layout *layout, const char *disk, enum role role)
 {
-	if (!layout_is_member(layout, disk))
-		return role == ROLE_DATA;
-	return role != ROLE_DATA && (role != ROLE_SWAP || layout->swap.on == SWAP_PARTITION);
+	bool member = layout_is_member(layout, disk);
+
+	switch (role) {
+	case ROLE_ESP:
+		return member;
+	case ROLE_SWAP:
+		return member && layout->swap.on == SWAP_PARTITION;
+	default:
+		return role == role_of_pool(layout, layout_pool_of(layout, disk, NULL));
+	}
+}
+
+enum role role_of_pool(const struct layout *layout, const struct layout_pool *pool)
+{
+	return layout_has_luks(layout, pool) ? ROLE_MEMBER : ROLE_DATA;
 }
 
 uint64_t role_size(const struct layout *layout, enum role role)

@@ -9,7 +9,7 @@
  * with eight bytes of SHA-256 over the set id; the rest is random. A LUKS2 header has the
  * subsystem "eyrie:SET-ID" and the label "HOST-DISK", "eyrie-new-DISK" until it holds a pool.
  * Datasets carry eyrie:set, inherited from the root dataset of the pool; the partition of a
- * further pool is new until that pool was made.
+ * pool without LUKS is new until that pool was made.
  */
 
 #include <uuid/uuid.h>
@@ -32,7 +32,7 @@ enum role {
 	ROLE_ESP,
 	ROLE_SWAP,
 	ROLE_MEMBER,
-	ROLE_DATA, /* of a further pool, whole */
+	ROLE_DATA, /* of a pool without LUKS */
 	ROLE_MAX,
 };
 
@@ -48,6 +48,7 @@ extern const struct role_info roles[ROLE_MAX];
 
 /* On a disk of that name: those of the root's pool have all that boots them, others only data. */
 bool role_wanted(const struct layout *layout, const char *disk, enum role role);
+enum role role_of_pool(const struct layout *layout, const struct layout_pool *pool);
 uint64_t role_size(const struct layout *layout, enum role role); /* 0 for what is left over */
 
 char *name_partition(enum role role, const char *disk);

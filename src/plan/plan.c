@@ -96,6 +96,19 @@ void planner_refuse(struct planner *p, const char *format, ...)
 	(void)diag_error(p->diag, 0, "%s", text);
 }
 
+/* The root's pool being there. False when what is in it must be looked at first. */
+static bool plan_root_pool(struct planner *p)
+{
+	if (layout_has_luks(p->layout, &p->layout->pool))
+		return plan_members(p);
+	if (plan_raw_pool(p, &p->layout->pool))
+		return !p->refused;
+	if (!p->refused)
+		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
+				  "look at what is inside, and plan the rest");
+	return false;
+}
+
 int plan_make(const struct layout *layout, const struct observed *have,
 	      const struct plan_options *options, struct plan **ret, struct diag *diag)
 {
@@ -107,7 +120,8 @@ int plan_make(const struct layout *layout, const struct observed *have,
 	p.disks = mem_alloc(layout->disks.n_items * sizeof(*p.disks));
 	plan_disks(&p);
 	if (!p.refused) {
-		more = plan_members(&p);
+		planner_check_esps(&p);
+		more = plan_root_pool(&p);
 		if (more)
 			more = plan_pools(&p);
 		if (more)

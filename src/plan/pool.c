@@ -295,7 +295,7 @@ bool plan_pools(struct planner *p)
 	bool more = true;
 
 	FOR_EACH_ITEM(struct layout_pool, pool, &p->layout->pools)
-		more &= plan_further_pool(p, pool);
+		more &= plan_raw_pool(p, pool);
 	if (p->refused)
 		return false;
 	plan_contents(p, &p->layout->pool);

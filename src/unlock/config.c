@@ -18,6 +18,7 @@ static const struct field config_fields[] = {
 	{ "set", FIELD_STRING, AT(unlock_config, set) },
 	{ "pool", FIELD_STRING, AT(unlock_config, pool) },
 	{ "pool-guid", FIELD_STRING, AT(unlock_config, pool_guid) },
+	{ "native", FIELD_BOOL, AT(unlock_config, native) },
 	{ "window", FIELD_NUMBER, AT(unlock_config, window) },
 	{ "rejoin", FIELD_NUMBER, AT(unlock_config, rejoin) },
 	{ "members", FIELD_RECORDS, AT(unlock_config, members), .record = &record_unlock_member },

@@ -10,7 +10,7 @@
 #include "base/record.h"
 
 struct unlock_member {
-	char *uuid; /* of its LUKS2 header */
+	char *uuid; /* of its LUKS2 header; native: of the entry in the GPT */
 	char *name;
 	char *mapping; /* under /dev/mapper */
 	char *disk;    /* model and serial, for people */
@@ -21,6 +21,7 @@ struct unlock_config {
 	char *set; /* its id */
 	char *pool;
 	char *pool_guid;
+	bool native;	     /* members are partitions, and ZFS has the key */
 	uint64_t window;     /* seconds */
 	uint64_t rejoin;     /* seconds; 0: a late member waits for a person */
 	struct list members; /* of struct unlock_member */

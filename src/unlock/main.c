@@ -13,6 +13,7 @@
 
 #include "keys/journal.h"
 #include "unlock/ask.h"
+#include "unlock/native.h"
 #include "unlock/opening.h"
 
 #define PATIENCE_MS  5000 /* silence before saying what is waited for */
@@ -24,14 +25,25 @@ static void say(void *context, const char *line)
 	(void)fflush(stdout);
 }
 
+static bool is_any_there(struct opening *o)
+{
+	_cleanup_free_ char *present = NULL;
+
+	if (!o->config.native)
+		return opening_add_arrivals(o) > 0;
+	present = native_names(o, true);
+	return *present;
+}
+
 static void wait_for_first(struct opening *o)
 {
 	int64_t begun = opening_clock();
 	bool said = false;
 
-	while (!opening_add_arrivals(o)) {
+	while (!is_any_there(o)) {
 		if (!said && opening_clock() - begun > PATIENCE_MS) {
-			_cleanup_free_ char *missing = opening_names(o, false);
+			_cleanup_free_ char *missing = o->config.native ? native_names(o, false) :
+									  opening_names(o, false);
 
 			opening_say(o, "no disk of this machine is there yet; waiting for %s",
 				    missing);
@@ -41,10 +53,9 @@ static void wait_for_first(struct opening *o)
 	}
 }
 
-static int ask(struct opening *o, bool wrong, struct secret *passphrase)
+static int ask(struct opening *o, const char *present, bool wrong, struct secret *passphrase)
 {
 	const struct asker asker = { .run = o->run, .root = "", .console = "/dev/console" };
-	_cleanup_free_ char *present = opening_names(o, true);
 	_cleanup_free_ char *question =
 		str_printf("%sPlease enter passphrase for disk set %s (%s):",
 			   wrong ? "Wrong passphrase. " : "", o->config.host, present);
@@ -75,10 +86,12 @@ static void open_first(struct opening *o)
 
 	for (;;) {
 		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+		_cleanup_free_ char *present = NULL;
 		int r;
 
 		(void)opening_add_arrivals(o);
-		if (ask(o, wrong, passphrase)) {
+		present = opening_names(o, true);
+		if (ask(o, present, wrong, passphrase)) {
 			opening_pause();
 			continue;
 		}
@@ -118,6 +131,45 @@ static int open_machine(struct opening *o)
 	return 0;
 }
 
+/* Not enough of it may be there yet: whoever comes late may complete it. */
+static void import_native(struct opening *o)
+{
+	native_wait(o);
+	while (native_import(o)) {
+		_cleanup_free_ char *missing = native_names(o, false);
+
+		opening_say(o, "the pool %s is not imported; missing: %s", o->config.pool,
+			    *missing ? missing : "nothing that is known");
+		native_wait(o);
+		opening_pause();
+	}
+}
+
+/*
+ * Only an imported pool tells whether a passphrase is right. It is asked for first all the same:
+ * while somebody types, members come.
+ */
+static int open_native(struct opening *o)
+{
+	bool imported = false;
+
+	wait_for_first(o);
+	for (;;) {
+		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+		_cleanup_free_ char *present = native_names(o, true);
+
+		if (ask(o, present, imported, passphrase)) {
+			opening_pause();
+			continue;
+		}
+		if (!imported)
+			import_native(o);
+		imported = true;
+		if (native_load_key(o, passphrase) == 0)
+			return 0;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
@@ -136,5 +188,5 @@ int main(int argc, char **argv)
 	runner_init(&run);
 	o.run = &run;
 	luks_read_only();
-	return open_machine(&o) ? 1 : 0;
+	return (o.config.native ? open_native(&o) : open_machine(&o)) ? 1 : 0;
 }

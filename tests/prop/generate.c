@@ -135,6 +135,7 @@ char *random_layout(struct random *r)
 
 	random_uuid(r, id);
 	strbuf_printf(&b, "id: %s\nhost: nest%u\n", id, random_below(r, 100));
+	strbuf_add(&b, random_one_in(r, 4) ? "encryption: native\n" : "");
 	add_disks(r, &b, n + 2 * n_pools);
 	add_vdevs(r, &b, n);
 	add_pools(r, &b, n, n_pools);

@@ -498,7 +498,7 @@ static void damage(struct one *one, struct observed_disk *disk)
 		data = find_partition(disk, ROLE_DATA, disks[i].name);
 	}
 	if (data) {
-		strv_add(&one->story, "the partition of a further pool is empty");
+		strv_add(&one->story, "the partition of a pool is empty");
 		str_set(&data->content, NULL);
 		return;
 	}

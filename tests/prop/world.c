@@ -61,14 +61,14 @@ static void move_inside(struct observed_luks *to, struct observed_luks *from)
 	str_set(&from->inside_uuid, NULL);
 }
 
-/* What a pool sees of a disk: the member that is open, or the partition of a further pool. */
+/* What a pool sees of a disk: the member that is open, or the partition without LUKS. */
 static bool is_seen(const struct world *world, const struct layout_pool *pool, const char *disk)
 {
 	const struct layout_disk *want = layout_disk(world->layout, disk);
 	struct observed_disk *found = observed_disk(world->have, want->path);
 	struct observed_partition *data;
 
-	if (pool == &world->layout->pool) {
+	if (layout_has_luks(world->layout, pool)) {
 		const struct observed_partition *open = member(world->have, world->layout, disk);
 
 		return open && streq(open->luks.inside, "zfs_member");
@@ -137,7 +137,7 @@ static void import(struct world *world, const struct step *step)
 		dataset->locked = dataset->encryption_root != NULL;
 	}
 	forget_pool(world, want->name);
-	if (want != &world->layout->pool)
+	if (!layout_has_luks(world->layout, want))
 		hold_disks(world, want);
 }
 

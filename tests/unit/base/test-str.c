@@ -204,6 +204,15 @@ static void test_str_set(void **state)
 	assert_null(str_dup(NULL));
 }
 
+static void test_lower(void **state)
+{
+	_cleanup_free_ char *lower = str_lower("C12A7328-F81f-@[`{");
+
+	(void)state;
+	assert_string_equal(lower, "c12a7328-f81f-@[`{");
+	assert_null(str_lower(NULL));
+}
+
 static void test_trim_end(void **state)
 {
 	char text[] = " a b \t\r\n", blank[] = " \n";
@@ -231,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_strv_split),
 		cmocka_unit_test(test_strbuf),
 		cmocka_unit_test(test_str_set),
+		cmocka_unit_test(test_lower),
 		cmocka_unit_test(test_trim_end),
 	};
 

@@ -5,6 +5,7 @@
 #include "boot/text.h"
 #include "plan/name.h"
 #include "test.h"
+#include "unlock/config.h"
 
 static struct observed *machine(const struct layout *layout)
 {
@@ -152,6 +153,42 @@ static void test_initrd_dropin(void **state)
 }
 
 /* Each line is a comment or an assignment of bash, quotes closed. */
+/* No LUKS: partitions by their GPT entry, as udev writes it, and eyrie-unlock in the image. */
+static void test_native(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "encryption: native\n");
+	_cleanup_(observed_freep) struct observed *have = machine(layout);
+	_cleanup_free_ char *conf = NULL, *dracut = boot_dracut_conf(layout);
+	struct unlock_config config = {};
+	struct json_object *json;
+	const struct unlock_member *member;
+
+	(void)state;
+	FOR_EACH_ITEM(struct observed_disk, disk, &have->disks)
+		FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+		{
+			if (!starts_with(partition->name, "eyrie-member-"))
+				continue;
+			str_set(&partition->name,
+				disk == have->disks.items ? "eyrie-data-left" : "eyrie-data-right");
+			str_set(&partition->uuid, "ABCDEF00-0000-4000-8000-000000000001");
+		}
+	conf = boot_unlock_conf(layout, have);
+	json = json_tokener_parse(conf);
+	assert_int_equal(record_from_json(&record_unlock_config, &config, json, NULL), 0);
+	json_object_put(json);
+	assert_true(config.native);
+	assert_int_equal(config.members.n_items, 2);
+	member = config.members.items;
+	assert_string_equal(member->uuid, "abcdef00-0000-4000-8000-000000000001");
+	record_deinit(&record_unlock_config, &config);
+	assert_non_null(strstr(dracut, " eyrie "));
+	assert_null(strstr(dracut, "systemd-cryptsetup"));
+	assert_null(strstr(dracut, "crypttab"));
+	expect(boot_crypttab(layout, have), HEADER "# name, device, key, options: crypttab(5)\n");
+}
+
 static void test_dracut_conf(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
@@ -194,6 +231,7 @@ int main(void)
 		cmocka_unit_test(test_entry),
 		cmocka_unit_test(test_cmdline_without_more),
 		cmocka_unit_test(test_initrd_dropin),
+		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_dracut_conf),
 		cmocka_unit_test(test_initramfs_tools_conf),
 	};

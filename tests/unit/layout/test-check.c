@@ -96,7 +96,7 @@ static const struct wrong wrong_encryption[] = {
 	{ ALL "encryption: { kdf: { type: scrypt } }\n",
 	  "11:28: 'type' wants one of: argon2id, pbkdf2" },
 	{ ALL "encryption: { discards: maybe }\n", "11:25: 'discards' wants true or false" },
-	{ ALL "encryption: none\n", "11:13: 'encryption' wants a map" },
+	{ ALL "encryption: none\n", "11:13: 'encryption' wants one of: shared, peer, native" },
 };
 
 #define POOL(text) TWO "pool:\n" text REST

@@ -120,6 +120,21 @@ static void test_completed(void **state)
 }
 
 /* "a-b" sorts between "a" and "a/c": parents stay in front of their children. */
+/* A scalar in the place of encryption: is its unlock:. */
+static void test_shorthand(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "encryption: native\n");
+	_cleanup_free_ char *text = layout_dump(layout);
+	_cleanup_(layout_freep) struct layout *again = test_layout(text);
+
+	(void)state;
+	assert_int_equal(layout->encryption.unlock, UNLOCK_NATIVE);
+	assert_int_equal(layout->encryption.key_size, 512);
+	assert_string_equal(pair_get(&layout->pool.filesystem_properties, "encryption"), "on");
+	assert_true(record_equal(&record_layout, layout, again));
+}
+
 static void test_parents_before_children(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(
@@ -172,6 +187,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip_of_odd_texts),
 		cmocka_unit_test(test_example_is_good),
 		cmocka_unit_test(test_completed),
+		cmocka_unit_test(test_shorthand),
 		cmocka_unit_test(test_parents_before_children),
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_missing_file),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Further pools: whole disks of one partition each, without LUKS.
+ * Pools that lie on partitions, without LUKS: further ones, and the root's when ZFS encrypts it.
  *
  * Their partitions are new until the pool was made, and so a pool that is torn is made again
  * while all of them are; as soon as one is not, the pool is there and is imported. What is in
@@ -55,8 +55,12 @@ static void plan_creation(struct planner *p, const struct layout_pool *pool)
 			planner_refuse(p, "disk '%s' is not there, and the pool '%s' is not made yet",
 				       d->want->name, pool->name);
 	FOR_EACH_PLANNED_OF(d, p, pool)
+	{
 		if (d->state == DISK_BLANK)
 			planner_add_table(p, d);
+		if (planner_is_new(d, ROLE_ESP))
+			planner_add_esp(p, d);
+	}
 	planner_add_pool(p, pool);
 	add_settles(p, pool);
 }
@@ -66,6 +70,8 @@ static void plan_imported(struct planner *p, const struct layout_pool *pool)
 {
 	FOR_EACH_PLANNED_OF(d, p, pool)
 	{
+		if (d->state == DISK_OURS && planner_is_new(d, ROLE_ESP))
+			planner_add_esp(p, d);
 		if (d->state == DISK_OURS && !is_made(d) && d->member && d->member->held)
 			planner_add_settle(p, d, ROLE_DATA);
 		else if (d->state != DISK_MISSING && !is_made(d))
@@ -74,7 +80,7 @@ static void plan_imported(struct planner *p, const struct layout_pool *pool)
 	}
 }
 
-bool plan_further_pool(struct planner *p, const struct layout_pool *pool)
+bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 {
 	const struct count count = count_disks(p, pool);
 
