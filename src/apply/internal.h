@@ -20,7 +20,17 @@ char *device_disk(const struct apply_context *cxt, const char *disk); /* its nod
  */
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
 		     char **ret_node, char **ret_name);
+/* The running md array of a role: its node. -ENODEV with a diag when none runs. */
+int device_array(const struct apply_context *cxt, enum role role, char **ret_node);
 int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */
+
+/* step-array.c */
+
+enum role role_named(const char *name);
+const char *array_not_whole(struct apply_context *cxt,
+			    const struct observed_partition *partition, enum role role);
+int boot_unmount(struct apply_context *cxt);
+int arrays_stop(struct apply_context *cxt);
 
 /* The layout's dataset below the pool, full name. */
 char *apply_dataset(const struct apply_context *cxt, const char *name);

@@ -7,6 +7,10 @@
 #define NAME_MAX_DISK 16u
 #define ESP_SIZE_MIN (256 * MIB)
 #define VOLUME_SIZE_MIN (1 * MIB)
+#define BOOT_SIZE_MIN (256 * MIB)
+#define BIOS_SIZE_MIN (1 * MIB)
+#define KEY_SIZE_MIN (20 * MIB) /* md 1 MiB, LUKS2 header 16 MiB, and room for a key */
+#define KEY_SIZE_MAX (1 * GIB)
 
 struct checker {
 	const struct layout *layout;
@@ -203,6 +207,12 @@ static void check_dataset(struct checker *c, const struct layout_dataset *datase
 		return;
 	if (*m != '/' && !streq(m, "none") && !streq(m, "legacy"))
 		finding(c, at_mount, "'mountpoint' is a path, none or legacy");
+	if (layout_boots_bios(c->layout) && (streq(m, "/boot") || starts_with(m, "/boot/"))) {
+		finding(c, at_mount, "%s would be on a dataset, which GRUB cannot read", m);
+		diag_hint(c->diag, "with 'firmware: %s' /boot is a mirrored partition of its own, "
+			  "as large as boot: size: says",
+			  c->layout->firmware == FIRMWARE_BOTH ? "both" : "bios");
+	}
 	for (const struct layout_dataset *other = all; *m == '/' && other < dataset; other++)
 		if (streq(other->mountpoint, m))
 			finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other->name,
@@ -244,12 +254,35 @@ static void check_volumes(struct checker *c)
 /* cryptsetup-initramfs knows no passphrase that was typed before, and each disk's own question. */
 static void check_initramfs(struct checker *c)
 {
-	if (c->layout->boot.initramfs != INITRAMFS_TOOLS ||
-	    c->layout->encryption.unlock != UNLOCK_SHARED)
+	unsigned unlock = c->layout->encryption.unlock;
+
+	if (c->layout->boot.initramfs != INITRAMFS_TOOLS || unlock == UNLOCK_PEER)
 		return;
-	finding(c, "boot\tinitramfs",
-		"with 'unlock: shared' initramfs-tools would ask for each disk by itself");
-	diag_hint(c->diag, "encryption: { unlock: peer } asks once with it; dracut asks once with both");
+	finding(c, "boot\tinitramfs", "with 'unlock: %s' initramfs-tools would %s",
+		layout_unlock_name(unlock),
+		unlock == UNLOCK_SHARED ? "ask for each disk by itself" :
+					  "leave the key device open");
+	diag_hint(c->diag, "encryption: { unlock: peer } asks once with it; dracut asks once with "
+		  "any");
+}
+
+/* What GRUB and the key device need; a size that nobody uses is checked all the same. */
+static void check_sizes(struct checker *c)
+{
+	const struct layout_boot *boot = &c->layout->boot;
+	uint64_t key = layout_key_size(c->layout);
+
+	if (boot->esp_size < ESP_SIZE_MIN)
+		finding(c, "boot\tesp-size", "an ESP below 256MiB has no room for two kernels");
+	if (boot->bios_size < BIOS_SIZE_MIN) {
+		finding(c, "boot\tbios-size",
+			"a BIOS boot partition below 1MiB does not hold GRUB");
+		diag_hint(c->diag, "without one a BIOS starts nothing from a GPT disk");
+	}
+	if (boot->size < BOOT_SIZE_MIN)
+		finding(c, "boot\tsize", "a /boot below 256MiB has no room for two kernels");
+	if (key && (key < KEY_SIZE_MIN || key > KEY_SIZE_MAX))
+		finding(c, "encryption\tkey-device-size", "'key-device-size' is 20MiB to 1GiB");
 }
 
 static void check_system(struct checker *c)
@@ -273,8 +306,7 @@ static void check_system(struct checker *c)
 		diag_hint(c->diag, "give system: root-password: or root-keys:");
 		yaml_place(c->source, c->diag, "system");
 	}
-	if (c->layout->boot.esp_size < ESP_SIZE_MIN)
-		finding(c, "boot\tesp-size", "an ESP below 256MiB has no room for two kernels");
+	check_sizes(c);
 	if (c->layout->boot.device_timeout < 1 || c->layout->boot.device_timeout > 3600)
 		finding(c, "boot\tdevice-timeout", "'device-timeout' is in seconds, 1 to 3600");
 	if (c->layout->boot.window > 3600)

@@ -12,11 +12,14 @@
 
 enum firmware {
 	FIRMWARE_UEFI,
+	FIRMWARE_BIOS,
+	FIRMWARE_BOTH,
 };
 
 enum unlock_mode {
 	UNLOCK_SHARED,
 	UNLOCK_PEER,
+	UNLOCK_KEYSTORE,
 };
 
 enum kdf_type {
@@ -33,6 +36,11 @@ enum swap_place {
 enum network {
 	NETWORK_DHCP,
 	NETWORK_NONE,
+};
+
+enum boot_filesystem {
+	BOOT_EXT4,
+	BOOT_EXT2,
 };
 
 enum initramfs {
@@ -59,6 +67,7 @@ struct layout_encryption {
 	char *cipher;	 /* as cryptsetup names it: aes-xts-plain64 */
 	uint64_t key_size;
 	uint64_t sector_size;
+	uint64_t key_device_size; /* 0: none, unless unlock wants one; layout_key_size() */
 	struct layout_kdf kdf;
 	bool discards;
 };
@@ -103,6 +112,9 @@ struct layout_system {
 
 struct layout_boot {
 	uint64_t esp_size;
+	uint64_t bios_size;    /* BIOS: of the partition that holds GRUB itself */
+	uint64_t size;	       /* BIOS: of /boot */
+	unsigned filesystem;   /* enum boot_filesystem */
 	unsigned initramfs; /* enum initramfs: who makes it */
 	uint64_t timeout; /* seconds that the boot menu waits */
 	uint64_t device_timeout; /* shared: seconds that boot waits for a member that is not there */
@@ -143,9 +155,15 @@ const struct layout_disk *layout_disk(const struct layout *layout, const char *n
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
 bool layout_is_member(const struct layout *layout, const char *disk);
 bool layout_has_system(const struct layout *layout);
+bool layout_boots_uefi(const struct layout *layout);
+bool layout_boots_bios(const struct layout *layout);
+uint64_t layout_key_size(const struct layout *layout); /* of the key device's partitions; 0: none */
+const char *layout_unlock_name(unsigned unlock);       /* as in the layout */
 
 #define LAYOUT_ALWAYS UINT32_MAX /* seconds: 136 years */
 int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINVAL */
+
+#define LAYOUT_KEY_SIZE (32 * MIB) /* LUKS2 header of 16 MiB, and room for the key */
 
 #define LAYOUT_SWAP_VOLUME "swap" /* name of the volume that `swap: on: volume` makes */
 

@@ -238,6 +238,16 @@ static void check_partitions(struct planner *p, const struct planned_disk *d)
 			continue;
 		planner_refuse(p, "disk '%s' belongs to this set and has no partition for the %s",
 			       d->want->name, roles[role].title);
+		if (role == ROLE_BIOS || role == ROLE_BOOT || role == ROLE_KEY) {
+			diag_hint(p->diag, "%s; there is no room for one once a disk is "
+				  "partitioned: %s", role == ROLE_KEY ?
+				  "unlock: keystore wants one on each disk" :
+				  "a BIOS starts nothing from a GPT disk without it",
+				  role == ROLE_KEY ? "unlock: peer and shared do without" :
+						     "start over with firmware: both, or stay with "
+						     "uefi");
+			continue;
+		}
 		diag_hint(p->diag, "eyrie does not make again what it made once: put the partition "
 			  "back, or give the disk up with wipefs -a %s and start over",
 			  d->have->path);

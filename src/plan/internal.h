@@ -33,10 +33,21 @@ struct planner {
 
 struct step *planner_add(struct planner *p, enum step_kind kind, const char *disk,
 			 const char *object, const char *format, ...) _printf_(5, 6);
+bool planner_has(const struct planner *p, enum step_kind kind, const char *object); /* planned */
 void planner_refuse(struct planner *p, const char *format, ...) _printf_(2, 3);
 
 /* The imported pool of this set, or NULL. */
 const struct observed_pool *planner_pool(const struct planner *p);
+
+/* members.c: a partition of a role on a disk is read back, and is not new any more. */
+void planner_settle(struct planner *p, const struct planned_disk *d, enum role role);
+
+/* arrays.c */
+const struct observed_array *planner_array(const struct planner *p, enum role role); /* or NULL */
+bool planner_will_run(const struct planner *p, enum role role);
+void planner_start_array(struct planner *p, enum role role);
+void plan_arrays(struct planner *p);
+void plan_array_sync(struct planner *p);
 
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);

@@ -82,7 +82,7 @@ static void add_table(struct planner *p, const struct planned_disk *d)
 			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
 }
 
-static void add_settle(struct planner *p, const struct planned_disk *d, enum role role)
+void planner_settle(struct planner *p, const struct planned_disk *d, enum role role)
 {
 	_cleanup_free_ char *name = name_partition(role, d->want->name);
 
@@ -91,10 +91,12 @@ static void add_settle(struct planner *p, const struct planned_disk *d, enum rol
 }
 
 /* A partition that is new, or will be when its table is written. */
-static bool is_new(const struct planned_disk *d, enum role role)
+static bool is_new(const struct planner *p, const struct planned_disk *d, enum role role)
 {
 	const struct observed_partition *partition;
 
+	if (!role_wanted(p->layout, role))
+		return false;
 	if (d->state == DISK_BLANK)
 		return true;
 	partition = find_partition(d->have, role, d->want->name);
@@ -105,7 +107,7 @@ static void check_esp(struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
 
-	if (!esp->path || streq(esp->content, "vfat"))
+	if (!esp || !esp->path || streq(esp->content, "vfat"))
 		return;
 	diag_warning(p->diag, "disk '%s': its EFI system partition holds no FAT file system; it "
 		     "would not boot alone", d->want->name);
@@ -120,12 +122,12 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 		return;
 	if (d->state == DISK_BLANK)
 		add_table(p, d);
-	if (is_new(d, ROLE_ESP)) {
+	if (is_new(p, d, ROLE_ESP)) {
 		_cleanup_free_ char *esp = name_partition(ROLE_ESP, name);
 
 		(void)planner_add(p, STEP_ESP_FORMAT, name, esp,
 				  "make FAT on the EFI system partition of '%s'", name);
-		add_settle(p, d, ROLE_ESP);
+		planner_settle(p, d, ROLE_ESP);
 	}
 	if (progress == MEMBER_UNMADE) {
 		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
@@ -134,7 +136,7 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 				  "encrypt '%s' with LUKS2 (%s, %llu bit)", name,
 				  p->layout->encryption.cipher,
 				  (unsigned long long)p->layout->encryption.key_size);
-		add_settle(p, d, ROLE_MEMBER);
+		planner_settle(p, d, ROLE_MEMBER);
 	}
 }
 
@@ -200,6 +202,7 @@ static void plan_existing(struct planner *p, const enum progress *progress)
 	size_t i = 0;
 
 	refuse_late_disks(p, progress);
+	plan_arrays(p);
 	FOR_EACH_PLANNED(d, p)
 	{
 		enum progress is = progress[i++];
@@ -229,6 +232,7 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 	i = 0;
 	FOR_EACH_PLANNED(d, p)
 		add_disk(p, d, progress[i++]);
+	plan_arrays(p);
 	i = 0;
 	FOR_EACH_PLANNED(d, p)
 		if (progress[i++] == MEMBER_UNMADE)
@@ -260,14 +264,16 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 	FOR_EACH_PLANNED(d, p)
 		if (d->state == DISK_OURS)
 			add_disk(p, d, MEMBER_FILLED);
+	plan_arrays(p);
 }
 
 /*
- * Members that open each other. All at once, and so only when all are there; until then each
- * opens by its own passphrase slot.
+ * Members that open each other, or that the key device opens. All at once, and so only when all
+ * are there; until then each opens by its own passphrase slot, which none of this changes.
  */
 static void plan_enrollment(struct planner *p, const enum progress *progress)
 {
+	bool key = p->layout->encryption.unlock == UNLOCK_KEYSTORE;
 	uint64_t generation = 0;
 	bool needed = false;
 	size_t i = 0;
@@ -275,14 +281,22 @@ static void plan_enrollment(struct planner *p, const enum progress *progress)
 	FOR_EACH_PLANNED(d, p)
 	{
 		enum progress is = progress[i++];
-		uint64_t own = is == MEMBER_FILLED || is == MEMBER_EMPTY ?
-				       d->member->luks.generation :
-				       0;
+		bool made = is == MEMBER_FILLED || is == MEMBER_EMPTY;
+		uint64_t own = !made ? 0 :
+			       key   ? d->member->luks.key_slot :
+				       d->member->luks.generation;
 
 		if (d->state == DISK_MISSING || is == MEMBER_ABSENT)
 			return;
-		needed |= own == 0 || (generation && own != generation);
+		needed |= own == 0 || (!key && generation && own != generation);
 		generation = own;
+	}
+	if (needed && key) {
+		/* What is on a key device that is not started yet is seen in the next round. */
+		if (!planner_pool(p) || !planner_has(p, STEP_ARRAY_START, roles[ROLE_KEY].name))
+			(void)planner_add(p, STEP_KEY_ENROLL, NULL, NULL,
+					  "make the key device open the members");
+		return;
 	}
 	if (needed)
 		(void)planner_add(p, STEP_ENROLL, NULL, NULL,
@@ -300,7 +314,8 @@ bool plan_members(struct planner *p)
 	{
 		progress[i] = member_progress(p, d);
 		n_filled += progress[i++] == MEMBER_FILLED;
-		if (d->state == DISK_OURS && !is_new(d, ROLE_ESP))
+		if (d->state == DISK_OURS && role_wanted(p->layout, ROLE_ESP) &&
+		    !is_new(p, d, ROLE_ESP))
 			check_esp(p, d);
 	}
 	if (!pool && observed_pool(p->have, p->layout->pool.name)) {
@@ -315,7 +330,7 @@ bool plan_members(struct planner *p)
 		plan_existing(p, progress);
 	else
 		plan_creation(p, progress);
-	if (p->layout->encryption.unlock == UNLOCK_PEER && (pool || !n_filled))
+	if (p->layout->encryption.unlock != UNLOCK_SHARED && (pool || !n_filled))
 		plan_enrollment(p, progress);
 	return !p->refused && (pool || !n_filled);
 }

@@ -8,7 +8,8 @@
  * GUIDs of the partition table and of partitions are UUIDs of version 8 (RFC 9562) that begin
  * with eight bytes of SHA-256 over the set id; the rest is random. A LUKS2 header has the
  * subsystem "eyrie:SET-ID" and the label "HOST-DISK", "eyrie-new-DISK" until it holds a pool.
- * Datasets carry eyrie:set, inherited from the root dataset of the pool.
+ * Datasets carry eyrie:set, inherited from the root dataset of the pool. The two md arrays, what
+ * is on them and nothing else have UUIDs that follow from the set id: the same mark, and a hash.
  */
 
 #include <uuid/uuid.h>
@@ -18,6 +19,7 @@
 
 #define NAME_SET_PROPERTY "eyrie:set"
 #define NAME_STATE_PROPERTY "eyrie:state"
+#define NAME_UNLOCK_PROPERTY "eyrie:unlock" /* how the system on the root dataset opens its disks */
 #define NAME_EMPTY_SNAPSHOT "empty"
 
 /* Values of eyrie:state; the two with ':' are followed by the SHA-256 of the source. */
@@ -29,6 +31,9 @@
 
 enum role {
 	ROLE_ESP,
+	ROLE_BIOS,
+	ROLE_BOOT,
+	ROLE_KEY,
 	ROLE_SWAP,
 	ROLE_MEMBER,
 	ROLE_MAX,
@@ -39,17 +44,25 @@ struct role_info {
 	const char *title; /* for people */
 	const char *type;  /* GUID of the partition type */
 	bool has_content;  /* and so is marked new until that was read back */
+	bool has_array;	   /* partitions of all disks make one md array */
 };
 
-/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (swap, LUKS). */
+/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (the others). */
 extern const struct role_info roles[ROLE_MAX];
 
 bool role_wanted(const struct layout *layout, enum role role);
 uint64_t role_size(const struct layout *layout, enum role role); /* 0 for what is left over */
+bool role_wants_array(const struct layout *layout, enum role role);
 
 char *name_partition(enum role role, const char *disk);
 char *name_partition_new(enum role role, const char *disk);
 char *name_mapping(const struct layout *layout, const char *disk); /* under /dev/mapper */
+char *name_array(enum role role);			  /* as md knows it, and under /dev/md */
+char *name_array_uuid(const char *set_id, enum role role);
+char *name_inside_uuid(const char *set_id, enum role role); /* of what is on the array */
+char *name_key_label(const struct layout *layout);
+#define NAME_KEY_LABEL_NEW "eyrie-new-key"
+#define NAME_KEY_MAPPING   "keyfile" /* under /dev/mapper, as in the article */
 char *name_subsystem(const struct layout *layout);
 char *name_label(const struct layout *layout, const char *disk);
 char *name_label_new(const char *disk);

@@ -154,6 +154,23 @@ static void plan_mount(struct planner *p, const struct layout_dataset *dataset)
 			  under, mountpoint);
 }
 
+/* In the running system fstab does it; it may have come too late for that. */
+static void plan_boot_mount(struct planner *p)
+{
+	const struct observed_array *array = planner_array(p, ROLE_BOOT);
+	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
+	const char *under = pool && !pool->altroot ? "" : p->options->target;
+
+	bool made = planner_has(p, STEP_BOOT_FORMAT, NULL) || !array || !array->active ||
+		    array->content;
+
+	if (!role_wants_array(p->layout, ROLE_BOOT) || !planner_will_run(p, ROLE_BOOT) || !made ||
+	    (array && array->mounted && !planner_has(p, STEP_ARRAY_CREATE, roles[ROLE_BOOT].name)))
+		return;
+	(void)planner_add(p, STEP_BOOT_MOUNT, NULL, roles[ROLE_BOOT].name,
+			  "mount the /boot partition on %s/boot", under);
+}
+
 bool plan_pool(struct planner *p)
 {
 	const struct layout_dataset *root = layout_root(p->layout);
@@ -168,5 +185,6 @@ bool plan_pool(struct planner *p)
 	FOR_EACH_ITEM(struct layout_dataset, dataset, &p->layout->datasets)
 		if (dataset != root)
 			plan_mount(p, dataset);
+	plan_boot_mount(p);
 	return true;
 }

@@ -183,7 +183,16 @@ static const struct wrong wrong_system[] = {
 	{ ALL "encryption: { unlock: shared }\nboot: { initramfs: initramfs-tools }\n",
 	  "12:20: with 'unlock: shared' initramfs-tools would ask for each disk by itself" },
 	{ ALL "boot: { timeout: soon }\n", "11:18: 'timeout' wants a whole number" },
-	{ ALL "firmware: bios\n", "11:11: 'firmware' wants one of: uefi" },
+	{ ALL "firmware: coreboot\n", "11:11: 'firmware' wants one of: uefi, bios, both" },
+	{ ALL "boot: { bios-size: 512KiB }\n",
+	  "11:20: a BIOS boot partition below 1MiB does not hold GRUB" },
+	{ ALL "boot: { size: 100MiB }\n",
+	  "11:15: a /boot below 256MiB has no room for two kernels" },
+	{ ALL "boot: { filesystem: xfs }\n", "11:21: 'filesystem' wants one of: ext4, ext2" },
+	{ ALL "encryption: { key-device-size: 16MiB }\n",
+	  "11:32: 'key-device-size' is 20MiB to 1GiB" },
+	{ ALL "encryption: { unlock: keystore }\nboot: { initramfs: initramfs-tools }\n",
+	  "12:20: with 'unlock: keystore' initramfs-tools would leave the key device open" },
 };
 
 static const struct wrong wrong_yaml[] = {
