@@ -26,7 +26,7 @@ static bool is_of_boot(const struct step *step)
 {
 	return step->kind == STEP_ESP_SYNC || step->kind == STEP_BOOT_SYNC ||
 	       step->kind == STEP_GRUB_INSTALL ||
-	       (step->kind == STEP_ARRAY_ADD && streq(step->object, "boot"));
+	       step->kind == STEP_ARRAY_ADD;
 }
 
 static void keep_boot_steps(struct plan *plan)

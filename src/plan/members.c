@@ -275,7 +275,7 @@ static void plan_enrollment(struct planner *p, const enum progress *progress)
 {
 	bool key = p->layout->encryption.unlock == UNLOCK_KEYSTORE;
 	uint64_t generation = 0;
-	bool needed = false;
+	bool needed = key && planner_has(p, STEP_KEY_FORMAT, NULL);
 	size_t i = 0;
 
 	FOR_EACH_PLANNED(d, p)
