@@ -54,8 +54,14 @@ static bool has_step(const struct plan *plan, enum step_kind kind)
 
 bool apply_needs_passphrase(const struct plan *plan)
 {
-	return has_step(plan, STEP_LUKS_FORMAT) || has_step(plan, STEP_LUKS_OPEN) ||
-	       has_step(plan, STEP_ENROLL);
+	static const enum step_kind kinds[] = { STEP_LUKS_FORMAT, STEP_LUKS_OPEN, STEP_ENROLL,
+						STEP_KEY_FORMAT, STEP_KEY_ENROLL,
+						STEP_PEER_REMOVE, STEP_KEY_REMOVE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (has_step(plan, kinds[i]))
+			return true;
+	return false;
 }
 
 bool apply_wants_key(const struct layout *layout, const char *root)
@@ -91,7 +97,7 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 
 	if (plan->n_consents_missing)
 		return diag_error(cxt->diag, -EPERM, "the plan destroys what nobody gave up");
-	if (has_step(plan, STEP_LUKS_FORMAT))
+	if (has_step(plan, STEP_LUKS_FORMAT) || has_step(plan, STEP_KEY_FORMAT))
 		r = kdf_prepare(cxt);
 	for (size_t i = 0; r == 0 && i < plan->steps.n_items;) {
 		size_t n = lane_group(&all[i], plan->steps.n_items - i);
@@ -121,14 +127,13 @@ static int export_pool(struct apply_context *cxt, const char *pool)
 /* From the deepest mount up; what is not there any more needs no closing. */
 int apply_close(struct apply_context *cxt)
 {
-	int r = 0;
+	int r = boot_unmount(cxt);
 
 	FOR_EACH_ITEM(struct layout_pool, pool, &cxt->layout->pools)
 		if (r == 0)
 			r = export_pool(cxt, pool->name);
 	if (r == 0)
 		r = export_pool(cxt, cxt->layout->pool.name);
-
 	FOR_EACH_MEMBER_DISK(disk, cxt->layout)
 	{
 		_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk->name);
@@ -137,7 +142,7 @@ int apply_close(struct apply_context *cxt)
 		if (r == 0 && access(node, F_OK) == 0)
 			r = run_words(cxt->run, cxt->diag, "cryptsetup", "close", mapping, NULL);
 	}
-	return r;
+	return r ? r : arrays_stop(cxt);
 }
 
 static const struct {
@@ -146,6 +151,10 @@ static const struct {
 	const char *package;
 } tools[] = {
 	{ STEP_ESP_FORMAT, "mkfs.vfat", "dosfstools" },
+	{ STEP_ARRAY_CREATE, "mdadm", "mdadm" },
+	{ STEP_ARRAY_START, "mdadm", "mdadm" },
+	{ STEP_ARRAY_ADD, "mdadm", "mdadm" },
+	{ STEP_BOOT_FORMAT, "mkfs.ext4", "e2fsprogs" },
 	{ STEP_POOL_CREATE, "zpool", "zfsutils-linux" },
 	{ STEP_POOL_IMPORT, "zpool", "zfsutils-linux" },
 	{ STEP_DATASET_CREATE, "zfs", "zfsutils-linux" },
@@ -159,6 +168,9 @@ static const struct {
 	const char *sign; /* there as soon as it is loaded or built in */
 	const char *package;
 } modules[] = {
+	{ STEP_ARRAY_CREATE, "raid1", "/sys/module/raid1", "linux-image-amd64" },
+	{ STEP_ARRAY_START, "raid1", "/sys/module/raid1", "linux-image-amd64" },
+	{ STEP_KEY_FORMAT, "dm-crypt", "/sys/module/dm_crypt", "linux-image-amd64" },
 	{ STEP_LUKS_OPEN, "dm-crypt", "/sys/module/dm_crypt", "linux-image-amd64" },
 	{ STEP_POOL_CREATE, "zfs", "/sys/module/zfs", "zfs-dkms" },
 	{ STEP_POOL_IMPORT, "zfs", "/sys/module/zfs", "zfs-dkms" },

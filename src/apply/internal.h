@@ -20,18 +20,30 @@ char *device_disk(const struct apply_context *cxt, const char *disk); /* its nod
  */
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
 		     char **ret_node, char **ret_name);
+/* The running md array of a role: its node. -ENODEV with a diag when none runs. */
+int device_array(const struct apply_context *cxt, enum role role, char **ret_node);
 int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */
 
 /* The same by a name that stays with it: below /dev/disk/by-partuuid. */
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node);
 
+/* step-array.c */
+
+enum role role_named(const char *name);
+const char *array_not_whole(struct apply_context *cxt,
+			    const struct observed_partition *partition, enum role role);
+int boot_unmount(struct apply_context *cxt);
+int arrays_stop(struct apply_context *cxt);
+
 /* The pool that a step works on, the root's for steps of the system; its dataset, full name. */
 const struct layout_pool *apply_pool(const struct apply_context *cxt, const struct step *step);
 char *apply_dataset(const struct apply_context *cxt, const struct step *step);
 int dataset_set(struct apply_context *cxt, const char *dataset, const char *property,
 		const char *value);
-int pool_sync(struct apply_context *cxt, const struct layout_pool *pool); /* everything written so far is on the disks */
+
+/* Everything written to it so far is on the disks. */
+int pool_sync(struct apply_context *cxt, const struct layout_pool *pool);
 
 /* Its key is a passphrase that somebody types; else ZFS finds the key by itself. */
 bool apply_wants_key(const struct layout *layout, const char *root);

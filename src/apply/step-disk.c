@@ -207,8 +207,11 @@ static int rename_partition(const char *disk_node, uint64_t number, const char *
 	return r;
 }
 
-static const char *not_whole(const struct observed_partition *partition, enum role role)
+static const char *not_whole(struct apply_context *cxt,
+			     const struct observed_partition *partition, enum role role)
 {
+	if (roles[role].has_array)
+		return array_not_whole(cxt, partition, role);
 	if (role == ROLE_ESP && (!streq(partition->content, "vfat") || !partition->esp.readable))
 		return "its FAT file system cannot be read back";
 	if (role == ROLE_MEMBER && partition->luks.state != LUKS_WHOLE)
@@ -238,7 +241,7 @@ int apply_SETTLE(struct apply_context *cxt, const struct step *step)
 
 		if (!partition || !streq(name, step->object))
 			continue;
-		fault = not_whole(partition, role);
+		fault = not_whole(cxt, partition, role);
 		r = fault ? diag_error(cxt->diag, -EIO, "disk '%s': %s", step->disk, fault) :
 			    rename_partition(node, partition->number, name);
 		if (!fault && r)

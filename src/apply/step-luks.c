@@ -2,12 +2,15 @@
 
 /* LUKS2 devices, through libcryptsetup. */
 
+#include <fcntl.h>
 #include <libcryptsetup.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
 #include "apply/internal.h"
+#include "base/file.h"
 #include "keys/enroll.h"
+#include "keys/keyfile.h"
 
 #define DATA_OFFSET	  (16 * MIB) /* cryptsetup's default; fixed, whatever the device says */
 #define DIGEST_ITERATIONS 1000u	     /* the least: the digest is of a key with full entropy */
@@ -87,10 +90,11 @@ int kdf_prepare(struct apply_context *cxt)
 	return 0;
 }
 
-static int format(struct apply_context *cxt, struct crypt_device *cd, const char *disk)
+/* `uuid` may be NULL: a random one. The label says that it is new. */
+static int format(struct apply_context *cxt, struct crypt_device *cd, const char *label,
+		  const char *uuid)
 {
 	const struct layout_encryption *e = &cxt->layout->encryption;
-	_cleanup_free_ char *label = name_label_new(disk);
 	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
 	size_t n_cipher = strcspn(e->cipher, "-");
 	_cleanup_free_ char *cipher = str_printf("%.*s", (int)n_cipher, e->cipher);
@@ -106,7 +110,7 @@ static int format(struct apply_context *cxt, struct crypt_device *cd, const char
 	if (r == 0)
 		r = crypt_set_pbkdf_type(cd, &digest);
 	if (r == 0)
-		r = crypt_format(cd, CRYPT_LUKS2, cipher, e->cipher + n_cipher + 1, NULL, NULL,
+		r = crypt_format(cd, CRYPT_LUKS2, cipher, e->cipher + n_cipher + 1, uuid, NULL,
 				 e->key_size / 8, &params);
 	if (r == 0)
 		r = crypt_set_pbkdf_type(cd, &kdf);
@@ -124,7 +128,7 @@ int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
 	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
-	_cleanup_free_ char *node = NULL, *name = NULL;
+	_cleanup_free_ char *node = NULL, *name = NULL, *label = name_label_new(step->disk);
 	int r;
 
 	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
@@ -136,7 +140,7 @@ int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
 	if (r)
 		return failed(cxt, r, "open", step->disk, &said);
 	crypt_set_log_callback(cd, keep_errors, &said);
-	r = format(cxt, cd, step->disk);
+	r = format(cxt, cd, label, NULL);
 	return r ? failed(cxt, r, "encrypt", step->disk, &said) : 0;
 }
 
@@ -219,4 +223,219 @@ int apply_ENROLL(struct apply_context *cxt, const struct step *step)
 		members[n++].path = nodes.items[nodes.n_items - 1];
 	}
 	return set_enroll(members, n, cxt->layout->id, cxt->passphrase, 0, cxt->diag);
+}
+
+/* the key device */
+
+/* The members of the layout; their texts are in `nodes`. */
+static int find_members(struct apply_context *cxt, struct strv *nodes,
+			struct keyfile_member *members, size_t *ret_n)
+{
+	size_t n = 0;
+	int r = 0;
+
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
+	{
+		_cleanup_free_ char *node = NULL, *name = NULL;
+
+		r = device_partition(cxt, want->name, ROLE_MEMBER, &node, &name);
+		if (r)
+			return r;
+		strv_add(nodes, node);
+	}
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
+	{
+		members[n] = (struct keyfile_member){ nodes->items[n], want->name };
+		n++;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+/* Members that exist have a passphrase: the key device shall not get another one. */
+static int check_passphrase(struct apply_context *cxt)
+{
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
+	{
+		_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+		_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+		_cleanup_free_ char *node = NULL, *name = NULL;
+
+		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &name) ||
+		    starts_with(name, "eyrie-new-") || load(node, &cd, &said))
+			continue;
+		if (crypt_activate_by_passphrase(cd, NULL, CRYPT_ANY_SLOT, cxt->passphrase->data,
+						 cxt->passphrase->size, 0) >= 0)
+			return 0;
+		(void)diag_error(cxt->diag, -EPERM, "the passphrase does not open '%s'", want->name);
+		diag_hint(cxt->diag, "type the one that the disks have; nothing was changed");
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* The whole data area, and the key read back from the device below the page cache. */
+static int fill(struct apply_context *cxt)
+{
+	_cleanup_close_ int fd = open("/dev/mapper/" NAME_KEY_MAPPING, O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int from = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *chunk = mem_alloc(MIB), *back = mem_alloc(MIB);
+	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	int r = fd < 0 || from < 0 || size <= 0 ? -EIO : 0;
+
+	for (off_t at = 0; r == 0 && at < size; at += (off_t)MIB) {
+		size_t n = (size_t)MIN_OF(size - at, (off_t)MIB);
+
+		r = fd_read_all(from, chunk, n);
+		if (r == 0 && (pwrite(fd, chunk, n, at) != (ssize_t)n || fsync(fd) < 0))
+			r = -EIO;
+		(void)posix_fadvise(fd, at, (off_t)n, POSIX_FADV_DONTNEED);
+		if (r == 0 && (pread(fd, back, n, at) != (ssize_t)n || memcmp(chunk, back, n)))
+			r = -EIO;
+	}
+	explicit_bzero(chunk, MIB);
+	explicit_bzero(back, MIB);
+	return r ? diag_error(cxt->diag, r, "cannot fill the key device") : 0;
+}
+
+static int open_key_device(struct apply_context *cxt, struct crypt_device *cd, uint32_t flags)
+{
+	int r = crypt_activate_by_passphrase(cd, NAME_KEY_MAPPING, CRYPT_ANY_SLOT,
+					     cxt->passphrase->data, cxt->passphrase->size, flags);
+
+	if (r == -EEXIST || r == -EBUSY)
+		return diag_error(cxt->diag, r, "/dev/mapper/" NAME_KEY_MAPPING " is there already; "
+				  "close it first: cryptsetup close " NAME_KEY_MAPPING);
+	return r < 0 ? diag_error(cxt->diag, r, "the passphrase does not open the key device") : 0;
+}
+
+/*
+ * The commit point is the label: until then the header says new, or the partitions below do, and
+ * all of this is done again. The mapping is closed in any case.
+ */
+int apply_KEY_FORMAT(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_free_ char *uuid = name_inside_uuid(cxt->layout->id, ROLE_KEY);
+	_cleanup_free_ char *label = name_key_label(cxt->layout);
+	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
+	_cleanup_free_ char *node = NULL;
+	int r = check_passphrase(cxt);
+
+	if (r == 0)
+		r = device_array(cxt, role_named(step->object), &node);
+	if (r)
+		return r;
+	r = crypt_init(&cd, node);
+	if (r)
+		return failed(cxt, r, "open", "key device", &said);
+	crypt_set_log_callback(cd, keep_errors, &said);
+	r = format(cxt, cd, NAME_KEY_LABEL_NEW, uuid);
+	if (r)
+		return failed(cxt, r, "encrypt", "key device", &said);
+	r = open_key_device(cxt, cd, 0);
+	if (r)
+		return r;
+	r = fill(cxt);
+	(void)crypt_deactivate(cd, NAME_KEY_MAPPING);
+	if (r)
+		return r;
+	r = crypt_set_label(cd, label, subsystem);
+	return r ? failed(cxt, r, "mark", "key device", &said) : 0;
+}
+
+static int read_key(struct apply_context *cxt, struct secret **ret)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_(secret_freep) struct secret *key = secret_new();
+	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *node = NULL;
+	int r = device_array(cxt, ROLE_KEY, &node);
+
+	if (r)
+		return r;
+	r = load(node, &cd, &said);
+	if (r)
+		return failed(cxt, r, "open", "key device", &said);
+	r = open_key_device(cxt, cd, CRYPT_ACTIVATE_READONLY);
+	if (r)
+		return r;
+	fd = open("/dev/mapper/" NAME_KEY_MAPPING, O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : fd_read_all(fd, key->data, KEYFILE_SIZE);
+	key->size = KEYFILE_SIZE;
+	closep(&fd);
+	fd = -1;
+	(void)crypt_deactivate(cd, NAME_KEY_MAPPING);
+	if (r)
+		return diag_error(cxt->diag, r, "cannot read the key device");
+	*ret = take_ptr(key);
+	return 0;
+}
+
+/* What a crash leaves stands at keyfile_enroll(). */
+int apply_KEY_ENROLL(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ struct keyfile_member *members =
+		mem_alloc(cxt->layout->disks.n_items * sizeof(*members));
+	_cleanup_(secret_freep) struct secret *key = NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+	size_t n;
+	int r = find_members(cxt, &nodes, members, &n);
+
+	(void)step;
+	if (r == 0)
+		r = read_key(cxt, &key);
+	return r ? r : keyfile_enroll(members, n, cxt->passphrase, key, cxt->diag);
+}
+
+int apply_PEER_REMOVE(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ struct keyfile_member *members =
+		mem_alloc(cxt->layout->disks.n_items * sizeof(*members));
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+	size_t n;
+	int r = find_members(cxt, &nodes, members, &n);
+
+	(void)step;
+	return r ? r : peers_remove(members, n, cxt->passphrase, cxt->diag);
+}
+
+/* Its key slots: without them what it holds is random bytes to everybody. */
+static int erase_key_device(struct apply_context *cxt)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
+	_cleanup_free_ char *node = NULL;
+	int r = device_array(cxt, ROLE_KEY, &node);
+
+	if (r)
+		return r;
+	r = load(node, &cd, &said);
+	for (int slot = 0; r == 0 && slot < crypt_keyslot_max(CRYPT_LUKS2); slot++)
+		if (crypt_keyslot_status(cd, slot) >= CRYPT_SLOT_ACTIVE)
+			r = crypt_keyslot_destroy(cd, slot);
+	if (r == 0)
+		r = crypt_set_label(cd, NAME_KEY_LABEL_NEW, subsystem);
+	return r ? failed(cxt, r, "erase", "key device", &said) : 0;
+}
+
+/*
+ * The members first: interrupted, what is left of them still names the key device. Its label says
+ * new at the end, and it is made again when somebody wants it.
+ */
+int apply_KEY_REMOVE(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ struct keyfile_member *members =
+		mem_alloc(cxt->layout->disks.n_items * sizeof(*members));
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+	size_t n;
+	int r = find_members(cxt, &nodes, members, &n);
+
+	(void)step;
+	if (r == 0)
+		r = keyfile_remove(members, n, cxt->passphrase, cxt->diag);
+	return r ? r : erase_key_device(cxt);
 }

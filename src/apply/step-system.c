@@ -15,6 +15,7 @@
 
 #define WORK_FOLDER "/var/cache/eyrie"
 #define POOL_CACHE "/run/zpool.cache"
+#define UNLOCK_CONF	"/etc/eyrie/unlock.json"
 #define UNPACK_DEADLINE (4 * 3600u)
 #define INITRD_DEADLINE 3600u
 
@@ -166,10 +167,27 @@ static int write_initramfs_conf(struct apply_context *cxt)
 	return write_taken(cxt, confs[by].path, confs[by].text(cxt->layout));
 }
 
+/* A file of another unlock: it would be taken for one of this. */
+static int remove_in(struct apply_context *cxt, const char *path)
+{
+	_cleanup_free_ char *full = str_printf("%s%s", cxt->target, path);
+
+	if (unlink(full) < 0 && errno != ENOENT)
+		return diag_error(cxt->diag, -errno, "cannot remove %s: %m", full);
+	return 0;
+}
+
+static bool has_arrays(const struct layout *layout)
+{
+	return role_wants_array(layout, ROLE_BOOT) || role_wants_array(layout, ROLE_KEY);
+}
+
 static int write_boot_files(struct apply_context *cxt)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
 	const struct layout *layout = cxt->layout;
+	bool ours = layout->encryption.unlock == UNLOCK_PEER ||
+		    layout->encryption.unlock == UNLOCK_NATIVE;
 	int r;
 
 	r = observe_machine(cxt->run, layout, cxt->target, &have, cxt->diag);
@@ -179,10 +197,14 @@ static int write_boot_files(struct apply_context *cxt)
 		r = write_taken(cxt, "/etc/fstab", boot_fstab(layout));
 	if (r == 0)
 		r = write_initramfs_conf(cxt);
-	if (r == 0 && layout->encryption.unlock == UNLOCK_SHARED)
-		r = write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
-	if (r == 0 && layout->encryption.unlock != UNLOCK_SHARED)
-		r = write_taken(cxt, "/etc/eyrie/unlock.json", boot_unlock_conf(layout, have));
+	if (r == 0 && has_arrays(layout))
+		r = write_taken(cxt, "/etc/mdadm/mdadm.conf", boot_mdadm_conf(layout));
+	if (r == 0)
+		r = ours ? remove_in(cxt, BOOT_INITRD_DROPIN) :
+			   write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
+	if (r == 0)
+		r = ours ? write_taken(cxt, UNLOCK_CONF, boot_unlock_conf(layout, have)) :
+			   remove_in(cxt, UNLOCK_CONF);
 	return r;
 }
 
@@ -299,6 +321,12 @@ static int install_debs(struct apply_context *cxt)
 	return r;
 }
 
+static int set_unlock(struct apply_context *cxt, const char *root)
+{
+	return dataset_set(cxt, root, NAME_UNLOCK_PROPERTY,
+			   layout_unlock_name(cxt->layout->encryption.unlock));
+}
+
 /* Interrupted: everything here gives the same when it is done twice. */
 int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
@@ -312,12 +340,38 @@ int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
 		r = parts[i](cxt);
+	if (r == 0)
+		r = set_unlock(cxt, root);
 	return r ? r : set_state(cxt, root, STATE_CONFIGURED, hash);
 }
 
+/*
+ * Files of another unlock: on a system that stands. Interrupted: it is done again, as long as the
+ * property says the old one; from the state on, the images are made again. Until the new images
+ * are on a disk, the old ones there open the members in the old way.
+ */
+int apply_SWITCH(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *root = apply_dataset(cxt, step);
+	_cleanup_free_ char *hash = NULL;
+	int r = get_hash(cxt, root, &hash);
+
+	if (r == 0)
+		r = write_layout(cxt);
+	if (r == 0)
+		r = write_boot_files(cxt);
+	if (r == 0)
+		r = set_state(cxt, root, STATE_CONFIGURED, hash);
+	return r ? r : set_unlock(cxt, root);
+}
+
+/* Aside, since /boot may be full, and renamed: the old image, or the new one. */
 static int make_initrd(struct apply_context *cxt, const char *version)
 {
-	_cleanup_free_ char *image = str_printf("/boot/initrd.img-%s", version);
+	_cleanup_free_ char *name = str_printf("%s/boot/initrd.img-%s", cxt->target, version);
+	_cleanup_free_ char *aside = str_printf("%s.new", name);
+	const char *image = aside + strlen(cxt->target);
+	int r;
 	const char *const *const makers[] = {
 		[INITRAMFS_DRACUT] = (const char *const[]){ "dracut", "--force", "--quiet",
 							    "--kver", version, image, NULL },
@@ -325,9 +379,15 @@ static int make_initrd(struct apply_context *cxt, const char *version)
 			(const char *const[]){ "mkinitramfs", "-o", image, version, NULL },
 	};
 
-	return run(cxt->run, &(struct command){
+	r = run(cxt->run, &(struct command){
 			.argv = makers[cxt->layout->boot.initramfs],
-			.root = cxt->target, .deadline = INITRD_DEADLINE }, cxt->diag);
+			.root = *cxt->target ? cxt->target : NULL, .deadline = INITRD_DEADLINE },
+		cxt->diag);
+	if (r == 0 && rename(aside, name) < 0)
+		r = diag_error(cxt->diag, -errno, "cannot rename %s: %m", aside);
+	if (r)
+		(void)unlink(aside);
+	return r;
 }
 
 /* Interrupted: the state is not done, and each image is made again. */

@@ -47,6 +47,8 @@ char *tarball_packages(const struct layout *layout, const struct tarball_options
 	for (size_t i = 0; i < ARRAY_SIZE(packages_of_suite); i++)
 		if (streq(packages_of_suite[i].suite, layout->system.suite))
 			strv_add(&all, packages_of_suite[i].packages);
+	if (layout_boots_bios(layout))
+		strv_add(&all, "grub-pc-bin,grub2-common");
 	strv_add(&all, options->zfs_modules ? KERNEL_AHEAD : KERNEL);
 	if (layout->system.root_keys.n_items)
 		strv_add(&all, "openssh-server");

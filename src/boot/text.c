@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "keys/keyfile.h"
 #include "plan/name.h"
 #include "unlock/config.h"
 
@@ -21,6 +22,66 @@ char *boot_loader_conf(const struct layout *layout)
 {
 	return str_printf(HEADER "timeout %llu\nconsole-mode keep\n",
 			  (unsigned long long)layout->boot.timeout);
+}
+
+static int by_version(const void *a, const void *b)
+{
+	const struct observed_kernel *const *x = a, *const *y = b;
+
+	return strverscmp((*y)->version, (*x)->version);
+}
+
+/* In the order of the menu; the caller frees the array. */
+static const struct observed_kernel **sort_kernels(const struct list *kernels, size_t *ret_n)
+{
+	const struct observed_kernel **sorted =
+		mem_alloc(MAX_OF(kernels->n_items, 1) * sizeof(*sorted));
+	size_t n = 0;
+
+	FOR_EACH_ITEM(struct observed_kernel, kernel, kernels)
+		if (kernel->has_zfs)
+			sorted[n++] = kernel;
+	if (n)
+		qsort(sorted, n, sizeof(*sorted), by_version);
+	*ret_n = n;
+	return sorted;
+}
+
+/*
+ * The one lever that systemd-boot has for whoever owns the machine from outside, a hypervisor or a
+ * management board: kernel parameters in an OEM string of SMBIOS. smbios(1) of GRUB gives the last
+ * of these strings.
+ */
+#define GRUB_EXTRA                                                                             \
+	"set extra=\n"                                                                         \
+	"if smbios --type 11 --get-string 4 --set oem; then\n"                                 \
+	"\tregexp --set=1:extra '^io\\.systemd\\.boot\\.kernel-cmdline-extra=(.*)$' \"$oem\"\n"  \
+	"fi\n"
+
+char *boot_grub_config(const struct layout *layout, const struct list *kernels)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_BOOT);
+	size_t n;
+	_cleanup_free_ const struct observed_kernel **sorted = sort_kernels(kernels, &n);
+
+	strbuf_printf(&b, HEADER "set timeout=%llu\nset default=0\n",
+		      (unsigned long long)layout->boot.timeout);
+	if (n > 1) {
+		strbuf_add(&b, "set fallback=\"");
+		for (size_t i = 1; i < n; i++)
+			strbuf_printf(&b, "%s%zu", i > 1 ? " " : "", i);
+		strbuf_add(&b, "\"\n");
+	}
+	strbuf_printf(&b, "search --no-floppy --fs-uuid --set=root %s\n", uuid);
+	strbuf_add(&b, "insmod smbios\ninsmod regexp\n" GRUB_EXTRA);
+	for (size_t i = 0; i < n; i++)
+		strbuf_printf(&b, "menuentry '%s, kernel %s' --id '%s' {\n"
+			      "\tlinux /vmlinuz-%s %s $extra\n\tinitrd /initrd.img-%s\n}\n",
+			      layout->host, sorted[i]->version, sorted[i]->version,
+			      sorted[i]->version, cmdline, sorted[i]->version);
+	return strbuf_take(&b);
 }
 
 char *boot_kernel_folder(const char *version, const char *hash)
@@ -51,22 +112,47 @@ static struct observed_partition *partition_of(const struct observed *have,
 	return disk ? find_partition(disk, role, want->name) : NULL;
 }
 
+/*
+ * Members are noauto: the initramfs opens them, for its initrd.target wants them, and nothing in
+ * the running system waits for one a second time. Neither does anything for the key device.
+ */
+static void add_member(struct strbuf *b, const struct layout *layout, const char *disk,
+		       const struct observed_luks *luks)
+{
+	_cleanup_free_ char *mapping = name_mapping(layout, disk);
+	bool by_key = layout->encryption.unlock == UNLOCK_KEYSTORE && luks->key_slot;
+
+	strbuf_printf(b, "%s UUID=%s %s luks,noauto,x-initrd.attach,", mapping, luks->uuid,
+		      by_key ? "/dev/mapper/" NAME_KEY_MAPPING : "none");
+	if (by_key)
+		strbuf_printf(b, "keyfile-size=%u,key-slot=%llu,", KEYFILE_SIZE,
+			      (unsigned long long)luks->key_slot);
+	strbuf_printf(b, "x-systemd.device-timeout=%llus\n",
+		      (unsigned long long)layout->boot.device_timeout);
+}
+
+static void add_key_device(struct strbuf *b, const struct layout *layout)
+{
+	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_KEY);
+
+	strbuf_printf(b, NAME_KEY_MAPPING " UUID=%s none luks,noauto,x-initrd.attach,"
+		      "x-systemd.device-timeout=0\n", uuid);
+}
+
 char *boot_crypttab(const struct layout *layout, const struct observed *have)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
 	strbuf_add(&b, HEADER "# name, device, key, options: crypttab(5)\n");
+	if (layout->encryption.unlock == UNLOCK_KEYSTORE)
+		add_key_device(&b, layout);
 	FOR_EACH_DISK(want, layout)
 	{
 		struct observed_partition *member = partition_of(have, want, ROLE_MEMBER);
-		_cleanup_free_ char *mapping = name_mapping(layout, want->name);
 
 		/* With unlock: peer no stock tool opens them: eyrie-unlock does. */
-		if (member && member->luks.uuid && layout->encryption.unlock == UNLOCK_SHARED)
-			strbuf_printf(&b, "%s UUID=%s none luks,noauto,x-initrd.attach,"
-				      "x-systemd.device-timeout=%llus\n", mapping,
-				      member->luks.uuid,
-				      (unsigned long long)layout->boot.device_timeout);
+		if (member && member->luks.uuid && layout->encryption.unlock != UNLOCK_PEER)
+			add_member(&b, layout, want->name, &member->luks);
 	}
 	FOR_EACH_DISK(want, layout)
 	{
@@ -80,6 +166,26 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 				      want->name, uuid, layout->encryption.cipher,
 				      (unsigned long long)layout->encryption.key_size,
 				      (unsigned long long)layout->boot.device_timeout);
+	}
+	return strbuf_take(&b);
+}
+
+/* HOMEHOST: arrays are ours by their UUID, whatever the host is called today. */
+char *boot_mdadm_conf(const struct layout *layout)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	strbuf_add(&b, HEADER "HOMEHOST <ignore>\nMAILADDR root\n");
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		_cleanup_free_ char *name = name_array(role);
+		_cleanup_free_ char *uuid = NULL;
+
+		if (!role_wants_array(layout, role))
+			continue;
+		uuid = name_array_uuid(layout->id, role);
+		for (char *c = uuid; *c; c++)
+			*c = *c == '-' ? ':' : *c;
+		strbuf_printf(&b, "ARRAY /dev/md/%s metadata=1.2 UUID=%s\n", name, uuid);
 	}
 	return strbuf_take(&b);
 }
@@ -129,12 +235,27 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 	return text;
 }
 
+/*
+ * Nothing waits for it. udev starts a degraded array after 30 s, so the timeout of a device that
+ * comes no more is none of those by which the root is opened.
+ */
+static void add_boot(struct strbuf *b, const struct layout *layout)
+{
+	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_BOOT);
+
+	strbuf_printf(b, "UUID=%s /boot %s noatime,nofail,x-systemd.device-timeout=%llus 0 2\n",
+		      uuid, layout->boot.filesystem == BOOT_EXT2 ? "ext2" : "ext4",
+		      MAX_OF((unsigned long long)layout->boot.device_timeout, 90ULL));
+}
+
 char *boot_fstab(const struct layout *layout)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 	unsigned long long timeout = layout->boot.device_timeout;
 
 	strbuf_add(&b, HEADER "# The root and everything else of the pool is mounted by ZFS.\n");
+	if (role_wants_array(layout, ROLE_BOOT))
+		add_boot(&b, layout);
 	if (layout->swap.on == SWAP_VOLUME)
 		strbuf_printf(&b, "/dev/zvol/%s/" LAYOUT_SWAP_VOLUME " none swap discard,nofail,"
 			      "x-systemd.device-timeout=%llus 0 0\n", layout->pool.name, timeout);
@@ -152,7 +273,17 @@ char *boot_fstab(const struct layout *layout)
  */
 char *boot_dracut_conf(const struct layout *layout)
 {
-	bool shared = layout->encryption.unlock == UNLOCK_SHARED;
+	static const struct {
+		const char *install, *modules;
+	} by[] = {
+		[UNLOCK_SHARED] = { "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
+				    "systemd-cryptsetup" },
+		[UNLOCK_PEER] = { "", "eyrie" },
+		[UNLOCK_KEYSTORE] = { "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
+				      "systemd-cryptsetup mdraid eyrie-keystore" },
+		[UNLOCK_NATIVE] = { "", "eyrie" },
+	};
+	unsigned unlock = layout->encryption.unlock;
 
 	return str_printf(
 		HEADER
@@ -170,8 +301,7 @@ char *boot_dracut_conf(const struct layout *layout)
 		" =drivers/input/serio =drivers/pci/controller =drivers/hv =drivers/xen"
 		" =arch/x86/crypto dm_crypt xts ecb cbc aes_generic sha256_generic"
 		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n",
-		!shared ? "" : "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
-		!shared ? "eyrie" : "systemd-cryptsetup");
+		by[unlock].install, by[unlock].modules);
 }
 
 /*
@@ -205,6 +335,9 @@ char *boot_initrd_dropin(const struct layout *layout)
 		   "# Members are noauto in crypttab: the initramfs opens them, for it reads this,\n"
 		   "# and the running system does not wait for a dead disk a second time.\n"
 		   "[Unit]\n");
+	if (layout->encryption.unlock == UNLOCK_KEYSTORE)
+		strbuf_add(&b, "Wants=eyrie-key-device.service eyrie-key-close.service "
+			       "systemd-cryptsetup@" NAME_KEY_MAPPING ".service\n");
 	FOR_EACH_MEMBER_DISK(want, layout)
 	{
 		_cleanup_free_ char *mapping = name_mapping(layout, want->name);

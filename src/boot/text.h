@@ -17,6 +17,13 @@ char *boot_entry(const struct layout *layout, const char *version, const char *h
 char *boot_entry_name(const char *version, const char *hash);  /* file in loader/entries */
 char *boot_kernel_folder(const char *version, const char *hash); /* below the ESP */
 
+/*
+ * GRUB's menu: an entry for each kernel whose initramfs holds its zfs.ko, newest first, each
+ * falling back to those after it. `kernels`: of struct observed_kernel.
+ */
+char *boot_grub_config(const struct layout *layout, const struct list *kernels);
+char *boot_mdadm_conf(const struct layout *layout);
+
 /* Each disk of the layout as it lies in `have`, which may lack some. */
 char *boot_crypttab(const struct layout *layout, const struct observed *have);
 char *boot_fstab(const struct layout *layout);

@@ -21,13 +21,21 @@ static void sync_ends(void *context, const struct step *step, double seconds)
 	(void)seconds;
 }
 
-static void keep_esp_steps(struct plan *plan)
+/* What starts the machine from each disk, and what that stands on; nobody is waited for. */
+static bool is_of_boot(const struct step *step)
+{
+	return step->kind == STEP_ESP_SYNC || step->kind == STEP_BOOT_SYNC ||
+	       step->kind == STEP_GRUB_INSTALL ||
+	       step->kind == STEP_ARRAY_ADD;
+}
+
+static void keep_boot_steps(struct plan *plan)
 {
 	struct step *steps = plan->steps.items;
 	size_t n = 0;
 
 	for (size_t i = 0; i < plan->steps.n_items; i++) {
-		if (steps[i].kind == STEP_ESP_SYNC)
+		if (is_of_boot(&steps[i]))
 			steps[n++] = steps[i];
 		else
 			record_deinit(&record_step, &steps[i]);
@@ -56,7 +64,7 @@ static enum cli_exit run_boot(struct cli *cli)
 		return CLI_FAILED;
 	if (plan_make(layout, have, &options, &plan, &cli->diag))
 		return CLI_REFUSED;
-	keep_esp_steps(plan);
+	keep_boot_steps(plan);
 	cxt.layout = layout;
 	if (apply_run(plan, &cxt))
 		return CLI_FAILED;

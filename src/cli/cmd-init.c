@@ -217,6 +217,14 @@ static void write_disks(const struct proposal *p, FILE *out)
 	}
 }
 
+/* What started this machine starts the next system, too. */
+static void write_firmware(FILE *out)
+{
+	if (access("/sys/firmware/efi", F_OK) < 0)
+		fprintf(out, "\n# This machine was started by a BIOS; uefi and both are the others.\n"
+			     "firmware: bios\n");
+}
+
 static void write_layout(const struct proposal *p, FILE *out)
 {
 	char id[37];
@@ -229,6 +237,7 @@ static void write_layout(const struct proposal *p, FILE *out)
 		"# Next: eyrie plan FILE, eyrie rehearse FILE, and then eyrie install FILE.\n\n"
 		"# The set id: it is on everything that eyrie makes. Keep it.\nid: %s\nhost: %s\n",
 		id, p->host);
+	write_firmware(out);
 	write_disks(p, out);
 	fprintf(out, "\npool:\n  name: rpool\n  vdevs:\n    - mirror: [");
 	for (size_t i = 0; i < p->n_choices; i++)

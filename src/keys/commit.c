@@ -3,6 +3,7 @@
 
 #include <libcryptsetup.h>
 
+#include "keys/keyfile.h"
 #include "keys/set.h"
 #include "keys/token.h"
 
@@ -89,13 +90,17 @@ static int write_token(const struct commit *commit, const struct box *box, const
 	return MIN_OF(r, 0);
 }
 
-/* Slots of ours that the new token does not name: of the generation before, or of a crash. */
+/*
+ * Slots of ours that the new token does not name: of the generation before, or of a crash. That
+ * of a key device is another way in, and goes only when the machine has left it.
+ */
 static bool is_left_over(const struct commit *commit, int slot, int box_slot)
 {
 	struct crypt_device *cd = commit->luks->cd;
 	struct crypt_pbkdf_type kdf;
 
 	if (slot == commit->passphrase_slot || slot == commit->set_key_slot || slot == box_slot ||
+	    slot == keyfile_slot(commit->luks) ||
 	    crypt_keyslot_status(cd, slot) < CRYPT_SLOT_ACTIVE)
 		return false;
 	return crypt_keyslot_get_pbkdf(cd, slot, &kdf) == 0 &&

@@ -8,6 +8,10 @@
 #define ESP_SIZE_MIN (256 * MIB)
 #define VOLUME_SIZE_MIN (1 * MIB)
 #define PBKDF2_ITERATIONS_MIN 100000u /* zfsprops(7), "pbkdf2iters" */
+#define BOOT_SIZE_MIN (256 * MIB)
+#define BIOS_SIZE_MIN (1 * MIB)
+#define KEY_SIZE_MIN (20 * MIB) /* md 1 MiB, LUKS2 header 16 MiB, and room for a key */
+#define KEY_SIZE_MAX (1 * GIB)
 
 struct checker {
 	const struct layout *layout;
@@ -283,6 +287,12 @@ static void check_dataset(struct checker *c, const struct layout_pool *pool,
 		finding(c, at, "'%s' is no name for a dataset", dataset->name);
 	if (m && *m != '/' && !streq(m, "none") && !streq(m, "legacy"))
 		finding(c, at_mount, "'mountpoint' is a path, none or legacy");
+	if (layout_boots_bios(c->layout) && m && (streq(m, "/boot") || starts_with(m, "/boot/"))) {
+		finding(c, at_mount, "%s would be on a dataset, which GRUB cannot read", m);
+		diag_hint(c->diag, "with 'firmware: %s' /boot is a mirrored partition of its own, "
+			  "as large as boot: size: says",
+			  c->layout->firmware == FIRMWARE_BOTH ? "both" : "bios");
+	}
 	if (other)
 		finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other, dataset->name, m);
 	if (pool != &c->layout->pool && streq(m, "/"))
@@ -372,12 +382,39 @@ static void check_natives(struct checker *c, const struct layout_pool *pool)
 /* cryptsetup-initramfs knows no passphrase that was typed before, and each disk's own question. */
 static void check_initramfs(struct checker *c)
 {
-	if (c->layout->boot.initramfs != INITRAMFS_TOOLS ||
-	    c->layout->encryption.unlock != UNLOCK_SHARED)
+	static const char *const would[] = {
+		[UNLOCK_SHARED] = "ask for each disk by itself",
+		[UNLOCK_PEER] = NULL,
+		[UNLOCK_KEYSTORE] = "leave the key device open",
+		[UNLOCK_NATIVE] = "import every pool that it finds",
+	};
+	unsigned unlock = c->layout->encryption.unlock;
+
+	if (c->layout->boot.initramfs != INITRAMFS_TOOLS || !would[unlock])
 		return;
-	finding(c, "boot\tinitramfs",
-		"with 'unlock: shared' initramfs-tools would ask for each disk by itself");
-	diag_hint(c->diag, "encryption: { unlock: peer } asks once with it; dracut asks once with both");
+	finding(c, "boot\tinitramfs", "with 'unlock: %s' initramfs-tools would %s",
+		layout_unlock_name(unlock), would[unlock]);
+	diag_hint(c->diag, "encryption: { unlock: peer } asks once with it; dracut asks once with "
+		  "any");
+}
+
+/* What GRUB and the key device need; a size that nobody uses is checked all the same. */
+static void check_sizes(struct checker *c)
+{
+	const struct layout_boot *boot = &c->layout->boot;
+	uint64_t key = layout_key_size(c->layout);
+
+	if (boot->esp_size < ESP_SIZE_MIN)
+		finding(c, "boot\tesp-size", "an ESP below 256MiB has no room for two kernels");
+	if (boot->bios_size < BIOS_SIZE_MIN) {
+		finding(c, "boot\tbios-size",
+			"a BIOS boot partition below 1MiB does not hold GRUB");
+		diag_hint(c->diag, "without one a BIOS starts nothing from a GPT disk");
+	}
+	if (boot->size < BOOT_SIZE_MIN)
+		finding(c, "boot\tsize", "a /boot below 256MiB has no room for two kernels");
+	if (key && (key < KEY_SIZE_MIN || key > KEY_SIZE_MAX))
+		finding(c, "encryption\tkey-device-size", "'key-device-size' is 20MiB to 1GiB");
 }
 
 static void check_system(struct checker *c)
@@ -401,8 +438,7 @@ static void check_system(struct checker *c)
 		diag_hint(c->diag, "give system: root-password: or root-keys:");
 		yaml_place(c->source, c->diag, "system");
 	}
-	if (c->layout->boot.esp_size < ESP_SIZE_MIN)
-		finding(c, "boot\tesp-size", "an ESP below 256MiB has no room for two kernels");
+	check_sizes(c);
 	if (c->layout->boot.device_timeout < 1 || c->layout->boot.device_timeout > 3600)
 		finding(c, "boot\tdevice-timeout", "'device-timeout' is in seconds, 1 to 3600");
 	if (c->layout->boot.window > 3600)

@@ -186,6 +186,25 @@ bool layout_wants_passphrase(const struct list *properties)
 	       (!location || streq(location, "prompt"));
 }
 
+bool layout_boots_uefi(const struct layout *layout)
+{
+	return layout->firmware != FIRMWARE_BIOS;
+}
+
+bool layout_boots_bios(const struct layout *layout)
+{
+	return layout->firmware != FIRMWARE_UEFI;
+}
+
+uint64_t layout_key_size(const struct layout *layout)
+{
+	const struct layout_encryption *e = &layout->encryption;
+
+	if (e->key_device_size)
+		return e->key_device_size;
+	return e->unlock == UNLOCK_KEYSTORE ? LAYOUT_KEY_SIZE : 0;
+}
+
 bool layout_has_system(const struct layout *layout)
 {
 	return layout->system.suite || layout->system.tarball;

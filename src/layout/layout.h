@@ -12,11 +12,14 @@
 
 enum firmware {
 	FIRMWARE_UEFI,
+	FIRMWARE_BIOS,
+	FIRMWARE_BOTH,
 };
 
 enum unlock_mode {
 	UNLOCK_SHARED,
 	UNLOCK_PEER,
+	UNLOCK_KEYSTORE,
 	UNLOCK_NATIVE,
 };
 
@@ -34,6 +37,11 @@ enum swap_place {
 enum network {
 	NETWORK_DHCP,
 	NETWORK_NONE,
+};
+
+enum boot_filesystem {
+	BOOT_EXT4,
+	BOOT_EXT2,
 };
 
 enum initramfs {
@@ -60,6 +68,7 @@ struct layout_encryption {
 	char *cipher;	 /* as cryptsetup names it: aes-xts-plain64 */
 	uint64_t key_size;
 	uint64_t sector_size;
+	uint64_t key_device_size; /* 0: none, unless unlock wants one; layout_key_size() */
 	struct layout_kdf kdf;
 	bool discards;
 };
@@ -129,6 +138,9 @@ struct layout_system {
 
 struct layout_boot {
 	uint64_t esp_size;
+	uint64_t bios_size;    /* BIOS: of the partition that holds GRUB itself */
+	uint64_t size;	       /* BIOS: of /boot */
+	unsigned filesystem;   /* enum boot_filesystem */
 	unsigned initramfs; /* enum initramfs: who makes it */
 	uint64_t timeout; /* seconds that the boot menu waits */
 	uint64_t device_timeout; /* shared: seconds that boot waits for a member that is not there */
@@ -185,9 +197,15 @@ bool layout_wants_passphrase(const struct list *properties);
 /* What a dataset, or a whole pool, is made with, by its full name; NULL when nothing is. */
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
 bool layout_has_system(const struct layout *layout);
+bool layout_boots_uefi(const struct layout *layout);
+bool layout_boots_bios(const struct layout *layout);
+uint64_t layout_key_size(const struct layout *layout); /* of the key device's partitions; 0: none */
+const char *layout_unlock_name(unsigned unlock);       /* as in the layout */
 
 #define LAYOUT_ALWAYS UINT32_MAX /* seconds: 136 years */
 int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINVAL */
+
+#define LAYOUT_KEY_SIZE (32 * MIB) /* LUKS2 header of 16 MiB, and room for the key */
 
 #define LAYOUT_SWAP_VOLUME "swap" /* name of the volume that `swap: on: volume` makes */
 
@@ -200,7 +218,9 @@ int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINV
 /* Those of the root's pool: each has a LUKS2 member and all that boots it. */
 #define FOR_EACH_MEMBER_DISK(disk, layout)                                                     \
 	FOR_EACH_DISK(disk, layout)                                                            \
-		if (layout_is_member(layout, disk->name))
+		if (!layout_is_member(layout, disk->name))                                     \
+			continue;                                                              \
+		else
 
 #define FOR_EACH_POOL(pool, layout)                                                            \
 	for (const struct layout_pool *pool = &(layout)->pool; pool;                           \

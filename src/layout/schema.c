@@ -7,11 +7,12 @@
 
 #include "layout/layout.h"
 
-static const char *const firmware_choices[] = { "uefi", NULL };
-static const char *const unlock_choices[] = { "shared", "peer", "native", NULL };
+static const char *const firmware_choices[] = { "uefi", "bios", "both", NULL };
+static const char *const unlock_choices[] = { "shared", "peer", "keystore", "native", NULL };
 static const char *const kdf_choices[] = { "argon2id", "pbkdf2", NULL };
 static const char *const swap_choices[] = { "none", "volume", "partition", NULL };
 static const char *const network_choices[] = { "dhcp", "none", NULL };
+static const char *const filesystem_choices[] = { "ext4", "ext2", NULL };
 static const char *const initramfs_choices[] = { "dracut", "initramfs-tools", NULL };
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -51,9 +52,12 @@ static const struct field encryption_fields[] = {
 	  "members that open each other as well: one slow key derivation for any number of them, "
 	  "a typing error costs one more question, a late member is waited for and a dead one is "
 	  "not, and two halves that each ran alone are never merged. shared: LUKS2 members that "
-	  "stock systemd-cryptsetup opens; no code of eyrie runs at boot. native: no LUKS; ZFS "
-	  "encrypts, once however many disks hold a block, and names, sizes and properties of "
-	  "datasets stay readable. 'encryption: native' says the same." },
+	  "stock systemd-cryptsetup opens; no code of eyrie runs at boot. keystore: the article's "
+	  "first way; the passphrase opens a small key device, mirrored by md, whose random "
+	  "contents open the members at almost no cost; it is closed before the root is switched "
+	  "to. Edited later and applied, the machine moves between these three and writes no data "
+	  "again. native: no LUKS; ZFS encrypts, once however many disks hold a block, and names, "
+	  "sizes and properties of datasets stay readable. 'encryption: native' says the same." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
 	  "in hardware." },
@@ -62,6 +66,10 @@ static const struct field encryption_fields[] = {
 	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .fallback = "4096",
 	  .help = "Bytes that are encrypted as one: 4096 costs least. OpenZFS before 2.2.7 is not "
 	  "safe above 512-byte disks with it, so an older one gets 512, with a word." },
+	{ "key-device-size", FIELD_SIZE, AT(layout_encryption, key_device_size), .help =
+	  "The partition of the key device on each disk: 32MiB with unlock: keystore, else none. "
+	  "Written down, the room is kept with any unlock:, so that the machine can move to "
+	  "keystore later; there is no room to be had once the disks are partitioned." },
 	{ "kdf", FIELD_RECORD, AT(layout_encryption, kdf), .record = &record_kdf, .help =
 	  "What one try of a passphrase costs." },
 	{ "discards", FIELD_BOOL, AT(layout_encryption, discards), .fallback = "true", .help =
@@ -189,6 +197,15 @@ static const struct field boot_fields[] = {
 	{ "esp-size", FIELD_SIZE, AT(layout_boot, esp_size), .fallback = "1GiB", .help =
 	  "Each disk has an EFI system partition of its own with every kernel on it: room for "
 	  "about eight." },
+	{ "bios-size", FIELD_SIZE, AT(layout_boot, bios_size), .fallback = "32MiB", .help =
+	  "With firmware: bios or both, the BIOS boot partition of each disk, which holds GRUB "
+	  "itself; the article's 32 MiB, of which GRUB needs less than one." },
+	{ "size", FIELD_SIZE, AT(layout_boot, size), .fallback = "1GiB", .help =
+	  "With firmware: bios or both, /boot: one partition on each disk, mirrored by md RAID1, "
+	  "which GRUB reads from any of them." },
+	{ "filesystem", FIELD_CHOICE, AT(layout_boot, filesystem), .choices = filesystem_choices,
+	  .fallback = "ext4", .help =
+	  "Of /boot. ext4 survives a power cut without a check; ext2 is the article's." },
 	{ "initramfs", FIELD_CHOICE, AT(layout_boot, initramfs), .choices = initramfs_choices,
 	  .fallback = "dracut", .help =
 	  "Who makes the initramfs. In dracut's runs systemd, and whoever answers its questions can "
@@ -219,7 +236,9 @@ static const struct field layout_fields[] = {
 	{ "host", FIELD_STRING, AT(layout, host), FIELD_REQUIRED, .help = "The host name." },
 	{ "firmware", FIELD_CHOICE, AT(layout, firmware), .choices = firmware_choices,
 	  .fallback = "uefi", .help =
-	  "uefi: systemd-boot and an EFI system partition on every disk." },
+	  "uefi: systemd-boot and an EFI system partition on every disk. bios: GRUB and a BIOS boot "
+	  "partition on every disk, /boot mirrored by md. both: disks that start in either kind "
+	  "of machine." },
 	{ "disks", FIELD_RECORDS, AT(layout, disks), FIELD_REQUIRED,
 	  .record = &record_layout_disk, .help =
 	  "The disks, by a name of yours. A disk that is not named here is never opened for "
@@ -246,3 +265,8 @@ static const struct field layout_fields[] = {
 	  "How it boots." },
 };
 const struct record record_layout = RECORD(layout, layout_fields);
+
+const char *layout_unlock_name(unsigned unlock)
+{
+	return unlock_choices[unlock];
+}

@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "observe/observe.h"
 
+#define TYPE_BIOS_BOOT "21686148-6449-6E6F-744E-656564454649"
+
 char *sys_read(const char *format, ...)
 {
 	_cleanup_free_ char *path = NULL;
@@ -48,7 +50,7 @@ static void table_freep(struct libmnt_table **table)
 }
 
 /* Where `node` is mounted, or "swap". */
-static char *mounted_on(const char *node)
+char *device_mounted(const char *node)
 {
 	_cleanup_(table_freep) struct libmnt_table *mounts =
 		mnt_new_table_from_file("/proc/self/mountinfo");
@@ -87,7 +89,7 @@ static bool is_claimed(const char *node)
 	return fd < 0 && errno == EBUSY;
 }
 
-static char *held_by(const char *node)
+char *device_holder(const char *node)
 {
 	char *holder = first_holder(base_name(node));
 
@@ -97,7 +99,7 @@ static char *held_by(const char *node)
 }
 
 /* The /dev/mapper name when `holder` is an open LUKS device. */
-static char *mapped_name(const char *holder)
+char *device_mapping(const char *holder)
 {
 	_cleanup_free_ char *uuid = sys_read("/sys/class/block/%s/dm/uuid", holder);
 
@@ -128,12 +130,14 @@ static void observe_partition_content(struct observed_partition *partition)
 		partition->content = content.ambiguous ? str_dup("ambiguous") :
 							 take_ptr(content.type);
 		partition->label = take_ptr(content.label);
+		if (streq(partition->content, "linux_raid_member"))
+			partition->array = take_ptr(content.uuid);
 	}
-	partition->mounted = mounted_on(partition->path);
-	partition->held = held_by(partition->path);
+	partition->mounted = device_mounted(partition->path);
+	partition->held = device_holder(partition->path);
 	observe_luks(partition->path, &partition->luks);
 	if (partition->luks.state != LUKS_NONE && partition->held)
-		partition->luks.mapped = mapped_name(partition->held);
+		partition->luks.mapped = device_mapping(partition->held);
 	if (partition->luks.mapped)
 		observe_inside(&partition->luks);
 	if (streq(partition->content, "vfat"))
@@ -180,6 +184,8 @@ static void observe_partition(struct observed_disk *disk, struct fdisk_context *
 	partition->path = partition_node(base_name(disk->path), partition->number);
 	if (partition->path)
 		observe_partition_content(partition);
+	if (partition->type && strcasecmp(partition->type, TYPE_BIOS_BOOT) == 0)
+		partition->grub = observe_grub(disk->path, partition->start);
 }
 
 static void fdisk_freep(struct fdisk_context **fdisk)
@@ -265,9 +271,9 @@ int observe_disk(const char *node, struct observed_disk *disk, struct diag *diag
 	disk->content = take_ptr(content.type);
 	disk->label = take_ptr(content.label);
 	disk->table = take_ptr(content.table);
-	disk->mounted = mounted_on(node);
+	disk->mounted = device_mounted(node);
 	observe_table(disk);
-	disk->held = disk->partitions.n_items ? first_holder(device) : held_by(node);
+	disk->held = disk->partitions.n_items ? first_holder(device) : device_holder(node);
 	return 0;
 }
 

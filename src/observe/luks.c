@@ -122,6 +122,26 @@ static uint64_t peer_generation(struct json_object *tokens)
 	return 0;
 }
 
+/* The slot that the eyrie-keyfile token names. */
+static uint64_t key_slot(struct json_object *tokens)
+{
+	json_object_object_foreach(tokens, number, token) {
+		struct json_object *type = NULL, *slots = NULL, *slot = NULL;
+		uint64_t value;
+
+		(void)number;
+		if (!json_object_object_get_ex(token, "type", &type) ||
+		    !streq(json_object_get_string(type), "eyrie-keyfile") ||
+		    !json_object_object_get_ex(token, "keyslots", &slots) ||
+		    !json_object_is_type(slots, json_type_array))
+			continue;
+		slot = json_object_array_get_idx(slots, 0);
+		if (slot && str_to_u64(json_object_get_string(slot), &value) == 0)
+			return value;
+	}
+	return 0;
+}
+
 static void read_metadata(const uint8_t *area, size_t size, struct observed_luks *luks)
 {
 	struct json_tokener *tokener = json_tokener_new();
@@ -133,6 +153,7 @@ static void read_metadata(const uint8_t *area, size_t size, struct observed_luks
 	tokens = object_in(json, "tokens");
 	luks->n_keyslots = keyslots ? (uint64_t)json_object_object_length(keyslots) : 0;
 	luks->generation = tokens ? peer_generation(tokens) : 0;
+	luks->key_slot = tokens ? key_slot(tokens) : 0;
 	json_object_put(json);
 	json_tokener_free(tokener);
 }

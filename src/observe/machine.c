@@ -21,6 +21,7 @@ int observe_machine(struct runner *run, const struct layout *layout, const char 
 	int r;
 
 	r = observe_disks(observed, diag);
+	observe_arrays(observed);
 	if (r == 0)
 		r = observe_pools(run, observed, diag);
 	if (r == 0)

@@ -21,7 +21,16 @@ int observe_disks(struct observed *observed, struct diag *diag);
 int observe_disk(const char *node, struct observed_disk *disk, struct diag *diag);
 void observe_luks(const char *node, struct observed_luks *luks);
 void observe_esp(const char *node, const char *mounted, struct observed_esp *esp);
+void observe_arrays(struct observed *observed); /* after the disks */
+bool array_is_syncing(const char *md);
 int observe_pools(struct runner *run, struct observed *observed, struct diag *diag);
+/*
+ * SHA-256 of the GRUB that the MBR of `disk` starts from a BIOS boot partition at byte `start`;
+ * comparable with grub_core of the system. NULL when there is none, or it is broken off.
+ */
+#define GRUB_FOLDER "eyrie/grub" /* below /boot: /boot/grub belongs to whoever runs update-grub */
+char *observe_grub(const char *disk, uint64_t start);
+void observe_grub_system(const char *root, struct observed_system *system);
 void observe_kernels(struct runner *run, const char *root, struct list *kernels);
 int observe_system(struct runner *run, struct observed *observed, const char *target,
 		   struct diag *diag);
@@ -48,6 +57,11 @@ int kernel_hash(const char *kernel, const char *initrd, char ret[static KERNEL_H
  * "+LEFT-DONE" before ".conf" (Boot Loader Specification, "Boot counting").
  */
 char *entry_name(const char *file);
+
+/* Who uses a device: where it is mounted or "swap", by whom it is held, an open LUKS device. */
+char *device_mounted(const char *node);
+char *device_holder(const char *node);
+char *device_mapping(const char *holder);
 
 /* The first line of a file under /sys, or NULL. */
 char *sys_read(const char *format, ...) _printf_(1, 2);

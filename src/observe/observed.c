@@ -13,6 +13,7 @@ static const struct field luks_fields[] = {
 	{ "subsystem", FIELD_STRING, AT(observed_luks, subsystem) },
 	{ "keyslots", FIELD_NUMBER, AT(observed_luks, n_keyslots) },
 	{ "generation", FIELD_NUMBER, AT(observed_luks, generation) },
+	{ "key-slot", FIELD_NUMBER, AT(observed_luks, key_slot) },
 	{ "mapped", FIELD_STRING, AT(observed_luks, mapped) },
 	{ "inside", FIELD_STRING, AT(observed_luks, inside) },
 	{ "inside-label", FIELD_STRING, AT(observed_luks, inside_label) },
@@ -50,10 +51,25 @@ static const struct field partition_fields[] = {
 	{ "label", FIELD_STRING, AT(observed_partition, label) },
 	{ "mounted", FIELD_STRING, AT(observed_partition, mounted) },
 	{ "held", FIELD_STRING, AT(observed_partition, held) },
+	{ "array", FIELD_STRING, AT(observed_partition, array) },
+	{ "grub", FIELD_STRING, AT(observed_partition, grub) },
 	{ "luks", FIELD_RECORD, AT(observed_partition, luks), .record = &record_observed_luks },
 	{ "esp", FIELD_RECORD, AT(observed_partition, esp), .record = &record_observed_esp },
 };
 const struct record record_observed_partition = RECORD(observed_partition, partition_fields);
+
+static const struct field array_fields[] = {
+	{ "path", FIELD_STRING, AT(observed_array, path) },
+	{ "uuid", FIELD_STRING, AT(observed_array, uuid) },
+	{ "active", FIELD_BOOL, AT(observed_array, active) },
+	{ "disks", FIELD_NUMBER, AT(observed_array, n_disks) },
+	{ "missing", FIELD_NUMBER, AT(observed_array, n_missing) },
+	{ "syncing", FIELD_BOOL, AT(observed_array, syncing) },
+	{ "content", FIELD_STRING, AT(observed_array, content) },
+	{ "mounted", FIELD_STRING, AT(observed_array, mounted) },
+	{ "luks", FIELD_RECORD, AT(observed_array, luks), .record = &record_observed_luks },
+};
+const struct record record_observed_array = RECORD(observed_array, array_fields);
 
 static const struct field disk_fields[] = {
 	{ "path", FIELD_STRING, AT(observed_disk, path) },
@@ -113,6 +129,10 @@ static const struct field system_fields[] = {
 	{ "root", FIELD_STRING, AT(observed_system, root) },
 	{ "running", FIELD_STRING, AT(observed_system, running) },
 	{ "loader", FIELD_STRING, AT(observed_system, loader) },
+	{ "grub", FIELD_STRING, AT(observed_system, grub) },
+	{ "grub-in-boot", FIELD_STRING, AT(observed_system, grub_in_boot) },
+	{ "grub-core", FIELD_STRING, AT(observed_system, grub_core) },
+	{ "grub-config", FIELD_STRING, AT(observed_system, grub_config) },
 	{ "kernels", FIELD_RECORDS, AT(observed_system, kernels),
 	  .record = &record_observed_kernel },
 };
@@ -120,6 +140,7 @@ static const struct record record_observed_system = RECORD(observed_system, syst
 
 static const struct field observed_fields[] = {
 	{ "disks", FIELD_RECORDS, AT(observed, disks), .record = &record_observed_disk },
+	{ "arrays", FIELD_RECORDS, AT(observed, arrays), .record = &record_observed_array },
 	{ "pools", FIELD_RECORDS, AT(observed, pools), .record = &record_observed_pool },
 	{ "system", FIELD_RECORD, AT(observed, system), .record = &record_observed_system },
 };
@@ -171,6 +192,14 @@ struct observed_partition *observed_partition(const struct observed_disk *disk,
 	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
 		if (streq(partition->name, name))
 			return partition;
+	return NULL;
+}
+
+struct observed_array *observed_array(const struct observed *observed, const char *uuid)
+{
+	FOR_EACH_ITEM(struct observed_array, array, &observed->arrays)
+		if (streq(array->uuid, uuid))
+			return array;
 	return NULL;
 }
 

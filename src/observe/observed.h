@@ -26,6 +26,7 @@ struct observed_luks {
 	char *subsystem;    /* "eyrie:<set id>" on ours */
 	uint64_t n_keyslots; /* in use */
 	uint64_t generation; /* of its eyrie-peer token, a hint; 0 without one */
+	uint64_t key_slot;   /* that the key device opens, by its token; 0 without one */
 	char *mapped;	    /* name under /dev/mapper when it is open, or NULL */
 	char *inside;	    /* blkid type inside of the open device, or NULL */
 	char *inside_label; /* a pool's name, when inside is zfs_member */
@@ -59,8 +60,23 @@ struct observed_partition {
 	char *label;
 	char *mounted; /* where, or NULL */
 	char *held;    /* by whom: "dm-0", "md0", or NULL */
+	char *array;   /* UUID of the md array that it is a part of, or NULL */
+	char *grub;    /* SHA-256 of the GRUB in a BIOS boot partition that the MBR starts, or NULL */
 	struct observed_luks luks;
 	struct observed_esp esp;
+};
+
+/* An md array, from its first part on that the kernel was told of. */
+struct observed_array {
+	char *path; /* /dev/md127 */
+	char *uuid;
+	bool active; /* it runs, perhaps degraded */
+	uint64_t n_disks;   /* that it shall have */
+	uint64_t n_missing; /* of these */
+	bool syncing;	    /* parts of it are not yet in step */
+	char *content;
+	char *mounted;
+	struct observed_luks luks; /* of the key device */
 };
 
 struct observed_disk {
@@ -114,18 +130,23 @@ struct observed_system {
 	char *root;   /* where its root is mounted: "/" or the target folder; NULL if nowhere */
 	char *running; /* version of the running kernel, when root is "/" */
 	char *loader; /* SHA-256 of the boot loader that it would install */
+	char *grub;	     /* the same for BIOS */
+	char *grub_in_boot;  /* of the one whose files are in its /boot */
+	char *grub_core;     /* SHA-256 of the image in /boot that each disk has to start */
+	char *grub_config;   /* its boot menu */
 	struct list kernels; /* of struct observed_kernel */
 };
 
 struct observed {
 	struct list disks; /* of struct observed_disk */
+	struct list arrays; /* of struct observed_array */
 	struct list pools; /* imported ones, of struct observed_pool */
 	struct observed_system system;
 };
 
 extern const struct record record_observed, record_observed_disk, record_observed_partition,
 	record_observed_esp, record_observed_pool, record_observed_dataset,
-	record_observed_entry, record_observed_kernel;
+	record_observed_entry, record_observed_kernel, record_observed_array;
 
 struct observed *observed_free(struct observed *observed);
 DEFINE_CLEANUP(struct observed *, observed_free)
@@ -138,5 +159,6 @@ int observed_from_json(struct json_object *json, struct observed **ret, struct d
 struct observed_disk *observed_disk(const struct observed *observed, const char *path);
 struct observed_partition *observed_partition(const struct observed_disk *disk,
 					      const char *name);
+struct observed_array *observed_array(const struct observed *observed, const char *uuid);
 struct observed_pool *observed_pool(const struct observed *observed, const char *name);
 struct observed_dataset *observed_dataset(const struct observed_pool *pool, const char *name);

@@ -128,6 +128,7 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 		system->running = str_dup(name.release);
 	if (file_hash(loader, hash) == 0)
 		system->loader = str_dup(hash);
+	observe_grub_system(root, system);
 	observe_kernels(run_by, root, &system->kernels);
 	return 0;
 }

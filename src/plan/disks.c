@@ -38,10 +38,12 @@ void planner_add_table(struct planner *p, const struct planned_disk *d)
 			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
 }
 
-bool planner_is_new(const struct planned_disk *d, enum role role)
+bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum role role)
 {
 	const struct observed_partition *partition;
 
+	if (!role_wanted(p->layout, d->want->name, role))
+		return false;
 	if (d->state == DISK_BLANK)
 		return true;
 	partition = find_partition(d->have, role, d->want->name);
@@ -52,7 +54,7 @@ static void check_esp(struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
 
-	if (!esp->path || streq(esp->content, "vfat"))
+	if (!esp || !esp->path || streq(esp->content, "vfat"))
 		return;
 	diag_warning(p->diag, "disk '%s': its EFI system partition holds no FAT file system; it "
 		     "would not boot alone", d->want->name);
@@ -63,22 +65,20 @@ void planner_add_esp(struct planner *p, const struct planned_disk *d)
 {
 	_cleanup_free_ char *esp = name_partition(ROLE_ESP, d->want->name);
 
-	if (!role_wanted(p->layout, d->want->name, ROLE_ESP))
-		return;
 	(void)planner_add(p, STEP_ESP_FORMAT, d->want->name, esp,
 			  "make FAT on the EFI system partition of '%s'", d->want->name);
-	planner_add_settle(p, d, ROLE_ESP);
+	planner_settle(p, d, ROLE_ESP);
 }
 
 void planner_check_esps(struct planner *p)
 {
 	FOR_EACH_PLANNED(d, p)
 		if (d->state == DISK_OURS && role_wanted(p->layout, d->want->name, ROLE_ESP) &&
-		    !planner_is_new(d, ROLE_ESP))
+		    !planner_is_new(p, d, ROLE_ESP))
 			check_esp(p, d);
 }
 
-void planner_add_settle(struct planner *p, const struct planned_disk *d, enum role role)
+void planner_settle(struct planner *p, const struct planned_disk *d, enum role role)
 {
 	_cleanup_free_ char *name = name_partition(role, d->want->name);
 
@@ -313,6 +313,16 @@ static void check_partitions(struct planner *p, const struct planned_disk *d)
 			continue;
 		planner_refuse(p, "disk '%s' belongs to this set and has no partition for the %s",
 			       d->want->name, roles[role].title);
+		if (role == ROLE_BIOS || role == ROLE_BOOT || role == ROLE_KEY) {
+			diag_hint(p->diag, "%s; there is no room for one once a disk is "
+				  "partitioned: %s", role == ROLE_KEY ?
+				  "unlock: keystore wants one on each disk" :
+				  "a BIOS starts nothing from a GPT disk without it",
+				  role == ROLE_KEY ? "unlock: peer and shared do without" :
+						     "start over with firmware: both, or stay with "
+						     "uefi");
+			continue;
+		}
 		diag_hint(p->diag, "eyrie does not make again what it made once: put the partition "
 			  "back, or give the disk up with wipefs -a %s and start over",
 			  d->have->path);

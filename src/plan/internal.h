@@ -36,7 +36,9 @@ struct planner {
 /* Those of one pool, and of the root's. */
 #define FOR_EACH_PLANNED_OF(d, p, which)                                                       \
 	FOR_EACH_PLANNED(d, p)                                                                 \
-		if (d->pool == (which))
+		if (d->pool != (which))                                                        \
+			continue;                                                              \
+		else
 #define FOR_EACH_PLANNED_MEMBER(d, p) FOR_EACH_PLANNED_OF(d, p, &(p)->layout->pool)
 
 struct step *planner_add(struct planner *p, enum step_kind kind, const char *disk,
@@ -44,10 +46,18 @@ struct step *planner_add(struct planner *p, enum step_kind kind, const char *dis
 struct step *planner_add_in(struct planner *p, const struct layout_pool *pool,
 			    enum step_kind kind, const char *object, const char *format, ...)
 	_printf_(5, 6);
+bool planner_has(const struct planner *p, enum step_kind kind, const char *object); /* planned */
 void planner_refuse(struct planner *p, const char *format, ...) _printf_(2, 3);
 
 /* The pool of the layout, as it is imported, when it is of this set; or NULL. */
 const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *pool);
+
+/* arrays.c */
+const struct observed_array *planner_array(const struct planner *p, enum role role); /* or NULL */
+bool planner_will_run(const struct planner *p, enum role role);
+void planner_start_array(struct planner *p, enum role role);
+void plan_arrays(struct planner *p);
+void plan_array_sync(struct planner *p);
 
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);
@@ -72,9 +82,9 @@ bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool);
 
 /* disks.c: the steps that a disk gets whatever its pool is. */
 void planner_add_table(struct planner *p, const struct planned_disk *d);
-void planner_add_settle(struct planner *p, const struct planned_disk *d, enum role role);
-void planner_add_esp(struct planner *p, const struct planned_disk *d); /* where one is wanted */
+void planner_settle(struct planner *p, const struct planned_disk *d, enum role role);
+void planner_add_esp(struct planner *p, const struct planned_disk *d);
 void planner_check_esps(struct planner *p);
 
 /* A partition that is new, or will be when its table is written. */
-bool planner_is_new(const struct planned_disk *d, enum role role);
+bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum role role);

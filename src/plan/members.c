@@ -74,7 +74,7 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 		return;
 	if (d->state == DISK_BLANK)
 		planner_add_table(p, d);
-	if (planner_is_new(d, ROLE_ESP))
+	if (planner_is_new(p, d, ROLE_ESP))
 		planner_add_esp(p, d);
 	if (progress == MEMBER_UNMADE) {
 		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
@@ -83,7 +83,7 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 				  "encrypt '%s' with LUKS2 (%s, %llu bit)", name,
 				  p->layout->encryption.cipher,
 				  (unsigned long long)p->layout->encryption.key_size);
-		planner_add_settle(p, d, ROLE_MEMBER);
+		planner_settle(p, d, ROLE_MEMBER);
 	}
 }
 
@@ -126,6 +126,7 @@ static void plan_existing(struct planner *p, const enum progress *progress)
 	size_t i = 0;
 
 	refuse_late_disks(p, progress);
+	plan_arrays(p);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		enum progress is = progress[i++];
@@ -154,6 +155,7 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		add_disk(p, d, progress[i++]);
+	plan_arrays(p);
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (progress[i++] == MEMBER_UNMADE)
@@ -185,29 +187,39 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_OURS)
 			add_disk(p, d, MEMBER_FILLED);
+	plan_arrays(p);
 }
 
 /*
- * Members that open each other. All at once, and so only when all are there; until then each
- * opens by its own passphrase slot.
+ * Members that open each other, or that the key device opens. All at once, and so only when all
+ * are there; until then each opens by its own passphrase slot, which none of this changes.
  */
 static void plan_enrollment(struct planner *p, const enum progress *progress)
 {
+	bool key = p->layout->encryption.unlock == UNLOCK_KEYSTORE;
 	uint64_t generation = 0;
-	bool needed = false;
+	bool needed = key && planner_has(p, STEP_KEY_FORMAT, NULL);
 	size_t i = 0;
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		enum progress is = progress[i++];
-		uint64_t own = is == MEMBER_FILLED || is == MEMBER_EMPTY ?
-				       d->member->luks.generation :
-				       0;
+		bool made = is == MEMBER_FILLED || is == MEMBER_EMPTY;
+		uint64_t own = !made ? 0 :
+			       key   ? d->member->luks.key_slot :
+				       d->member->luks.generation;
 
 		if (d->state == DISK_MISSING || is == MEMBER_ABSENT)
 			return;
-		needed |= own == 0 || (generation && own != generation);
+		needed |= own == 0 || (!key && generation && own != generation);
 		generation = own;
+	}
+	if (needed && key) {
+		/* What is on a key device that is not started yet is seen in the next round. */
+		if (!planner_pool(p, &p->layout->pool) || !planner_has(p, STEP_ARRAY_START, roles[ROLE_KEY].name))
+			(void)planner_add(p, STEP_KEY_ENROLL, NULL, NULL,
+					  "make the key device open the members");
+		return;
 	}
 	if (needed)
 		(void)planner_add(p, STEP_ENROLL, NULL, NULL,
@@ -234,7 +246,7 @@ bool plan_members(struct planner *p)
 		plan_existing(p, progress);
 	else
 		plan_creation(p, progress);
-	if (p->layout->encryption.unlock == UNLOCK_PEER && (pool || !n_filled))
+	if (p->layout->encryption.unlock != UNLOCK_SHARED && (pool || !n_filled))
 		plan_enrollment(p, progress);
 	return !p->refused && (pool || !n_filled);
 }

@@ -114,6 +114,104 @@ static void model_luks_format(struct model *m)
 	luks->subsystem = name_subsystem(m->layout);
 }
 
+static enum role role_of(struct model *m)
+{
+	enum role role = 0;
+
+	while (role < ROLE_MAX && !streq(roles[role].name, m->step->object))
+		role++;
+	return role;
+}
+
+static struct observed_array *array_of(struct model *m, enum role role)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(m->layout->id, role);
+
+	return observed_array(m->have, uuid);
+}
+
+/* Every part that is there joins, or that of one disk. */
+static void join(struct model *m, enum role role, const char *only)
+{
+	struct observed_array *array = array_of(m, role);
+	uint64_t n = 0;
+
+	FOR_EACH_DISK(want, m->layout)
+	{
+		struct observed_disk *disk = observed_disk(m->have, want->path);
+		struct observed_partition *part =
+			disk ? find_partition(disk, role, want->name) : NULL;
+
+		if (part && (!only || streq(only, want->name))) {
+			str_set(&part->array, array->uuid);
+			str_set(&part->held, array->path + strlen("/dev/"));
+			str_set(&part->content, "linux_raid_member");
+		}
+		n += part && part->held;
+	}
+	array->n_missing = array->n_disks - MIN_OF(n, array->n_disks);
+}
+
+static struct observed_array *run_array(struct model *m, enum role role)
+{
+	struct observed_array *array = array_of(m, role);
+
+	if (!array) {
+		array = list_add(&m->have->arrays, &record_observed_array);
+		array->path = str_printf("/dev/md_%s", roles[role].name);
+		array->uuid = name_array_uuid(m->layout->id, role);
+	}
+	array->active = true;
+	array->n_disks = m->layout->disks.n_items;
+	return array;
+}
+
+static void model_array_create(struct model *m)
+{
+	struct observed_array *array = run_array(m, role_of(m));
+
+	array->syncing = true;
+	str_set(&array->content, NULL);
+	join(m, role_of(m), NULL);
+}
+
+static void model_array_start(struct model *m)
+{
+	(void)run_array(m, role_of(m));
+	join(m, role_of(m), NULL);
+}
+
+static void model_array_add(struct model *m)
+{
+	array_of(m, role_of(m))->syncing = true;
+	join(m, role_of(m), m->step->disk);
+}
+
+static void model_array_sync(struct model *m)
+{
+	array_of(m, role_of(m))->syncing = false;
+}
+
+static void model_boot_format(struct model *m)
+{
+	str_set(&array_of(m, ROLE_BOOT)->content,
+		m->layout->boot.filesystem == BOOT_EXT2 ? "ext2" : "ext4");
+}
+
+static void model_key_format(struct model *m)
+{
+	struct observed_array *array = array_of(m, ROLE_KEY);
+	struct observed_luks *luks = &array->luks;
+
+	str_set(&array->content, "crypto_LUKS");
+	luks->state = LUKS_WHOLE;
+	luks->n_keyslots = 1;
+	free(luks->label);
+	free(luks->subsystem);
+	luks->label = name_key_label(m->layout);
+	luks->subsystem = name_subsystem(m->layout);
+}
+
 static void model_settle(struct model *m)
 {
 	for (enum role role = 0; role < ROLE_MAX; role++) {
@@ -233,6 +331,53 @@ static const char *encryption_root_above(struct model *m, const char *name)
 	return NULL;
 }
 
+static void for_members(struct model *m, void (*change)(struct observed_luks *luks))
+{
+	FOR_EACH_MEMBER_DISK(want, m->layout)
+	{
+		struct observed_disk *disk = observed_disk(m->have, want->path);
+		struct observed_partition *member =
+			disk ? find_partition(disk, ROLE_MEMBER, want->name) : NULL;
+
+		if (member)
+			change(&member->luks);
+	}
+}
+
+static void gain_key(struct observed_luks *luks)
+{
+	luks->key_slot = 1;
+}
+
+static void lose_key(struct observed_luks *luks)
+{
+	luks->key_slot = 0;
+}
+
+static void lose_peers(struct observed_luks *luks)
+{
+	luks->generation = 0;
+}
+
+static void model_key_enroll(struct model *m)
+{
+	for_members(m, gain_key);
+}
+
+static void model_peer_remove(struct model *m)
+{
+	for_members(m, lose_peers);
+}
+
+static void model_key_remove(struct model *m)
+{
+	struct observed_luks *luks = &array_of(m, ROLE_KEY)->luks;
+
+	for_members(m, lose_key);
+	luks->n_keyslots = 0;
+	str_set(&luks->label, NAME_KEY_LABEL_NEW);
+}
+
 static struct observed_dataset *add_dataset(struct model *m, const char *type,
 					    const struct list *properties)
 {
@@ -296,6 +441,11 @@ static void model_mount(struct model *m)
 		str_set(&m->have->system.root, m->options->target);
 }
 
+static void model_boot_mount(struct model *m)
+{
+	str_set(&array_of(m, ROLE_BOOT)->mounted, "/boot");
+}
+
 static void set_state(struct model *m, const char *state)
 {
 	_cleanup_free_ char *value = str_printf("%s" MODEL_HASH, state);
@@ -307,11 +457,16 @@ static void model_unpack(struct model *m)
 {
 	set_state(m, STATE_UNPACKED);
 	str_set(&m->have->system.loader, MODEL_HASH);
+	if (layout_boots_bios(m->layout))
+		str_set(&m->have->system.grub, MODEL_HASH);
 }
 
+/* CONFIGURE, and SWITCH of a system that was configured for another unlock: */
 static void model_configure(struct model *m)
 {
 	set_state(m, STATE_CONFIGURED);
+	pair_set(&dataset_of(m, m->step->object)->properties, NAME_UNLOCK_PROPERTY,
+		 layout_unlock_name(m->layout->encryption.unlock));
 }
 
 static void model_initrd(struct model *m)
@@ -326,6 +481,21 @@ static void model_initrd(struct model *m)
 	kernel->version = str_dup(MODEL_HASH);
 	kernel->hash = str_dup(MODEL_HASH);
 	kernel->has_zfs = true;
+}
+
+static void model_boot_sync(struct model *m)
+{
+	free(m->have->system.grub_config);
+	m->have->system.grub_config = boot_grub_config(m->layout, &m->have->system.kernels);
+}
+
+static void model_grub_install(struct model *m)
+{
+	struct observed_system *system = &m->have->system;
+
+	str_set(&system->grub_in_boot, system->grub);
+	str_set(&system->grub_core, MODEL_HASH);
+	str_set(&find_partition(m->disk, ROLE_BIOS, m->step->disk)->grub, MODEL_HASH);
 }
 
 static void model_esp_sync(struct model *m)
@@ -356,7 +526,12 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_TABLE] = model_table,
 	[STEP_ESP_FORMAT] = model_esp_format,
 	[STEP_LUKS_FORMAT] = model_luks_format,
+	[STEP_ARRAY_CREATE] = model_array_create,
+	[STEP_BOOT_FORMAT] = model_boot_format,
+	[STEP_KEY_FORMAT] = model_key_format,
 	[STEP_SETTLE] = model_settle,
+	[STEP_ARRAY_START] = model_array_start,
+	[STEP_ARRAY_ADD] = model_array_add,
 	[STEP_LUKS_OPEN] = model_luks_open,
 	[STEP_POOL_CREATE] = model_pool_create,
 	[STEP_LUKS_FILLED] = model_luks_filled,
@@ -364,16 +539,24 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_KEY_LOAD] = model_key_load,
 	[STEP_LOOK_AGAIN] = NULL,
 	[STEP_ENROLL] = model_enroll,
+	[STEP_KEY_ENROLL] = model_key_enroll,
 	[STEP_POOL_SET] = model_pool_set,
 	[STEP_DATASET_CREATE] = model_dataset_create,
 	[STEP_VOLUME_CREATE] = model_volume_create,
 	[STEP_PROPERTY_SET] = model_property_set,
 	[STEP_SWAP_FORMAT] = model_swap_format,
 	[STEP_MOUNT] = model_mount,
+	[STEP_BOOT_MOUNT] = model_boot_mount,
 	[STEP_UNPACK] = model_unpack,
 	[STEP_CONFIGURE] = model_configure,
+	[STEP_SWITCH] = model_configure,
 	[STEP_INITRD] = model_initrd,
+	[STEP_BOOT_SYNC] = model_boot_sync,
+	[STEP_GRUB_INSTALL] = model_grub_install,
 	[STEP_ESP_SYNC] = model_esp_sync,
+	[STEP_ARRAY_SYNC] = model_array_sync,
+	[STEP_PEER_REMOVE] = model_peer_remove,
+	[STEP_KEY_REMOVE] = model_key_remove,
 };
 
 void model_apply(const struct layout *layout, const struct plan_options *options,

@@ -8,6 +8,11 @@
 const struct role_info roles[ROLE_MAX] = {
 	[ROLE_ESP] = { "esp", "EFI system partition", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
 		       true },
+	[ROLE_BIOS] = { "bios", "BIOS boot partition", "21686148-6449-6E6F-744E-656564454649",
+			false },
+	[ROLE_BOOT] = { "boot", "/boot partition", "A19D880F-05FC-4D3B-A006-743F0F84911E", true,
+			true },
+	[ROLE_KEY] = { "key", "key device", "A19D880F-05FC-4D3B-A006-743F0F84911E", true, true },
 	[ROLE_SWAP] = { "swap", "swap", "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F", false },
 	[ROLE_MEMBER] = { "member", "member of the pool", "CA7D7CCB-63ED-4C53-861C-1742536059CC",
 			  true },
@@ -23,7 +28,12 @@ bool role_wanted(const struct layout *layout, const char *disk, enum role role)
 
 	switch (role) {
 	case ROLE_ESP:
-		return member;
+		return member && layout_boots_uefi(layout);
+	case ROLE_BIOS:
+	case ROLE_BOOT:
+		return member && layout_boots_bios(layout);
+	case ROLE_KEY:
+		return member && layout_key_size(layout) > 0;
 	case ROLE_SWAP:
 		return member && layout->swap.on == SWAP_PARTITION;
 	default:
@@ -36,9 +46,20 @@ enum role role_of_pool(const struct layout *layout, const struct layout_pool *po
 	return layout_has_luks(layout, pool) ? ROLE_MEMBER : ROLE_DATA;
 }
 
+/* A key device that only keeps its room has no array. */
+bool role_wants_array(const struct layout *layout, enum role role)
+{
+	if (role == ROLE_KEY)
+		return layout->encryption.unlock == UNLOCK_KEYSTORE;
+	return roles[role].has_array && layout_boots_bios(layout);
+}
+
 uint64_t role_size(const struct layout *layout, enum role role)
 {
 	return role == ROLE_ESP	 ? layout->boot.esp_size :
+	       role == ROLE_BIOS ? layout->boot.bios_size :
+	       role == ROLE_BOOT ? layout->boot.size :
+	       role == ROLE_KEY	 ? layout_key_size(layout) :
 	       role == ROLE_SWAP ? layout->swap.size :
 				   0;
 }
@@ -78,6 +99,45 @@ char *name_label_new(const char *disk)
 char *name_dataset(const struct layout_pool *pool, const char *name)
 {
 	return name ? str_printf("%s/%s", pool->name, name) : str_dup(pool->name);
+}
+
+char *name_array(enum role role)
+{
+	return str_printf("eyrie-%s", roles[role].name);
+}
+
+/* One UUID for each use: the mark of the set, and a hash of set and use. */
+static char *derived_uuid(const char *set_id, const char *use, enum role role)
+{
+	_cleanup_free_ char *text = str_printf("%s %s %s", set_id, use, roles[role].name);
+	char hash[HASH_HEX_SIZE], unparsed[UUID_STR_LEN];
+	uuid_t uuid;
+
+	(void)data_hash(text, strlen(text), hash);
+	for (size_t i = 0; i < sizeof(uuid); i++) {
+		unsigned byte = 0;
+
+		(void)sscanf(hash + 2 * i, "%2x", &byte);
+		uuid[i] = (unsigned char)byte;
+	}
+	name_mark_uuid(set_id, uuid);
+	uuid_unparse_lower(uuid, unparsed);
+	return str_dup(unparsed);
+}
+
+char *name_array_uuid(const char *set_id, enum role role)
+{
+	return derived_uuid(set_id, "array", role);
+}
+
+char *name_inside_uuid(const char *set_id, enum role role)
+{
+	return derived_uuid(set_id, "inside", role);
+}
+
+char *name_key_label(const struct layout *layout)
+{
+	return str_printf("%.*s-key", 43, layout->host);
 }
 
 void name_mark_uuid(const char *set_id, uuid_t uuid)

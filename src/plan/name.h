@@ -9,7 +9,8 @@
  * with eight bytes of SHA-256 over the set id; the rest is random. A LUKS2 header has the
  * subsystem "eyrie:SET-ID" and the label "HOST-DISK", "eyrie-new-DISK" until it holds a pool.
  * Datasets carry eyrie:set, inherited from the root dataset of the pool; the partition of a
- * pool without LUKS is new until that pool was made.
+ * pool without LUKS is new until that pool was made. The two md arrays, what is on them and
+ * nothing else have UUIDs that follow from the set id: the same mark, and a hash.
  */
 
 #include <uuid/uuid.h>
@@ -19,6 +20,7 @@
 
 #define NAME_SET_PROPERTY "eyrie:set"
 #define NAME_STATE_PROPERTY "eyrie:state"
+#define NAME_UNLOCK_PROPERTY "eyrie:unlock" /* how the system on the root dataset opens its disks */
 #define NAME_EMPTY_SNAPSHOT "empty"
 
 /* Values of eyrie:state; the two with ':' are followed by the SHA-256 of the source. */
@@ -30,6 +32,9 @@
 
 enum role {
 	ROLE_ESP,
+	ROLE_BIOS,
+	ROLE_BOOT,
+	ROLE_KEY,
 	ROLE_SWAP,
 	ROLE_MEMBER,
 	ROLE_DATA, /* of a pool without LUKS */
@@ -41,19 +46,27 @@ struct role_info {
 	const char *title; /* for people */
 	const char *type;  /* GUID of the partition type */
 	bool has_content;  /* and so is marked new until that was read back */
+	bool has_array;	   /* partitions of all disks make one md array */
 };
 
-/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (swap, LUKS, Solaris /usr and ZFS). */
+/* Types: Discoverable Partitions Specification (ESP), libfdisk's list (the others). */
 extern const struct role_info roles[ROLE_MAX];
 
 /* On a disk of that name: those of the root's pool have all that boots them, others only data. */
 bool role_wanted(const struct layout *layout, const char *disk, enum role role);
 enum role role_of_pool(const struct layout *layout, const struct layout_pool *pool);
 uint64_t role_size(const struct layout *layout, enum role role); /* 0 for what is left over */
+bool role_wants_array(const struct layout *layout, enum role role);
 
 char *name_partition(enum role role, const char *disk);
 char *name_partition_new(enum role role, const char *disk);
 char *name_mapping(const struct layout *layout, const char *disk); /* under /dev/mapper */
+char *name_array(enum role role);			  /* as md knows it, and under /dev/md */
+char *name_array_uuid(const char *set_id, enum role role);
+char *name_inside_uuid(const char *set_id, enum role role); /* of what is on the array */
+char *name_key_label(const struct layout *layout);
+#define NAME_KEY_LABEL_NEW "eyrie-new-key"
+#define NAME_KEY_MAPPING   "keyfile" /* under /dev/mapper, as in the article */
 char *name_subsystem(const struct layout *layout);
 char *name_label(const struct layout *layout, const char *disk);
 char *name_label_new(const char *disk);

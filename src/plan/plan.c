@@ -84,6 +84,14 @@ struct step *planner_add(struct planner *p, enum step_kind kind, const char *dis
 	return step;
 }
 
+bool planner_has(const struct planner *p, enum step_kind kind, const char *object)
+{
+	FOR_EACH_ITEM(struct step, step, &p->plan->steps)
+		if (step->kind == kind && (!object || streq(step->object, object)))
+			return true;
+	return false;
+}
+
 void planner_refuse(struct planner *p, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL;

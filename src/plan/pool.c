@@ -56,14 +56,6 @@ static const struct observed_dataset *find_dataset(const struct planner *p,
 	return pool ? observed_dataset(pool, full) : NULL;
 }
 
-static bool is_planned(const struct planner *p, enum step_kind kind, const char *object)
-{
-	FOR_EACH_ITEM(struct step, step, &p->plan->steps)
-		if (step->kind == kind && streq(step->object, object))
-			return true;
-	return false;
-}
-
 /* The encryption root whose key is missing for what is below `name`, or NULL. */
 static const char *locked_above(const struct planner *p, const struct layout_pool *pool,
 				const char *name)
@@ -87,7 +79,7 @@ static const char *locked_above(const struct planner *p, const struct layout_poo
 
 static void add_key(struct planner *p, const struct layout_pool *pool, const char *root)
 {
-	if (root && !is_planned(p, STEP_KEY_LOAD, root))
+	if (root && !planner_has(p, STEP_KEY_LOAD, root))
 		(void)planner_add_in(p, pool, STEP_KEY_LOAD, root, "load the key of %s", root);
 }
 
@@ -260,7 +252,7 @@ static bool mounts_by_itself(const struct layout_dataset *dataset)
 
 static bool stays_locked(const struct planner *p, const struct observed_dataset *have)
 {
-	return have && have->locked && !is_planned(p, STEP_KEY_LOAD, have->encryption_root);
+	return have && have->locked && !planner_has(p, STEP_KEY_LOAD, have->encryption_root);
 }
 
 static void plan_mount(struct planner *p, const struct layout_pool *pool,
@@ -289,6 +281,22 @@ static void plan_contents(struct planner *p, const struct layout_pool *pool)
 		plan_volume(p, pool, volume);
 }
 
+/* In the running system fstab does it; it may have come too late for that. */
+static void plan_boot_mount(struct planner *p)
+{
+	const struct observed_array *array = planner_array(p, ROLE_BOOT);
+	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
+	const char *under = pool && !pool->altroot ? "" : p->options->target;
+	bool made = planner_has(p, STEP_BOOT_FORMAT, NULL) || !array || !array->active ||
+		    array->content;
+
+	if (!role_wants_array(p->layout, ROLE_BOOT) || !planner_will_run(p, ROLE_BOOT) || !made ||
+	    (array && array->mounted && !planner_has(p, STEP_ARRAY_CREATE, roles[ROLE_BOOT].name)))
+		return;
+	(void)planner_add(p, STEP_BOOT_MOUNT, NULL, roles[ROLE_BOOT].name,
+			  "mount the /boot partition on %s/boot", under);
+}
+
 bool plan_pools(struct planner *p)
 {
 	const struct layout_dataset *root = layout_root(p->layout);
@@ -305,6 +313,7 @@ bool plan_pools(struct planner *p)
 	FOR_EACH_ITEM(struct layout_dataset, dataset, &p->layout->pool.datasets)
 		if (dataset != root)
 			plan_mount(p, &p->layout->pool, dataset);
+	plan_boot_mount(p);
 	if (!more) {
 		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
 				  "look at what is in the other pools, and plan the rest");

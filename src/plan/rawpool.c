@@ -45,7 +45,7 @@ static void add_settles(struct planner *p, const struct layout_pool *pool)
 {
 	FOR_EACH_PLANNED_OF(d, p, pool)
 		if (d->state == DISK_BLANK || (d->state == DISK_OURS && !is_made(d)))
-			planner_add_settle(p, d, ROLE_DATA);
+			planner_settle(p, d, ROLE_DATA);
 }
 
 static void plan_creation(struct planner *p, const struct layout_pool *pool)
@@ -58,9 +58,11 @@ static void plan_creation(struct planner *p, const struct layout_pool *pool)
 	{
 		if (d->state == DISK_BLANK)
 			planner_add_table(p, d);
-		if (planner_is_new(d, ROLE_ESP))
+		if (planner_is_new(p, d, ROLE_ESP))
 			planner_add_esp(p, d);
 	}
+	if (pool == &p->layout->pool)
+		plan_arrays(p);
 	planner_add_pool(p, pool);
 	add_settles(p, pool);
 }
@@ -70,14 +72,16 @@ static void plan_imported(struct planner *p, const struct layout_pool *pool)
 {
 	FOR_EACH_PLANNED_OF(d, p, pool)
 	{
-		if (d->state == DISK_OURS && planner_is_new(d, ROLE_ESP))
+		if (d->state == DISK_OURS && planner_is_new(p, d, ROLE_ESP))
 			planner_add_esp(p, d);
 		if (d->state == DISK_OURS && !is_made(d) && d->member && d->member->held)
-			planner_add_settle(p, d, ROLE_DATA);
+			planner_settle(p, d, ROLE_DATA);
 		else if (d->state != DISK_MISSING && !is_made(d))
 			diag_warning(p->diag, "disk '%s' is there, but not in the pool '%s'",
 				     d->want->name, pool->name);
 	}
+	if (pool == &p->layout->pool)
+		plan_arrays(p);
 }
 
 bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
@@ -98,6 +102,8 @@ bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 		plan_creation(p, pool);
 		return true;
 	}
+	if (pool == &p->layout->pool)
+		plan_arrays(p);
 	planner_add_import(p, pool);
 	return false;
 }

@@ -5,14 +5,14 @@
 #include "boot/text.h"
 #include "plan/internal.h"
 
-static const char *root_state(const struct planner *p)
+/* A property of the root dataset, or NULL. */
+static const char *root_property(const struct planner *p, const char *name)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
 	_cleanup_free_ char *root = name_dataset(&p->layout->pool, layout_root(p->layout)->name);
 	const struct observed_dataset *have = pool ? observed_dataset(pool, root) : NULL;
-	const char *state = have ? pair_get(&have->properties, NAME_STATE_PROPERTY) : NULL;
 
-	return state ? state : "";
+	return have ? pair_get(&have->properties, name) : NULL;
 }
 
 static void add_esp_sync(struct planner *p, const struct planned_disk *d)
@@ -71,11 +71,50 @@ static bool can_sync(const struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_partition *esp;
 
+	if (!role_wanted(p->layout, d->want->name, ROLE_ESP))
+		return false;
 	if (d->state != DISK_OURS)
 		return d->state == DISK_BLANK &&
 		       !observed_pool(p->have, p->layout->pool.name);
 	esp = find_partition(d->have, ROLE_ESP, d->want->name);
 	return esp && (partition_is_new(esp) || streq(esp->content, "vfat"));
+}
+
+static bool can_take_grub(const struct planner *p, const struct planned_disk *d)
+{
+	if (!role_wanted(p->layout, d->want->name, ROLE_BIOS))
+		return false;
+	if (d->state != DISK_OURS)
+		return d->state == DISK_BLANK &&
+		       !observed_pool(p->have, p->layout->pool.name);
+	return find_partition(d->have, ROLE_BIOS, d->want->name) != NULL;
+}
+
+static void add_boot_sync(struct planner *p)
+{
+	(void)planner_add(p, STEP_BOOT_SYNC, NULL, roles[ROLE_BOOT].name,
+			  "write GRUB's menu of kernels");
+}
+
+static void add_grub(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_free_ char *bios = name_partition(ROLE_BIOS, d->want->name);
+
+	(void)planner_add(p, STEP_GRUB_INSTALL, d->want->name, bios, "install GRUB on '%s'",
+			  d->want->name);
+}
+
+/* Everything that a disk needs to start the machine, onto each of them. */
+static void add_syncs(struct planner *p)
+{
+	if (role_wants_array(p->layout, ROLE_BOOT))
+		add_boot_sync(p);
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (can_take_grub(p, d))
+			add_grub(p, d);
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (can_sync(p, d))
+			add_esp_sync(p, d);
 }
 
 static void plan_installation(struct planner *p, const char *state)
@@ -96,37 +135,149 @@ static void plan_installation(struct planner *p, const char *state)
 		(void)planner_add(p, STEP_CONFIGURE, NULL, root->name,
 				  "configure it: crypttab, fstab, host name, initramfs, eyrie itself");
 	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
-	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (can_sync(p, d))
-			add_esp_sync(p, d);
+	add_syncs(p);
 }
 
-/* The root is there and is mounted by this plan only: its kernels can be seen afterwards. */
+/* The root or /boot is mounted by this plan only: its kernels can be seen afterwards. */
 static bool root_is_closed(const struct planner *p)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
 	_cleanup_free_ char *root = name_dataset(&p->layout->pool, layout_root(p->layout)->name);
 	const struct observed_dataset *have = pool ? observed_dataset(pool, root) : NULL;
 
-	return have && !have->mounted;
+	return have && (!have->mounted || planner_has(p, STEP_BOOT_MOUNT, NULL));
 }
 
-void plan_system(struct planner *p)
-{
-	const char *state = root_state(p);
+/* moving between shared, keystore and peer */
 
-	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE)) {
-		plan_installation(p, state);
+/* Members that are there, and each of them opens as the layout says or will before this ends. */
+static bool is_prepared(const struct planner *p)
+{
+	unsigned unlock = p->layout->encryption.unlock;
+
+	if (planner_has(p, unlock == UNLOCK_PEER ? STEP_ENROLL : STEP_KEY_ENROLL, NULL))
+		return true;
+	FOR_EACH_PLANNED_MEMBER(d, p)
+	{
+		const struct observed_luks *luks = d->member ? &d->member->luks : NULL;
+
+		if (d->state != DISK_OURS || !luks || luks->n_keyslots == 0 ||
+		    (unlock == UNLOCK_PEER && !luks->generation) ||
+		    (unlock == UNLOCK_KEYSTORE && !luks->key_slot))
+			return false;
+	}
+	return true;
+}
+
+/* How the system on the root opens its disks; one of an older eyrie did not write it down. */
+static const char *unlock_of_system(const struct planner *p)
+{
+	const char *unlock = root_property(p, NAME_UNLOCK_PROPERTY);
+
+	if (unlock)
+		return unlock;
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->member && d->member->luks.generation)
+			return layout_unlock_name(UNLOCK_PEER);
+	return layout_unlock_name(UNLOCK_SHARED);
+}
+
+/*
+ * The way of before goes on to work until the system opens its disks in the new one: slots are
+ * added before this and removed after it. False when it cannot be done, or not in this round.
+ */
+static bool plan_switch(struct planner *p)
+{
+	const char *wanted = layout_unlock_name(p->layout->encryption.unlock);
+	const char *is = unlock_of_system(p);
+	const struct layout_dataset *root = layout_root(p->layout);
+
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->state == DISK_MISSING) {
+			planner_refuse(p, "moving from unlock: %s to %s wants every disk, and '%s' "
+				       "is not there", is, wanted, d->want->name);
+			diag_hint(p->diag, "bring it back first, or put unlock: %s back into the "
+				  "layout", is);
+			return false;
+		}
+	if (!is_prepared(p)) {
+		if (!planner_has(p, STEP_ARRAY_START, NULL))
+			planner_refuse(p, "a member cannot be moved from unlock: %s to %s as it is",
+				       is, wanted);
+		return false;
+	}
+	(void)planner_add(p, STEP_SWITCH, NULL, root->name,
+			  "let the system open its disks by unlock: %s instead of %s", wanted, is);
+	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
+	add_syncs(p);
+	return true;
+}
+
+/* What only another unlock: needs, once nothing goes by it any more. */
+static void plan_removal(struct planner *p)
+{
+	unsigned unlock = p->layout->encryption.unlock;
+	const struct observed_array *key = planner_array(p, ROLE_KEY);
+	bool peer = false, by_key = false;
+
+	FOR_EACH_PLANNED_MEMBER(d, p)
+	{
+		peer |= d->member && d->member->luks.generation;
+		by_key |= d->member && d->member->luks.key_slot;
+	}
+	if (peer && unlock != UNLOCK_PEER)
+		(void)planner_add(p, STEP_PEER_REMOVE, NULL, NULL,
+				  "take away the keys by which members open each other");
+	if (unlock == UNLOCK_KEYSTORE ||
+	    (!by_key && !(key && key->luks.state == LUKS_WHOLE &&
+			  !streq(key->luks.label, NAME_KEY_LABEL_NEW))))
+		return;
+	if (!key || !key->active)
+		planner_start_array(p, ROLE_KEY);
+	(void)planner_add(p, STEP_KEY_REMOVE, NULL, NULL,
+			  "take away the key device's key, and erase its key slots");
+}
+
+/* the system as it runs */
+
+static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_system *system = &p->have->system;
+	const struct observed_partition *bios =
+		find_partition(d->have, ROLE_BIOS, d->want->name);
+
+	return bios->grub && streq(bios->grub, system->grub_core) &&
+	       streq(system->grub, system->grub_in_boot);
+}
+
+static void plan_boot(struct planner *p)
+{
+	const struct observed_system *system = &p->have->system;
+	_cleanup_free_ char *config = NULL;
+
+	if (!role_wants_array(p->layout, ROLE_BOOT))
+		return;
+	if (!planner_will_run(p, ROLE_BOOT)) {
+		diag_warning(p->diag, "/boot is not there: no disk gets kernels or GRUB");
 		return;
 	}
-	if (root_is_closed(p)) {
-		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
-				  "look at the system on it, and plan the rest");
+	if (!system->grub) {
+		diag_warning(p->diag, "the system has no GRUB for BIOS machines");
+		diag_hint(p->diag, "apt install grub-pc-bin grub2-common");
 		return;
 	}
-	if (!p->have->system.root || !p->have->system.kernels.n_items)
-		return;
+	config = boot_grub_config(p->layout, &system->kernels);
+	if (!streq(system->grub_config, config))
+		add_boot_sync(p);
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (can_take_grub(p, d) && d->state == DISK_OURS && !grub_in_step(p, d))
+			add_grub(p, d);
+}
+
+static void plan_kernels(struct planner *p)
+{
 	check_kernels(p);
+	plan_boot(p);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		const struct observed_partition *esp =
@@ -135,4 +286,45 @@ void plan_system(struct planner *p)
 		if (esp && can_sync(p, d) && !in_step(p, &esp->esp))
 			add_esp_sync(p, d);
 	}
+}
+
+static bool is_moving(const struct planner *p)
+{
+	return !streq(unlock_of_system(p), layout_unlock_name(p->layout->encryption.unlock));
+}
+
+/* A system that stands: SWITCH leaves it configured, with images that are still to be made. */
+static void plan_standing(struct planner *p, const char *state)
+{
+	bool done = starts_with(state, STATE_DONE), configured = starts_with(state, STATE_CONFIGURED);
+
+	if (!done && !configured) { /* not of our making */
+		plan_kernels(p);
+		return;
+	}
+	if (is_moving(p)) {
+		if (!plan_switch(p))
+			return;
+	} else if (configured) {
+		plan_installation(p, state);
+	} else {
+		plan_kernels(p);
+	}
+	plan_removal(p);
+}
+
+void plan_system(struct planner *p)
+{
+	const char *state = root_property(p, NAME_STATE_PROPERTY);
+
+	state = state ? state : "";
+	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE))
+		plan_installation(p, state);
+	else if (!root_is_closed(p) && p->have->system.root && p->have->system.kernels.n_items)
+		plan_standing(p, state);
+	plan_array_sync(p);
+	if (planner_has(p, STEP_ARRAY_START, NULL) || (root_is_closed(p) &&
+	    !planner_has(p, STEP_INITRD, NULL)))
+		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
+				  "look at the system on it, and plan the rest");
 }

@@ -66,7 +66,7 @@ main() {
 	mount_all
 	stty -F /dev/ttyS1 raw -echo
 	start_udev
-	for module in dm-crypt vfat zfs; do
+	for module in dm-crypt raid1 vfat zfs; do
 		modprobe "$module" || fail "the kernel module $module does not load"
 	done
 	mount -t ext4 -o ro /dev/disk/by-id/virtio-cargo /cargo || fail "there is no cargo"

@@ -26,6 +26,8 @@ static const struct {
 } dead_ends[] = {
 	{ "Kernel panic - not syncing", "the kernel panicked" },
 	{ "BdsDxe: No bootable option", "the firmware found nothing to boot" },
+	{ "No bootable device.", "the firmware found nothing to boot" },
+	{ "Entering rescue mode...", "GRUB found no /boot" },
 	{ "UEFI Interactive Shell", "the firmware found nothing to boot" },
 	{ "You are in emergency mode", "it ended in emergency mode" },
 	{ "Entering emergency mode", "it ended in emergency mode" },
@@ -150,6 +152,7 @@ static int add_boot(const struct session *s, struct machine *m, struct diag *dia
 
 	if (r)
 		return diag_error(diag, r, "cannot read %s: %s", path, strerror(-r));
+	m->bios = start->bios;
 	machine_add_script(m, script.data, words, start->whole);
 	FOR_EACH_DISK(disk, c->layout)
 	{

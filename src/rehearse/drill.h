@@ -27,6 +27,7 @@ struct expectation {
 	bool degraded;
 	unsigned n_healthy;   /* members of the pool */
 	struct strv may_fail; /* units */
+	const char *closed;   /* a mapping that must be gone, and that no job may wait for; or NULL */
 };
 
 enum plug_when {
@@ -44,6 +45,7 @@ struct drill_start {
 	enum plug_when when;
 	unsigned n_wrong;    /* passphrases that are typed before the right one */
 	char *task;	     /* what the machine does before it reports: words for the script */
+	bool bios;  /* started by a BIOS instead of UEFI */
 	bool whole; /* everything is started, and the machine switches itself off */
 	struct expectation expect;
 };
@@ -86,6 +88,8 @@ struct report {
 	unsigned n_healthy;
 	struct strv unhealthy; /* names of members */
 	struct strv failed;    /* units */
+	char *mapped;	       /* names of open device-mapper devices */
+	char *jobs;	       /* units for which systemd has a job still */
 };
 
 #define REPORT_NULL                                                                        \

@@ -7,6 +7,7 @@
 #define INSTALL_DEADLINE 1800u
 #define BOOT_DEADLINE	 600u /* far above what emulation needs: a late answer is still one */
 
+#define KEY_DEVICE "keyfile" /* under /dev/mapper */
 #define REJOIN_UNIT "eyrie-rejoin.service"
 
 static struct drill *add_drill(struct drills *drills, enum drill_kind kind, char *name)
@@ -43,11 +44,13 @@ static struct drill_start *add_start(struct drill *drill, const struct layout *l
 
 	drill->starts = mem_grow(drill->starts, drill->n_starts, sizeof(*drill->starts));
 	start = &drill->starts[drill->n_starts++];
+	start->bios = layout->firmware == FIRMWARE_BIOS;
 	start->expect = (struct expectation){
 		.n_prompts = 1,
 		.root = str_printf("%s/%s", layout->pool.name, root ? root->name : ""),
 		.pool = str_dup(layout->pool.name),
 		.n_healthy = count_members(layout),
+		.closed = layout->encryption.unlock == UNLOCK_KEYSTORE ? KEY_DEVICE : NULL,
 	};
 	return start;
 }
@@ -199,6 +202,18 @@ static void add_stale_first(struct drills *drills, const struct layout *layout)
 	start->expect.seen = str_dup("1 2");
 }
 
+/* With all disks, and without each of them; `other`: by the other of two kinds of firmware. */
+static void add_boots(struct drills *drills, const struct layout *layout, bool other)
+{
+	size_t first = drills->n_items;
+
+	(void)add_boot(drills, layout, NULL, other ? "BIOS: " : "");
+	FOR_EACH_DISK(disk, layout)
+	(void)add_boot(drills, layout, disk->name, other ? "BIOS: " : "");
+	for (size_t i = first; other && i < drills->n_items; i++)
+		drills->items[i].starts[0].bios = true;
+}
+
 void drills_make(const struct layout *layout, struct drills *ret)
 {
 	const struct strv *mirror = first_mirror(layout);
@@ -207,9 +222,9 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	(void)add_drill(ret, DRILL_INSTALL, str_dup("install"));
 	if (!layout_has_system(layout))
 		return;
-	(void)add_boot(ret, layout, NULL, "");
-	FOR_EACH_DISK(disk, layout)
-	(void)add_boot(ret, layout, disk->name, "");
+	add_boots(ret, layout, false);
+	if (layout->firmware == FIRMWARE_BOTH)
+		add_boots(ret, layout, true);
 	add_most_pulled(ret, layout);
 	if (!is_peer(layout))
 		return;
@@ -344,6 +359,27 @@ static char *judge_memory(const struct expectation *expect, const struct report 
 			  report->seen ? report->seen : "of nobody", expect->seen);
 }
 
+static bool has_word(const char *text, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *at = text ? strstr(text, word) : NULL; at; at = strstr(at + 1, word))
+		if ((at == text || at[-1] == ' ') && (!at[n] || at[n] == ' '))
+			return true;
+	return false;
+}
+
+static char *judge_closed(const struct expectation *expect, const struct report *report)
+{
+	if (!expect->closed)
+		return NULL;
+	if (!report->mapped || has_word(report->mapped, expect->closed))
+		return str_printf("/dev/mapper/%s is still open", expect->closed);
+	if (report->jobs && strstr(report->jobs, expect->closed))
+		return str_printf("somebody waits for %s: %s", expect->closed, report->jobs);
+	return NULL;
+}
+
 char *drill_judge_start(const struct drill_start *start, const struct report *report,
 			unsigned n_prompts)
 {
@@ -361,5 +397,7 @@ char *drill_judge_start(const struct drill_start *start, const struct report *re
 		reason = judge_memory(expect, report);
 	if (!reason)
 		reason = judge_units(expect, report);
+	if (!reason)
+		reason = judge_closed(expect, report);
 	return reason;
 }

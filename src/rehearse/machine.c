@@ -109,15 +109,18 @@ void machine_add_script(struct machine *m, const char *script, const char *word,
 {
 	_cleanup_free_ char *unit = script_unit(word, whole);
 
-	/* A getty would hang up the console under whoever reports on it. */
+	add_credential(m, "eyrie-report", script);
+	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
+	add_credential(m, "systemd.extra-unit.eyrie-drill.target", SCRIPT_TARGET);
+	/*
+	 * A getty would hang up the console under whoever reports on it. Last, since GRUB sees the
+	 * last string only.
+	 */
 	strv_addf(&m->smbios,
 		  "io.systemd.boot.kernel-cmdline-extra=console=ttyS0 quiet "
 		  "systemd.show_status=error systemd.mask=serial-getty@ttyS0.service %s",
 		  whole ? "systemd.wants=eyrie-drill.service"
 			: "systemd.unit=eyrie-drill.target");
-	add_credential(m, "eyrie-report", script);
-	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
-	add_credential(m, "systemd.extra-unit.eyrie-drill.target", SCRIPT_TARGET);
 }
 
 int machine_start(const struct machine *m, struct runner *runner, const char *folder,
@@ -128,6 +131,7 @@ int machine_start(const struct machine *m, struct runner *runner, const char *fo
 		.kernel = m->kernel,
 		.initrd = m->initrd,
 		.cmdline = m->cmdline,
+		.bios = m->bios,
 		.disks = m->disks,
 		.n_disks = m->n_disks,
 		.smbios = &m->smbios,

@@ -16,6 +16,7 @@ struct machine {
 	char *kernel, *initrd; /* NULL: by firmware and the machine's own loader */
 	const char *cmdline;
 	uint64_t memory;
+	bool bios; /* by SeaBIOS instead of UEFI */
 };
 
 void machine_add_disk(struct machine *machine, const char *file, const char *serial,

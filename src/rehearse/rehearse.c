@@ -252,7 +252,7 @@ static const char script_body[] =
 	"work=$(mktemp -d)\n"
 	"trap 'rm -rf \"$work\"' EXIT\n"
 	"trap 'exit 130' INT TERM HUP\n"
-	"cp \"$variables\" \"$work/variables.fd\"\n"
+	"[ -z \"$variables\" ] || cp \"$variables\" \"$work/variables.fd\"\n"
 	"echo 'io.systemd.boot.kernel-cmdline-extra=console=ttyS0' >\"$work/smbios\"\n"
 	"set --\n"
 	"for disk in $disks; do\n"
@@ -267,11 +267,12 @@ static const char script_body[] =
 	"\t\t-device \"virtio-blk-pci,drive=$disk,serial=$disk\"\n"
 	"done\n"
 	"echo \"The passphrase is: $(cat passphrase)\"\n"
+	"[ -z \"$variables\" ] ||\n"
+	"\tset -- -drive \"if=pflash,format=raw,unit=0,readonly=on,file=$firmware\" \\\n"
+	"\t\t-drive \"if=pflash,format=raw,unit=1,file=$work/variables.fd\" \"$@\"\n"
 	"# shellcheck disable=SC2086 # $accel is several words\n"
-	"qemu-system-x86_64 -machine q35 $accel -smp \"$processors\" -m \"$memory\" \\\n"
+	"qemu-system-x86_64 -machine \"$machine\" $accel -smp \"$processors\" -m \"$memory\" \\\n"
 	"\t-nodefaults -display none -nic none -no-reboot -serial mon:stdio \\\n"
-	"\t-drive \"if=pflash,format=raw,unit=0,readonly=on,file=$firmware\" \\\n"
-	"\t-drive \"if=pflash,format=raw,unit=1,file=$work/variables.fd\" \\\n"
 	"\t-smbios \"type=11,path=$work/smbios\" \"$@\"\n";
 
 char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel)
@@ -295,7 +296,10 @@ char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel)
 		strbuf_printf(&b, "%s%s", space, *a);
 	strbuf_printf(&b, "\"\nprocessors=%u memory=%lluM\n", vm_processors(),
 		      (unsigned long long)(VM_MEMORY / MIB));
-	strbuf_printf(&b, "firmware=%s\nvariables=%s\n", code, variables);
+	if (layout_boots_uefi(layout))
+		strbuf_printf(&b, "machine=q35\nfirmware=%s\nvariables=%s\n", code, variables);
+	else
+		strbuf_add(&b, "machine=q35,graphics=off variables=''\n");
 	strbuf_add(&b, script_body);
 	return strbuf_take(&b);
 }

@@ -110,6 +110,16 @@ static void read_seen(struct report *report, struct json_object *value)
 	str_set(&report->seen, json_object_get_string(value));
 }
 
+static void read_mapped(struct report *report, struct json_object *value)
+{
+	str_set(&report->mapped, json_object_get_string(value));
+}
+
+static void read_jobs(struct report *report, struct json_object *value)
+{
+	str_set(&report->jobs, json_object_get_string(value));
+}
+
 static void read_done(struct report *report, struct json_object *value)
 {
 	report->done = json_object_get_boolean(value);
@@ -139,6 +149,7 @@ static const struct {
 	{ "root", read_root },	     { "pool", read_pool }, { "failed", read_failed },
 	{ "done", read_done },	     { "up", read_up },	    { "exit", read_exit },
 	{ "failure", read_failure }, { "seen", read_seen },
+	{ "mapped", read_mapped },   { "jobs", read_jobs },
 };
 
 int report_add(struct report *report, const char *line)
@@ -167,6 +178,8 @@ void report_deinit(struct report *report)
 	free(report->pool);
 	free(report->health);
 	free(report->seen);
+	free(report->mapped);
+	free(report->jobs);
 	strv_deinit(&report->unhealthy);
 	strv_deinit(&report->failed);
 }

@@ -201,8 +201,9 @@ static void add_base(struct strv *argv, const struct vm_config *config)
 {
 	uint64_t memory = config->memory ? config->memory : VM_MEMORY;
 
-	strv_add_all(argv, QEMU, "-machine", "q35", "-nodefaults", "-display", "none",
-		     "-nic", "none", "-no-reboot", NULL);
+	/* Without graphics SeaBIOS, and so GRUB, speaks on the serial port. */
+	strv_add_all(argv, QEMU, "-machine", config->bios ? "q35,graphics=off" : "q35",
+		     "-nodefaults", "-display", "none", "-nic", "none", "-no-reboot", NULL);
 	for (const char *const *a = vm_accel_arguments(config->accel); *a; a++)
 		strv_add(argv, *a);
 	strv_add(argv, "-smp");
@@ -224,7 +225,7 @@ static int make_argv(struct strv *argv, const struct vm_config *config, struct d
 	if (config->kernel)
 		strv_add_all(argv, "-kernel", config->kernel, "-initrd", config->initrd,
 			     "-append", config->cmdline, NULL);
-	else
+	else if (!config->bios)
 		r = add_firmware(argv, config, diag);
 	if (r == 0)
 		r = add_smbios(argv, config, diag);

@@ -26,7 +26,8 @@ struct vm_disk {
 
 struct vm_config {
 	const char *folder; /* for sockets and firmware variables; of this machine alone */
-	const char *kernel; /* NULL: UEFI firmware and whatever loader the disks have */
+	const char *kernel; /* NULL: firmware and whatever loader the disks have */
+	bool bios;	    /* SeaBIOS instead of UEFI */
 	const char *initrd;
 	const char *cmdline;
 	const struct vm_disk *disks;

@@ -122,20 +122,31 @@ static void add_system(struct random *r, struct strbuf *b)
 					       "system: { tarball: /srv/root.tar }\n" };
 
 	strbuf_add(b, systems[random_below(r, ARRAY_SIZE(systems))]);
-	strbuf_printf(b, "boot: { esp-size: %uMiB, timeout: %u, cmdline: \"%s\" }\n",
+	strbuf_printf(b, "boot: { esp-size: %uMiB, timeout: %u, cmdline: \"%s\", size: %uMiB }\n",
 		      256 + random_below(r, 768), random_below(r, 10),
-		      random_one_in(r, 2) ? "" : "quiet console=ttyS0");
+		      random_one_in(r, 2) ? "" : "quiet console=ttyS0",
+		      256 + random_below(r, 256));
+}
+
+static void add_encryption(struct random *r, struct strbuf *b)
+{
+	static const char *const ways[] = { "peer", "shared", "keystore", "native" };
+
+	strbuf_printf(b, "encryption: { unlock: %s%s }\n", ways[random_below(r, 4)],
+		      random_one_in(r, 2) ? ", key-device-size: 32MiB" : "");
 }
 
 char *random_layout(struct random *r)
 {
+	static const char *const firmwares[] = { "uefi", "bios", "both" };
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 	unsigned n = 2 + random_below(r, 5), n_pools = random_below(r, 3);
 	char id[37];
 
 	random_uuid(r, id);
-	strbuf_printf(&b, "id: %s\nhost: nest%u\n", id, random_below(r, 100));
-	strbuf_add(&b, random_one_in(r, 4) ? "encryption: native\n" : "");
+	strbuf_printf(&b, "id: %s\nhost: nest%u\nfirmware: %s\n", id, random_below(r, 100),
+		      firmwares[random_below(r, 3)]);
+	add_encryption(r, &b);
 	add_disks(r, &b, n + 2 * n_pools);
 	add_vdevs(r, &b, n);
 	add_pools(r, &b, n, n_pools);

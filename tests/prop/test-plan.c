@@ -77,7 +77,7 @@ static void one_fail(const struct one *one, const char *format, ...)
 	va_start(ap, format);
 	text = str_vprintf(format, ap);
 	va_end(ap);
-	print_message("# layout:\n%s\n# story:\n#   %s\n# machine: %s\n", layout, story, world);
+	printf("# layout:\n%s\n# story:\n#   %s\n# machine: %s\n", layout, story, world);
 	fail_msg("%s (EYRIE_SEED=%llu EYRIE_CASES=1)", text, (unsigned long long)one->seed);
 }
 
@@ -482,7 +482,7 @@ static void test_planning_is_pure(void **state)
 
 static bool makes_anew(const struct step *step)
 {
-	return step->kind <= STEP_SETTLE || step->kind == STEP_POOL_CREATE ||
+	return step->kind <= STEP_SETTLE || step->kind == STEP_SWITCH || step->kind == STEP_POOL_CREATE ||
 	       step->kind == STEP_SWAP_FORMAT || step->kind == STEP_UNPACK ||
 	       step->kind == STEP_DATASET_CREATE || step->kind == STEP_VOLUME_CREATE;
 }
@@ -492,8 +492,9 @@ static void damage(struct one *one, struct observed_disk *disk)
 	const struct layout_disk *disks = one->layout->disks.items;
 	struct observed_partition *esp = NULL, *member = NULL, *data = NULL;
 
-	for (size_t i = 0; i < one->layout->disks.n_items && !esp && !data; i++) {
-		esp = find_partition(disk, ROLE_ESP, disks[i].name);
+	for (size_t i = 0; i < one->layout->disks.n_items && !member && !data; i++) {
+		esp = find_partition(disk, layout_boots_uefi(one->layout) ? ROLE_ESP : ROLE_BOOT,
+				     disks[i].name);
 		member = find_partition(disk, ROLE_MEMBER, disks[i].name);
 		data = find_partition(disk, ROLE_DATA, disks[i].name);
 	}
@@ -504,8 +505,9 @@ static void damage(struct one *one, struct observed_disk *disk)
 	}
 	switch (random_below(&one->r, 6)) {
 	case 0:
-		strv_add(&one->story, "the ESP is gone");
+		strv_add(&one->story, "the ESP, or the part of /boot, is gone");
 		str_set(&esp->content, NULL);
+		str_set(&esp->array, NULL);
 		esp->esp.readable = false;
 		break;
 	case 1:
@@ -597,7 +599,8 @@ static void test_swapped_disk(void **state)
 					want ? observed_disk(one.world.have, want->path) : NULL;
 
 				if (want && (!disk || (step->kind > STEP_TABLE &&
-						       !find_partition(disk, ROLE_ESP, want->name) &&
+						       !find_partition(disk, ROLE_MEMBER,
+								       want->name) &&
 						       !find_partition(disk, ROLE_DATA, want->name))))
 					one_fail(&one, "'%s' has nothing to work on", step->text);
 				do_step(&one, step);
@@ -629,7 +632,8 @@ static void test_order_of_steps(void **state)
 						       ROLE_MEMBER, want->name) : NULL;
 
 			pool = observed_pool(one.world.have, one.layout->pool.name) != NULL;
-			if (step->kind > STEP_LOOK_AGAIN && step->kind != STEP_ESP_SYNC && !pool)
+			if (step->kind > STEP_LOOK_AGAIN && step->kind != STEP_ESP_SYNC &&
+			    step->kind != STEP_GRUB_INSTALL && !pool)
 				one_fail(&one, "no pool yet: %s", step->text);
 			if (step->kind == STEP_LUKS_OPEN &&
 			    (member->luks.state == LUKS_NONE || partition_is_new(member)))
@@ -642,6 +646,90 @@ static void test_order_of_steps(void **state)
 				one_fail(&one, "the pool exists: %s", step->text);
 			do_step(&one, step);
 		}
+	}
+}
+
+/* Another unlock: in the layout, of those that its partitions allow. False: there is none. */
+static bool change_unlock(struct one *one)
+{
+	struct layout_encryption *e = &one->layout->encryption;
+	unsigned other = (e->unlock + 1 + random_below(&one->r, 2)) % 3;
+
+	if (e->unlock == UNLOCK_NATIVE ||
+	    (other == UNLOCK_KEYSTORE && !layout_key_size(one->layout)))
+		return false;
+	strv_addf(&one->story, "now unlock: %s", layout_unlock_name(other));
+	e->unlock = other;
+	return true;
+}
+
+static void expect_opens_as_said(struct one *one)
+{
+	unsigned unlock = one->layout->encryption.unlock;
+
+	if (unlock == UNLOCK_NATIVE)
+		return;
+	FOR_EACH_MEMBER_DISK(want, one->layout)
+	{
+		struct observed_partition *member = find_partition(
+			observed_disk(one->world.have, want->path), ROLE_MEMBER, want->name);
+
+		if ((unlock == UNLOCK_PEER) != (member->luks.generation > 0) ||
+		    (unlock == UNLOCK_KEYSTORE) != (member->luks.key_slot > 0))
+			one_fail(one, "'%s' does not open as the layout says", want->name);
+	}
+}
+
+/*
+ * The system that is on the disks always finds a way in that is still there: what the old
+ * unlock: needs goes only when files and images are those of the new one.
+ */
+static void expect_a_way_in(struct one *one, const struct step *step)
+{
+	struct observed_pool *pool = observed_pool(one->world.have, one->layout->pool.name);
+	_cleanup_free_ char *root = name_dataset(&one->layout->pool, layout_root(one->layout)->name);
+	struct observed_dataset *dataset = pool ? observed_dataset(pool, root) : NULL;
+	const char *unlock = dataset ? pair_get(&dataset->properties, NAME_UNLOCK_PROPERTY) : NULL;
+	const char *state = dataset ? pair_get(&dataset->properties, NAME_STATE_PROPERTY) : NULL;
+
+	if (step->kind != STEP_PEER_REMOVE && step->kind != STEP_KEY_REMOVE)
+		return;
+	if (!streq(unlock, layout_unlock_name(one->layout->encryption.unlock)) ||
+	    !starts_with(state, STATE_DONE))
+		one_fail(one, "'%s' while the system is of unlock: %s, %s", step->text, unlock,
+			 state);
+}
+
+/* Moving between shared, keystore and peer, cut anywhere, ends where the layout says. */
+static void test_moving_converges(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		expect_finished(&one);
+		if (!layout_has_system(one.layout) || !change_unlock(&one))
+			continue;
+		if (random_one_in(&one.r, 2))
+			to_any_stage(&one);
+		if (random_one_in(&one.r, 4) && change_unlock(&one) && random_one_in(&one.r, 2))
+			to_any_stage(&one);
+		for (int round = 0; round < 4; round++) {
+			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
+
+			if (!plan)
+				one_fail(&one, "refused");
+			FOR_EACH_ITEM(struct step, step, &plan->steps)
+			{
+				if (makes_anew(step) && step->kind != STEP_SWITCH &&
+				    step->kind != STEP_ARRAY_CREATE &&
+				    step->kind != STEP_KEY_FORMAT && step->kind != STEP_SETTLE)
+					one_fail(&one, "made again: %s", step->text);
+				expect_a_way_in(&one, step);
+				do_step(&one, step);
+			}
+		}
+		expect_finished(&one);
+		expect_opens_as_said(&one);
 	}
 }
 
@@ -667,6 +755,7 @@ int main(void)
 		cmocka_unit_test(test_done_is_never_made_again),
 		cmocka_unit_test(test_swapped_disk),
 		cmocka_unit_test(test_order_of_steps),
+		cmocka_unit_test(test_moving_converges),
 	};
 	uint64_t random = 0;
 

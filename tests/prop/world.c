@@ -157,6 +157,47 @@ static void forget_inside(struct world *world, const struct step *step)
 		move_inside(&memory_of(world, partition->path)->luks, &nothing);
 }
 
+static bool boot_is_there(const struct world *world)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(world->layout->id, ROLE_BOOT);
+	const struct observed_array *array = observed_array(world->have, uuid);
+
+	return !layout_boots_bios(world->layout) || (array && array->mounted);
+}
+
+/* What an array holds is seen when it runs again, as long as nobody made another one. */
+static void recall_array(struct world *world, const struct step *step)
+{
+	FOR_EACH_ITEM(struct observed_array, array, &world->have->arrays)
+	{
+		struct observed_array *known = observed_array(world->remembered, array->uuid);
+
+		uint64_t n_missing = array->n_missing;
+
+		if (!known)
+			continue;
+		if (step->kind == STEP_ARRAY_START) {
+			record_deinit(&record_observed_array, array);
+			record_copy(&record_observed_array, array, known);
+			str_set(&array->mounted, NULL);
+			str_set(&array->luks.mapped, NULL);
+			array->n_missing = n_missing;
+			array->active = true;
+		}
+		str_set(&known->uuid, "used up");
+	}
+}
+
+static void forget_system(struct observed_system *system)
+{
+	list_deinit(&system->kernels, &record_observed_kernel);
+	str_set(&system->loader, NULL);
+	str_set(&system->grub, NULL);
+	str_set(&system->grub_in_boot, NULL);
+	str_set(&system->grub_core, NULL);
+	str_set(&system->grub_config, NULL);
+}
+
 /* The root is mounted: its kernels can be seen. */
 static void show_system(struct world *world)
 {
@@ -166,10 +207,16 @@ static void show_system(struct world *world)
 		return;
 	if (!to->loader)
 		to->loader = take_ptr(from->loader);
-	if (!to->kernels.n_items) {
-		to->kernels = from->kernels;
-		from->kernels = (struct list){};
-	}
+	if (!to->grub)
+		to->grub = take_ptr(from->grub);
+	/* Kernels and GRUB's own files are in /boot, whatever that is on. */
+	if (to->kernels.n_items || !boot_is_there(world))
+		return;
+	to->kernels = from->kernels;
+	from->kernels = (struct list){};
+	to->grub_in_boot = take_ptr(from->grub_in_boot);
+	to->grub_core = take_ptr(from->grub_core);
+	to->grub_config = take_ptr(from->grub_config);
 }
 
 void world_do(struct world *world, const struct step *step)
@@ -178,17 +225,52 @@ void world_do(struct world *world, const struct step *step)
 		forget_inside(world, step);
 	if (step->kind == STEP_POOL_CREATE)
 		forget_pool(world, step->pool);
-	if (step->kind == STEP_UNPACK) {
-		list_deinit(&world->remembered->system.kernels, &record_observed_kernel);
-		str_set(&world->remembered->system.loader, NULL);
-	}
+	if (step->kind == STEP_UNPACK)
+		forget_system(&world->remembered->system);
 	model_apply(world->layout, &world->options, world->have, step);
 	if (step->kind == STEP_LUKS_OPEN)
 		open_member(world, step);
 	if (step->kind == STEP_POOL_IMPORT)
 		import(world, step);
-	if (step->kind == STEP_MOUNT)
+	if (step->kind == STEP_ARRAY_START || step->kind == STEP_ARRAY_CREATE)
+		recall_array(world, step);
+	if (step->kind == STEP_MOUNT || step->kind == STEP_BOOT_MOUNT)
 		show_system(world);
+}
+
+static void remember_arrays(struct world *world)
+{
+	FOR_EACH_ITEM(struct observed_array, array, &world->have->arrays)
+	{
+		struct observed_array *known = observed_array(world->remembered, array->uuid);
+
+		if (known)
+			record_deinit(&record_observed_array, known);
+		else
+			known = list_add(&world->remembered->arrays, &record_observed_array);
+		record_copy(&record_observed_array, known, array);
+	}
+	list_deinit(&world->have->arrays, &record_observed_array);
+}
+
+/* What was seen of it last: of one whose /boot is not mounted yet, what was known before. */
+static void remember_system(struct observed_system *to, struct observed_system *from)
+{
+	str_set(&from->root, NULL);
+	if (from->kernels.n_items)
+		forget_system(to);
+	if (from->loader)
+		str_set(&to->loader, from->loader);
+	if (from->grub)
+		str_set(&to->grub, from->grub);
+	if (from->kernels.n_items) {
+		to->kernels = from->kernels;
+		from->kernels = (struct list){};
+		to->grub_in_boot = take_ptr(from->grub_in_boot);
+		to->grub_core = take_ptr(from->grub_core);
+		to->grub_config = take_ptr(from->grub_config);
+	}
+	forget_system(from);
 }
 
 void world_cut_power(struct world *world)
@@ -214,14 +296,9 @@ void world_cut_power(struct world *world)
 			    list_add(&world->remembered->pools, &record_observed_pool), pool);
 	}
 	list_deinit(&have->pools, &record_observed_pool);
-	if (have->system.root) {
-		str_set(&have->system.root, NULL);
-		str_set(&world->remembered->system.loader, have->system.loader);
-		str_set(&have->system.loader, NULL);
-		list_deinit(&world->remembered->system.kernels, &record_observed_kernel);
-		world->remembered->system.kernels = have->system.kernels;
-		have->system.kernels = (struct list){};
-	}
+	remember_arrays(world);
+	if (have->system.root)
+		remember_system(&world->remembered->system, &have->system);
 }
 
 /* tearing: a property of the root dataset, as far as it got */

@@ -82,7 +82,7 @@ finish() {
 }
 
 # again [pulled]: run the script once more, as round 2 and so on, in the machine started anew; its
-# disks are as they are now, without those of --pull when that is asked for.
+# disks are as they are now, without those of --pull for this once when that is asked for.
 again() {
 	echo "n_checks=$n_checks n_failed=$n_failed round=$((round + 1))" >$STORY
 	sync

@@ -11,7 +11,7 @@
  * --disk is made, sparse, when it is not there; writes to an --overlay are thrown away, and
  * so are those to the disks of --boot. A script that ends with status 90 is run again, in the
  * machine started once more with all that was written so far; with 91 the disks of --pull are
- * not there any more. A machine of --boot that asks for its passphrase more than once fails.
+ * not there for that start. A machine of --boot that asks for its passphrase more than once fails.
  */
 
 #include <fcntl.h>
@@ -40,6 +40,7 @@ struct lab {
 	struct strv disks, overlays, files, without, pull;
 	uint64_t timeout;
 	bool clock;
+	bool bios; /* the machine of --boot starts by one */
 	bool emulator_fault; /* vm_tells_emulator_fault() */
 	bool fell;	     /* to that */
 	int64_t started; /* the machine */
@@ -47,6 +48,7 @@ struct lab {
 	struct diag diag;
 	char *folder;
 	struct machine machine;
+	size_t n_disks; /* of it, those that are pulled too; 0: none was pulled yet */
 	struct vm *vm;
 	struct secret *passphrase;
 	struct report report;
@@ -118,14 +120,21 @@ static int add_disks(struct lab *lab)
 	return r;
 }
 
+/* To the end of the list, beyond those that the machine has. */
 static void pull_disks(struct lab *lab)
 {
 	struct machine *m = &lab->machine;
 	size_t n = 0;
 
-	for (size_t i = 0; i < m->n_disks; i++)
-		if (!strv_has(&lab->pull, m->disks[i].serial))
-			m->disks[n++] = m->disks[i];
+	lab->n_disks = m->n_disks;
+	for (size_t i = 0; i < m->n_disks; i++) {
+		struct vm_disk disk = m->disks[i];
+
+		if (strv_has(&lab->pull, disk.serial))
+			continue;
+		m->disks[i] = m->disks[n];
+		m->disks[n++] = disk;
+	}
 	m->n_disks = n;
 }
 
@@ -200,6 +209,7 @@ static int add_kept(struct lab *lab)
 			r = machine_add_overlay(&lab->machine, &lab->runner, file,
 						disk->name, lab->folder, &lab->diag);
 	}
+	lab->machine.bios = layout->firmware == FIRMWARE_BIOS || lab->bios;
 	machine_add_script(&lab->machine, boot_script, "", true);
 	return r;
 }
@@ -338,6 +348,8 @@ static int run_machines(struct lab *lab, enum vm_accel accel)
 		forget_machine(lab);
 		if (r == PULLED)
 			pull_disks(lab);
+		else if (lab->n_disks)
+			lab->machine.n_disks = lab->n_disks;
 		r = insist(lab, accel);
 	}
 	return r;
@@ -357,6 +369,7 @@ enum {
 	OPTION_FILE,
 	OPTION_TIMEOUT,
 	OPTION_CLOCK,
+	OPTION_BIOS,
 };
 
 static const struct option options[] = {
@@ -371,6 +384,7 @@ static const struct option options[] = {
 	{ "file", required_argument, NULL, OPTION_FILE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "clock", no_argument, NULL, OPTION_CLOCK },
+	{ "bios", no_argument, NULL, OPTION_BIOS },
 	{},
 };
 
@@ -390,6 +404,10 @@ static int take_option(struct lab *lab, int option)
 		[OPTION_FILE] = &lab->files,
 	};
 
+	if (option == OPTION_BIOS) {
+		lab->bios = true;
+		return 0;
+	}
 	if (option == OPTION_CLOCK) {
 		lab->clock = true;
 		return 0;
@@ -415,7 +433,7 @@ static int take_options(struct lab *lab, int argc, char **argv)
 		fprintf(stderr, "usage: lab --tarball TAR [--cache FOLDER] [--package DEB] "
 				"[--boot FOLDER [--without NAME]...] [--pull NAME]... "
 				"[--disk NAME=FILE[:SIZE]]... [--overlay NAME=FILE]... "
-				"[--file PATH]... [--timeout SECONDS] [--clock] SCRIPT\n");
+				"[--file PATH]... [--timeout SECONDS] [--clock] [--bios] SCRIPT\n");
 		return -EINVAL;
 	}
 	lab->script = argv[optind];

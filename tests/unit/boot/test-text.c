@@ -221,6 +221,106 @@ static void test_initramfs_tools_conf(void **state)
 	       HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n");
 }
 
+#define KEYSTORE TEST_LAYOUT "firmware: bios\nencryption: { unlock: keystore }\n"
+
+/* The key device by the passphrase, the members by what is in it and by a slot that is named. */
+static void test_crypttab_of_a_key_device(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(KEYSTORE);
+	_cleanup_(observed_freep) struct observed *have = machine(layout);
+	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_KEY);
+	struct observed_disk *disks = have->disks.items;
+	_cleanup_free_ char *wanted = str_printf(
+		HEADER "# name, device, key, options: crypttab(5)\n"
+		"keyfile UUID=%s none luks,noauto,x-initrd.attach,x-systemd.device-timeout=0\n"
+		"rpool-left UUID=luks-uuid-1 /dev/mapper/keyfile luks,noauto,x-initrd.attach,"
+		"keyfile-size=64,key-slot=3,x-systemd.device-timeout=20s\n"
+		"rpool-right UUID=luks-uuid-2 none luks,noauto,x-initrd.attach,"
+		"x-systemd.device-timeout=20s\n", uuid);
+
+	(void)state;
+	find_partition(&disks[0], ROLE_MEMBER, "left")->luks.key_slot = 3;
+	expect(boot_crypttab(layout, have), wanted);
+}
+
+/* UUIDs as mdadm writes them; those of the set and of nobody else. */
+static void test_mdadm_conf(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(KEYSTORE);
+	_cleanup_(layout_freep) struct layout *peer = test_layout(TEST_LAYOUT "firmware: both\n");
+
+	(void)state;
+	expect(boot_mdadm_conf(layout), HEADER
+	       "HOMEHOST <ignore>\nMAILADDR root\n"
+	       "ARRAY /dev/md/eyrie-boot metadata=1.2 UUID=fdd5f4f9:55ee:8104:9b52:70dfdda28816\n"
+	       "ARRAY /dev/md/eyrie-key metadata=1.2 UUID=fdd5f4f9:55ee:8104:a7cf:3960f48cd8cb\n");
+	expect(boot_mdadm_conf(peer), HEADER
+	       "HOMEHOST <ignore>\nMAILADDR root\n"
+	       "ARRAY /dev/md/eyrie-boot metadata=1.2 UUID=fdd5f4f9:55ee:8104:9b52:70dfdda28816\n");
+}
+
+static void test_fstab_with_boot(void **state)
+{
+	_cleanup_(layout_freep) struct layout *ext4 = test_layout(TEST_LAYOUT "firmware: bios\n");
+	_cleanup_(layout_freep) struct layout *ext2 = test_layout(
+		TEST_LAYOUT "firmware: both\nboot: { filesystem: ext2, device-timeout: 100 }\n");
+
+	(void)state;
+	expect(boot_fstab(ext4), FSTAB "UUID=fdd5f4f9-55ee-8104-9262-29e59eed602e /boot ext4 "
+	       "noatime,nofail,x-systemd.device-timeout=90s 0 2\n");
+	expect(boot_fstab(ext2), FSTAB "UUID=fdd5f4f9-55ee-8104-9262-29e59eed602e /boot ext2 "
+	       "noatime,nofail,x-systemd.device-timeout=100s 0 2\n");
+}
+
+static void add_kernel(struct list *kernels, const char *version, bool has_zfs)
+{
+	struct observed_kernel *kernel = list_add(kernels, &record_observed_kernel);
+
+	kernel->version = str_dup(version);
+	kernel->has_zfs = has_zfs;
+}
+
+/* Newest first by the numbers in it; one without its zfs.ko is not there. */
+static void test_grub_config(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "firmware: bios\nboot: { cmdline: quiet, timeout: 5 }\n");
+	struct list kernels = {};
+
+	(void)state;
+	add_kernel(&kernels, "6.12.10-x", true);
+	add_kernel(&kernels, "6.12.9-x", true);
+	add_kernel(&kernels, "6.13.1-x", false);
+	add_kernel(&kernels, "6.12.100-x", true);
+	expect(boot_grub_config(layout, &kernels), HEADER
+	       "set timeout=5\nset default=0\nset fallback=\"1 2\"\n"
+	       "search --no-floppy --fs-uuid --set=root fdd5f4f9-55ee-8104-9262-29e59eed602e\n"
+	       "insmod smbios\ninsmod regexp\nset extra=\n"
+	       "if smbios --type 11 --get-string 4 --set oem; then\n"
+	       "\tregexp --set=1:extra '^io\\.systemd\\.boot\\.kernel-cmdline-extra=(.*)$' \"$oem\"\n"
+	       "fi\n"
+	       "menuentry 'falcon, kernel 6.12.100-x' --id '6.12.100-x' {\n"
+	       "\tlinux /vmlinuz-6.12.100-x root=zfs:AUTO quiet $extra\n"
+	       "\tinitrd /initrd.img-6.12.100-x\n}\n"
+	       "menuentry 'falcon, kernel 6.12.10-x' --id '6.12.10-x' {\n"
+	       "\tlinux /vmlinuz-6.12.10-x root=zfs:AUTO quiet $extra\n"
+	       "\tinitrd /initrd.img-6.12.10-x\n}\n"
+	       "menuentry 'falcon, kernel 6.12.9-x' --id '6.12.9-x' {\n"
+	       "\tlinux /vmlinuz-6.12.9-x root=zfs:AUTO quiet $extra\n"
+	       "\tinitrd /initrd.img-6.12.9-x\n}\n");
+	list_deinit(&kernels, &record_observed_kernel);
+}
+
+static void test_dropin_of_a_key_device(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(KEYSTORE);
+	_cleanup_free_ char *text = boot_initrd_dropin(layout);
+
+	(void)state;
+	assert_non_null(strstr(text, "Wants=eyrie-key-device.service eyrie-key-close.service "
+				     "systemd-cryptsetup@keyfile.service\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +334,11 @@ int main(void)
 		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_dracut_conf),
 		cmocka_unit_test(test_initramfs_tools_conf),
+		cmocka_unit_test(test_crypttab_of_a_key_device),
+		cmocka_unit_test(test_mdadm_conf),
+		cmocka_unit_test(test_fstab_with_boot),
+		cmocka_unit_test(test_grub_config),
+		cmocka_unit_test(test_dropin_of_a_key_device),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);

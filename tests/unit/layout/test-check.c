@@ -96,7 +96,7 @@ static const struct wrong wrong_encryption[] = {
 	{ ALL "encryption: { kdf: { type: scrypt } }\n",
 	  "11:28: 'type' wants one of: argon2id, pbkdf2" },
 	{ ALL "encryption: { discards: maybe }\n", "11:25: 'discards' wants true or false" },
-	{ ALL "encryption: none\n", "11:13: 'encryption' wants one of: shared, peer, native" },
+	{ ALL "encryption: none\n", "11:13: 'encryption' wants one of: shared, peer, keystore, native" },
 };
 
 #define POOL(text) TWO "pool:\n" text REST
@@ -222,7 +222,16 @@ static const struct wrong wrong_system[] = {
 	{ ALL "encryption: { unlock: shared }\nboot: { initramfs: initramfs-tools }\n",
 	  "12:20: with 'unlock: shared' initramfs-tools would ask for each disk by itself" },
 	{ ALL "boot: { timeout: soon }\n", "11:18: 'timeout' wants a whole number" },
-	{ ALL "firmware: bios\n", "11:11: 'firmware' wants one of: uefi" },
+	{ ALL "firmware: coreboot\n", "11:11: 'firmware' wants one of: uefi, bios, both" },
+	{ ALL "boot: { bios-size: 512KiB }\n",
+	  "11:20: a BIOS boot partition below 1MiB does not hold GRUB" },
+	{ ALL "boot: { size: 100MiB }\n",
+	  "11:15: a /boot below 256MiB has no room for two kernels" },
+	{ ALL "boot: { filesystem: xfs }\n", "11:21: 'filesystem' wants one of: ext4, ext2" },
+	{ ALL "encryption: { key-device-size: 16MiB }\n",
+	  "11:32: 'key-device-size' is 20MiB to 1GiB" },
+	{ ALL "encryption: { unlock: keystore }\nboot: { initramfs: initramfs-tools }\n",
+	  "12:20: with 'unlock: keystore' initramfs-tools would leave the key device open" },
 };
 
 static const struct wrong wrong_yaml[] = {

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* md arrays, through mdadm(8); what runs is asked of the kernel. */
+
+#include <dirent.h>
+#include <sys/mount.h>
+#include <time.h>
+
+#include "apply/internal.h"
+#include "base/file.h"
+#include "boot/text.h"
+
+#define SYNC_DEADLINE (4 * 3600)
+
+enum role role_named(const char *name)
+{
+	enum role role = 0;
+
+	while (role < ROLE_MEMBER && !streq(roles[role].name, name))
+		role++;
+	return role;
+}
+
+/* Its parts on the disks that are there, and the name of each in the GPT. */
+static void find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes,
+		       struct strv *names)
+{
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
+	{
+		_cleanup_free_ char *disk = device_disk(cxt, want->name);
+		_cleanup_free_ char *node = NULL, *name = NULL;
+
+		if (!disk || device_partition(cxt, want->name, role, &node, &name))
+			continue;
+		strv_add(nodes, node);
+		strv_add(names, name);
+	}
+}
+
+/* The md device that has the partition, without /dev/, or NULL. */
+static char *array_over(const char *node)
+{
+	char *holder = device_holder(node);
+
+	if (holder && starts_with(holder, "md"))
+		return holder;
+	free(holder);
+	return NULL;
+}
+
+static bool is_active(const char *md)
+{
+	_cleanup_free_ char *state = sys_read("/sys/block/%s/md/array_state", md);
+
+	return state && !streq(state, "clear") && !streq(state, "inactive");
+}
+
+int device_array(const struct apply_context *cxt, enum role role, char **ret_node)
+{
+	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+
+	find_parts(cxt, role, &nodes, &names);
+	for (size_t i = 0; i < nodes.n_items; i++) {
+		_cleanup_free_ char *md = array_over(nodes.items[i]);
+
+		if (!md || !is_active(md))
+			continue;
+		*ret_node = str_printf("/dev/%s", md);
+		return device_wait(*ret_node);
+	}
+	return diag_error(cxt->diag, -ENODEV, "the %s does not run", roles[role].title);
+}
+
+/* Let go of partitions that an array has which is not to be: torn, or of one leg only. */
+static int stop_arrays(struct apply_context *cxt, const struct strv *nodes, bool active)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < nodes->n_items; i++) {
+		_cleanup_free_ char *md = array_over(nodes->items[i]);
+		_cleanup_free_ char *node = md ? str_printf("/dev/%s", md) : NULL;
+
+		if (md && (active || !is_active(md)))
+			r = run_words(cxt->run, cxt->diag, "mdadm", "--quiet", "--stop", node, NULL);
+	}
+	return r;
+}
+
+static int settle(struct apply_context *cxt)
+{
+	return run_words(cxt->run, cxt->diag, "udevadm", "settle", NULL);
+}
+
+static int create(struct apply_context *cxt, enum role role, const struct strv *nodes)
+{
+	_cleanup_free_ char *name = name_array(role);
+	_cleanup_free_ char *uuid = name_array_uuid(cxt->layout->id, role);
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+
+	strv_add_all(&argv, "mdadm", "--quiet", "--create", NULL);
+	strv_addf(&argv, "/dev/md/%s", name);
+	strv_add_all(&argv, "--run", "--level=1", "--metadata=1.2", "--homehost=any",
+		     "--bitmap=internal", NULL);
+	strv_addf(&argv, "--name=%s", name);
+	strv_addf(&argv, "--uuid=%s", uuid);
+	strv_addf(&argv, "--raid-devices=%zu", nodes->n_items);
+	for (size_t i = 0; i < nodes->n_items; i++)
+		strv_add(&argv, nodes->items[i]);
+	return run(cxt->run, &(struct command){ .argv = (const char *const *)argv.items },
+		   cxt->diag);
+}
+
+/*
+ * Interrupted: the partitions are marked new, and the array is made again over all of them. What
+ * udev put together of such a torn one is taken apart first.
+ */
+int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
+{
+	enum role role = role_named(step->object);
+	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+	int r;
+
+	find_parts(cxt, role, &nodes, &names);
+	for (size_t i = 0; i < names.n_items; i++)
+		if (!starts_with(names.items[i], "eyrie-new-"))
+			return diag_error(cxt->diag, -EEXIST, "%s is not new any more",
+					  nodes.items[i]);
+	if (nodes.n_items != cxt->layout->disks.n_items)
+		return diag_error(cxt->diag, -ENODEV, "not every disk has a partition for the %s",
+				  roles[role].title);
+	r = stop_arrays(cxt, &nodes, /* active= */ true);
+	if (r == 0)
+		r = create(cxt, role, &nodes);
+	return r ? r : settle(cxt);
+}
+
+/* Starting writes nothing but md's own counters; another leg joins by ARRAY_ADD. */
+int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
+{
+	enum role role = role_named(step->object);
+	_cleanup_free_ char *name = name_array(role);
+	_cleanup_free_ char *uuid = name_array_uuid(cxt->layout->id, role);
+	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL, argv = STRV_NULL;
+	int r;
+
+	find_parts(cxt, role, &nodes, &names);
+	r = stop_arrays(cxt, &nodes, /* active= */ false);
+	if (r)
+		return r;
+	strv_add_all(&argv, "mdadm", "--quiet", "--assemble", "--run", "--homehost=any", NULL);
+	strv_addf(&argv, "/dev/md/%s", name);
+	strv_addf(&argv, "--uuid=%s", uuid);
+	for (size_t i = 0; i < nodes.n_items; i++)
+		strv_add(&argv, nodes.items[i]);
+	r = run(cxt->run, &(struct command){ .argv = (const char *const *)argv.items }, cxt->diag);
+	return r ? r : settle(cxt);
+}
+
+/*
+ * What the array had is copied over what the part that was away has: two legs that each ran alone
+ * come together on the one that runs. /boot is put in step with the system after it, and a key
+ * device is never written. Interrupted: the part is not in step, and is no leg until it is.
+ */
+int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
+{
+	enum role role = role_named(step->object);
+	_cleanup_free_ char *array = NULL, *node = NULL, *name = NULL;
+	struct strv one = { .items = &node, .n_items = 1 };
+	int r = device_array(cxt, role, &array);
+
+	if (r == 0)
+		r = device_partition(cxt, step->disk, role, &node, &name);
+	if (r == 0)
+		r = stop_arrays(cxt, &one, /* active= */ true);
+	if (r)
+		return r;
+	if (run(cxt->run, &(struct command){
+			.argv = (const char *const[]){ "mdadm", "--quiet", array, "--re-add", node,
+						       NULL },
+			.flags = RUN_OPTIONAL }, NULL) == 0)
+		return 0;
+	return run_words(cxt->run, cxt->diag, "mdadm", "--quiet", array, "--add", node, NULL);
+}
+
+int apply_ARRAY_SYNC(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *array = NULL;
+	int r = device_array(cxt, role_named(step->object), &array);
+
+	for (int i = 0; r == 0 && array_is_syncing(array + strlen("/dev/")); i++) {
+		if (i == SYNC_DEADLINE)
+			return diag_error(cxt->diag, -ETIMEDOUT, "%s is still not in step", array);
+		if (run_interrupted())
+			return -EINTR;
+		(void)nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+	}
+	return r;
+}
+
+const char *array_not_whole(struct apply_context *cxt,
+			    const struct observed_partition *partition, enum role role)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(cxt->layout->id, role);
+	_cleanup_free_ char *node = NULL;
+	struct content content = {};
+	bool whole;
+
+	if (!streq(partition->array, uuid))
+		return "it is no part of its md array";
+	if (device_array(cxt, role, &node) || content_probe(node, &content))
+		return "its md array cannot be read back";
+	whole = role == ROLE_KEY ? streq(content.type, "crypto_LUKS") :
+				   content.type && starts_with(content.type, "ext");
+	content_deinit(&content);
+	return whole ? NULL : "what was put on its md array cannot be read back";
+}
+
+/* Parts on every disk that is there; nothing when no array runs. */
+int arrays_stop(struct apply_context *cxt)
+{
+	int r = 0;
+
+	for (enum role role = 0; r == 0 && role < ROLE_MAX; role++) {
+		_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+
+		if (!role_wants_array(cxt->layout, role))
+			continue;
+		find_parts(cxt, role, &nodes, &names);
+		r = stop_arrays(cxt, &nodes, /* active= */ true);
+	}
+	return r;
+}
+
+/* /boot */
+
+/* GRUB of the suites before knows nothing of these two. Interrupted: as ARRAY_CREATE. */
+int apply_BOOT_FORMAT(struct apply_context *cxt, const struct step *step)
+{
+	const char *program = cxt->layout->boot.filesystem == BOOT_EXT2 ? "mkfs.ext2" :
+									  "mkfs.ext4";
+	_cleanup_free_ char *uuid = name_inside_uuid(cxt->layout->id, ROLE_BOOT);
+	_cleanup_free_ char *node = NULL;
+	int r = device_array(cxt, role_named(step->object), &node);
+
+	return r ? r : run_words(cxt->run, cxt->diag, program, "-q", "-F", "-O",
+				 "^metadata_csum_seed,^orphan_file", "-L", "eyrie-boot", "-U", uuid,
+				 node, NULL);
+}
+
+int apply_BOOT_MOUNT(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
+	_cleanup_free_ char *node = NULL;
+	struct content content = {};
+	int r = device_array(cxt, role_named(step->object), &node);
+
+	if (r == 0)
+		r = file_make_folder(folder, cxt->diag);
+	if (r == 0 && content_probe(node, &content))
+		r = diag_error(cxt->diag, -EIO, "cannot read %s", node);
+	if (r == 0 && mount(node, folder, content.type ? content.type : "ext4",
+			    MS_NOATIME | MS_NODEV | MS_NOSUID, NULL) < 0)
+		r = diag_error(cxt->diag, -errno, "cannot mount %s on %s: %m", node, folder);
+	content_deinit(&content);
+	return r;
+}
+
+int boot_unmount(struct apply_context *cxt)
+{
+	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
+
+	if (!role_wants_array(cxt->layout, ROLE_BOOT) || umount(folder) == 0 || errno == EINVAL ||
+	    errno == ENOENT)
+		return 0;
+	return diag_error(cxt->diag, -errno, "cannot unmount %s: %m", folder);
+}
+
+static int no_room(struct apply_context *cxt, int r)
+{
+	if (r == -ENOSPC)
+		diag_hint(cxt->diag, "/boot is full: remove a kernel package that you do not need; "
+			  "what is there still boots");
+	return r;
+}
+
+/* One rename: the old menu, or the new one. The kernels that it names are there already. */
+int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_FOLDER "/grub.cfg", cxt->target);
+	_cleanup_free_ char *text = NULL;
+	struct list kernels = {};
+	bool any = false;
+
+	(void)step;
+	observe_kernels(cxt->run, cxt->target, &kernels);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &kernels)
+		any |= kernel->has_zfs;
+	text = boot_grub_config(cxt->layout, &kernels);
+	list_deinit(&kernels, &record_observed_kernel);
+	if (!any)
+		return diag_error(cxt->diag, -ENOENT,
+				  "there is no kernel whose initramfs holds its zfs.ko");
+	return no_room(cxt, file_replace(path, text, 0644, cxt->diag));
+}
+
+/*
+ * The system's own grub-install. Interrupted: this disk may not start, which the next observation
+ * sees; GRUB on the others is whole, and reads the same modules from /boot.
+ */
+int apply_GRUB_INSTALL(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_free_ char *node = device_disk(cxt, step->disk);
+	int r;
+
+	if (!node)
+		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
+	r = run(cxt->run, &(struct command){
+			.argv = (const char *const[]){ "grub-install", "--target=i386-pc",
+						       "--boot-directory=/boot/eyrie",
+						       "--no-rs-codes", "--no-floppy", node, NULL },
+			.root = *cxt->target ? cxt->target : NULL }, cxt->diag);
+	if (r == -ENOENT)
+		diag_hint(cxt->diag, "apt install grub-pc-bin grub2-common");
+	return r;
+}

@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A living machine moves between peer, shared and keystore: its layout is edited and applied, each
+# start asks once, and what the way before it needed is gone afterwards.
+#
+# lab: --boot KEPT --file KEPT/passphrase
+
+# shellcheck disable=SC2119,SC2317 # functions are called by name, and take no more words
+
+# shellcheck source=tests/vm/common.sh
+. /cargo/common.sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LAYOUT=/etc/eyrie/eyrie.yaml
+SECRET=/cargo/passphrase
+
+# to UNLOCK: edit, look, apply.
+to() {
+	local before
+
+	before=$(members_hash)
+	sed -i "s/unlock: .*/unlock: $1/" "$LAYOUT"
+	status 5 "to $1: there is something to do" eyrie plan --check
+	says "to $1: it says what" "open its disks by unlock: $1 instead of"
+	status 0 "to $1: apply" eyrie apply --passphrase-file "$SECRET" --yes
+	status 0 "to $1: nothing is left to do" eyrie plan --check
+	same "to $1: no data was written again" "$before" "$(members_hash)"
+	check "to $1: the old passphrase still opens left" opens left
+	check "to $1: and right" opens right
+}
+
+# The volume keys are what they were: nobody encrypted anything anew.
+members_hash() {
+	dmsetup table --showkeys --target crypt | grep -v swap | sha256sum
+}
+
+opens() {
+	cryptsetup open --test-passphrase --key-file "$SECRET" "$(part "$1" member)"
+}
+
+# tokens NAME: types of them.
+tokens() {
+	cryptsetup luksDump --dump-json-metadata "$(part "$1" member)" |
+		sed -n 's/.*"type": *"\(eyrie-[a-z]*\)".*/\1/p' | xargs
+}
+
+# slots NAME: how many key slots are in use.
+slots() {
+	cryptsetup luksDump "$(part "$1" member)" | grep -c '^  [0-9]*: .*luks2'
+}
+
+journal() {
+	journalctl -b -o short --no-pager
+}
+
+# expect NAME HOW: who opened the members at this start.
+expect() {
+	same "$1: the pool is whole" ONLINE "$(zpool list -H -o health)"
+	same "$1: no unit failed" "" "$(systemctl list-units --failed --plain --no-legend)"
+	same "$1: it is running" running "$(systemctl is-system-running --wait)"
+	status 0 "$1: the plan is empty" eyrie plan --check
+	case $2 in
+	eyrie) check "$1: eyrie-unlock opened them" grep -q 'eyrie-unlock\[' <(journal) ;;
+	stock)
+		check "$1: systemd-cryptsetup opened them" grep -q 'systemd-cryptsetup\[' <(journal)
+		status 1 "$1: eyrie-unlock had no part in it" grep -q 'eyrie-unlock\[' <(journal)
+		;;
+	esac
+}
+
+expect_closed() {
+	check "keystore: the key device is closed" test ! -e /dev/mapper/keyfile
+	same "keystore: nothing waits for it" "" "$(systemctl list-jobs --plain --no-legend |
+		grep -Ev 'eyrie-drill|multi-user|graphical|systemd-update-utmp')"
+	same "keystore: nobody holds its array" "" \
+		"$(ls "/sys/block/$(basename "$(readlink -f /dev/md/eyrie-key)")/holders")"
+	status 1 "keystore: no loop or mount is on it" grep -q keyfile /proc/self/mountinfo /proc/swaps
+}
+
+case $round in
+1)
+	grep -q 'unlock:' "$LAYOUT" ||
+		sed -i '$ a encryption: { unlock: peer, key-device-size: 32MiB }' "$LAYOUT"
+	expect peer eyrie
+	to shared
+	same "shared: no token" " " "$(tokens left) $(tokens right)"
+	same "shared: the passphrase's slot alone" "1 1" "$(slots left) $(slots right)"
+	again
+	;;
+2)
+	expect shared stock
+	to keystore
+	same "keystore: a token of the key device" "eyrie-keyfile eyrie-keyfile" \
+		"$(tokens left) $(tokens right)"
+	same "keystore: two slots" "2 2" "$(slots left) $(slots right)"
+	again
+	;;
+3)
+	expect keystore stock
+	expect_closed
+	to peer
+	same "peer: its token" "eyrie-peer eyrie-peer" "$(tokens left) $(tokens right)"
+	status 1 "peer: the passphrase opens no key device any more" cryptsetup open \
+		--test-passphrase --key-file "$SECRET" /dev/md/eyrie-key
+	again
+	;;
+4)
+	expect "peer again" eyrie
+	to keystore
+	same "keystore: only its token" "eyrie-keyfile eyrie-keyfile" \
+		"$(tokens left) $(tokens right)"
+	again
+	;;
+5)
+	expect "keystore again" stock
+	expect_closed
+	to shared
+	again
+	;;
+6)
+	expect "shared again" stock
+	to peer
+	again
+	;;
+7)
+	expect "peer at the end" eyrie
+	;;
+esac
+finish
