@@ -79,10 +79,10 @@ static int read_file(struct cli *cli, const char *path, struct secret *secret)
 	return 0;
 }
 
-static int ask_twice(struct cli *cli, bool twice, struct secret *secret)
+static int ask_twice(struct cli *cli, const char *question, bool twice, struct secret *secret)
 {
 	_cleanup_(secret_freep) struct secret *again = secret_new();
-	int r = ask_secret("Passphrase for the disks: ", secret);
+	int r = ask_secret(question, secret);
 
 	if (r == -ENODATA)
 		return diag_error(&cli->diag, r, "an empty passphrase protects nothing");
@@ -98,7 +98,7 @@ static int ask_twice(struct cli *cli, bool twice, struct secret *secret)
 	return 0;
 }
 
-int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
+static int ask_with(struct cli *cli, const char *question, bool twice, struct secret **ret)
 {
 	_cleanup_(secret_freep) struct secret *secret = secret_new();
 	int r;
@@ -106,7 +106,7 @@ int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
 	if (cli->options.passphrase_file) {
 		r = read_file(cli, cli->options.passphrase_file, secret);
 	} else if (cli_can_ask()) {
-		r = ask_twice(cli, twice, secret);
+		r = ask_twice(cli, question, twice, secret);
 	} else {
 		r = diag_error(&cli->diag, -ENOTTY,
 			       "a passphrase is needed, and there is no terminal to ask on");
@@ -116,4 +116,16 @@ int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
 		return r;
 	*ret = take_ptr(secret);
 	return 0;
+}
+
+int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
+{
+	return ask_with(cli, "Passphrase for the disks: ", twice, ret);
+}
+
+int cli_ask_passphrase_of(struct cli *cli, const char *what, struct secret **ret)
+{
+	_cleanup_free_ char *question = str_printf("Passphrase for %s: ", what);
+
+	return ask_with(cli, question, /* twice= */ false, ret);
 }
