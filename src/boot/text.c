@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "layout/gate.h"
 #include "plan/name.h"
 #include "unlock/config.h"
 
@@ -103,6 +104,8 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 	char *text;
 
 	(void)layout_rejoin(layout, &config.rejoin);
+	FOR_EACH_GATE(gate, &layout->gates)
+		config.share |= gate->share_passphrase;
 	FOR_EACH_DISK(want, layout)
 	{
 		struct observed_partition *partition = partition_of(have, want, ROLE_MEMBER);
@@ -121,6 +124,14 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 	json_object_put(json);
 	record_deinit(&record_unlock_config, &config);
 	return text;
+}
+
+char *boot_gates(const struct layout *layout)
+{
+	const struct gates gates = { .gates = layout->gates };
+	_cleanup_free_ char *text = gates_dump(&gates);
+
+	return str_printf(HEADER "%s", text);
 }
 
 char *boot_fstab(const struct layout *layout)

@@ -23,9 +23,6 @@ struct gate_context {
 	bool hints_elsewhere; /* the caller shows them, all at once */
 };
 
-/* In root's keyring (keys/keyring.h), left there by eyrie-unlock for gates that share it. */
-#define GATE_SHARED_KEY "shared-passphrase"
-
 int gate_lock_take(int *ret_fd, struct diag *diag); /* waits; closing the descriptor ends it */
 
 bool gate_is_open(const char *name); /* its mark is there */

@@ -165,7 +165,7 @@ static bool try_shared(struct watch *w, struct watched *item, struct strv *roots
 	if (!item->gate->share_passphrase || item->shared_tried)
 		return false;
 	item->shared_tried = true;
-	return keyring_get(GATE_SHARED_KEY, &passphrase) == 0 &&
+	return keyring_get(KEYRING_SHARED, &passphrase) == 0 &&
 	       gate_try_passphrase(w->cxt, passphrase, roots) > 0;
 }
 

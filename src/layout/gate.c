@@ -53,7 +53,6 @@ const struct record record_gates = RECORD(gates, gates_fields);
 
 struct checker {
 	const struct yaml_source *source;
-	const char *prefix; /* keys in front of a gate's name */
 	struct diag *diag;
 	size_t n_findings;
 };
@@ -64,8 +63,8 @@ static void finding(struct checker *c, const struct gate *gate, const char *key,
 static void finding(struct checker *c, const struct gate *gate, const char *key,
 		    const char *format, ...)
 {
-	_cleanup_free_ char *path = str_printf("%s\t%s%s%s", c->prefix, gate->name,
-					       key ? "\t" : "", key ? key : "");
+	_cleanup_free_ char *path = str_printf("gates\t%s%s%s", gate->name, key ? "\t" : "",
+					       key ? key : "");
 	_cleanup_free_ char *text = NULL;
 	va_list ap;
 
@@ -156,10 +155,9 @@ static void check_gate(struct checker *c, struct gate *gate, const struct list *
 	check_combinations(c, gate);
 }
 
-int gates_check(struct list *gates, const struct yaml_source *source, const char *prefix,
-		struct diag *diag)
+int gates_check(struct list *gates, const struct yaml_source *source, struct diag *diag)
 {
-	struct checker c = { .source = source, .prefix = prefix, .diag = diag };
+	struct checker c = { .source = source, .diag = diag };
 
 	FOR_EACH_GATE(gate, gates)
 		check_gate(&c, gate, gates);
@@ -173,7 +171,7 @@ int gates_parse(const char *name, const char *text, struct gates **ret, struct d
 	int r = yaml_read(name, text, &record_gates, gates, &source, diag);
 
 	if (source) {
-		int q = gates_check(&gates->gates, source, "gates", diag);
+		int q = gates_check(&gates->gates, source, diag);
 
 		r = r ? r : q;
 	}

@@ -50,8 +50,7 @@ extern const struct record record_gate, record_gates;
  */
 int gates_read(const char *path, struct gates **ret, struct diag *diag);
 int gates_parse(const char *name, const char *text, struct gates **ret, struct diag *diag);
-int gates_check(struct list *gates, const struct yaml_source *source, const char *prefix,
-		struct diag *diag);
+int gates_check(struct list *gates, const struct yaml_source *source, struct diag *diag);
 char *gates_dump(const struct gates *gates);
 
 struct gates *gates_free(struct gates *gates);

@@ -20,6 +20,7 @@ static const struct field config_fields[] = {
 	{ "pool-guid", FIELD_STRING, AT(unlock_config, pool_guid) },
 	{ "window", FIELD_NUMBER, AT(unlock_config, window) },
 	{ "rejoin", FIELD_NUMBER, AT(unlock_config, rejoin) },
+	{ "share-passphrase", FIELD_BOOL, AT(unlock_config, share) },
 	{ "members", FIELD_RECORDS, AT(unlock_config, members), .record = &record_unlock_member },
 };
 const struct record record_unlock_config = RECORD(unlock_config, config_fields);

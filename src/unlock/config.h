@@ -22,6 +22,7 @@ struct unlock_config {
 	char *pool;
 	char *pool_guid;
 	uint64_t window;     /* seconds */
+	bool share;	     /* the passphrase is kept for gates, for a while */
 	uint64_t rejoin;     /* seconds; 0: a late member waits for a person */
 	struct list members; /* of struct unlock_member */
 };
