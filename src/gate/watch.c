@@ -139,14 +139,14 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 static void open_now(struct watch *w, struct watched *item)
 {
 	_cleanup_close_ int lock = -1;
+	int r = gate_lock_take(&lock, w->cxt->diag);
 
-	if (gate_lock_take(&lock, w->cxt->diag) < 0)
-		return;
-	if (!gate_is_open(item->gate->name) && gate_open(w->cxt, item->held)) {
+	if (r == 0 && !gate_is_open(item->gate->name))
+		r = gate_open(w->cxt, item->held);
+	if (r == 0)
+		set_state(w, item, GATE_OPEN);
+	else if (r != -EAGAIN) /* that is who locked it meanwhile */
 		item->retry_at = now_ms() + RETRY_MS;
-		return;
-	}
-	set_state(w, item, GATE_OPEN);
 }
 
 static void shut_now(struct watch *w, struct watched *item)
