@@ -32,6 +32,12 @@ _eyrie()
 			grep -o -- '--[a-z-]*' | sort -u)" -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == boot && $COMP_CWORD == 2 ]]; then
 		mapfile -t COMPREPLY < <(compgen -W sync -- "$cur")
+	elif [[ ${COMP_WORDS[1]} == gate && $COMP_CWORD == 2 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "check sync status wait emit" -- "$cur")
+	elif [[ ${COMP_WORDS[1]} == lock || ${COMP_WORDS[1]} == unlock ||
+		${COMP_WORDS[1]} == gate ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(zfs get -H -o value -t filesystem,volume \
+			encryptionroot 2>/dev/null | grep -vx -- - | sort -u)" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Prints the KEYS section of eyrie.yaml(5) in scdoc(5), from the schema that the reader uses. */
+/*
+ * Prints the KEYS section of eyrie.yaml(5), or with "gates" of eyrie-gate(8), in scdoc(5), from
+ * the schema that the reader uses.
+ */
 
 #include <stdio.h>
 
+#include "layout/gate.h"
 #include "layout/layout.h"
 
 static void print_escaped(const char *text)
@@ -56,9 +60,11 @@ static void print_fields(const struct record *record, const char *prefix)
 			print_field(&record->fields[i], prefix);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	bool gates = argc > 1 && streq(argv[1], "gates");
+
 	printf("\n# KEYS\n\n");
-	print_fields(&record_layout, "");
+	print_fields(gates ? &record_gates : &record_layout, "");
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "apply/internal.h"
 #include "base/file.h"
 #include "boot/text.h"
+#include "layout/gate.h"
 
 #define WORK_FOLDER "/var/cache/eyrie"
 #define POOL_CACHE "/run/zpool.cache"
@@ -149,6 +150,13 @@ static int write_layout(struct apply_context *cxt)
 				  strerror(-r));
 	/* It may hold the hash of root's password. */
 	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
+}
+
+static int write_gates(struct apply_context *cxt)
+{
+	if (!cxt->layout->gates.n_items)
+		return 0;
+	return write_taken(cxt, GATE_FILE, boot_gates(cxt->layout));
 }
 
 /* What the maker of the initramfs goes by. */
@@ -331,8 +339,8 @@ static int set_unlock(struct apply_context *cxt, const char *root)
 int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
 	static int (*const parts[])(struct apply_context *) = {
-		write_layout, write_boot_files, write_pool_cache, write_identity, write_network,
-		write_timezone, write_access, install_debs,
+		write_layout, write_gates, write_boot_files, write_pool_cache, write_identity,
+		write_network, write_timezone, write_access, install_debs,
 	};
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *hash = NULL;

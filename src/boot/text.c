@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "keys/keyfile.h"
+#include "layout/gate.h"
 #include "plan/name.h"
 #include "unlock/config.h"
 
@@ -213,6 +214,8 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 	char *text;
 
 	(void)layout_rejoin(layout, &config.rejoin);
+	FOR_EACH_GATE(gate, &layout->gates)
+		config.share |= gate->share_passphrase;
 	FOR_EACH_DISK(want, layout)
 	{
 		struct observed_partition *partition = partition_of(have, want, role);
@@ -246,6 +249,14 @@ static void add_boot(struct strbuf *b, const struct layout *layout)
 	strbuf_printf(b, "UUID=%s /boot %s noatime,nofail,x-systemd.device-timeout=%llus 0 2\n",
 		      uuid, layout->boot.filesystem == BOOT_EXT2 ? "ext2" : "ext4",
 		      MAX_OF((unsigned long long)layout->boot.device_timeout, 90ULL));
+}
+
+char *boot_gates(const struct layout *layout)
+{
+	const struct gates gates = { .gates = layout->gates };
+	_cleanup_free_ char *text = gates_dump(&gates);
+
+	return str_printf(HEADER "%s", text);
 }
 
 char *boot_fstab(const struct layout *layout)

@@ -28,6 +28,7 @@ char *boot_mdadm_conf(const struct layout *layout);
 char *boot_crypttab(const struct layout *layout, const struct observed *have);
 char *boot_fstab(const struct layout *layout);
 char *boot_unlock_conf(const struct layout *layout, const struct observed *have); /* JSON */
+char *boot_gates(const struct layout *layout); /* gate.yaml, eyrie-gate(8) */
 char *boot_dracut_conf(const struct layout *layout);
 char *boot_initramfs_tools_conf(const struct layout *layout);
 

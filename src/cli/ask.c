@@ -128,6 +128,12 @@ int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret)
 			  "--passphrase-file FILE, or - for stdin", twice, ret);
 }
 
+int cli_ask_passphrase_of(struct cli *cli, const char *what, struct secret **ret)
+{
+	return get_secret(cli, cli->options.passphrase_file, what,
+			  "--passphrase-file FILE, or - for stdin", /* twice= */ false, ret);
+}
+
 int cli_ask_key(struct cli *cli, const char *root, bool twice, struct secret **ret)
 {
 	_cleanup_free_ char *option = str_printf("--key-file %s=FILE", root);

@@ -36,6 +36,8 @@ enum cli_exit {
 	FLAG(VERBOSE, verbose, "verbose", 'v', "show the console, or the programs that are run") \
 	FLAG(ALL, all, "all", 'a', "the drills that take long, too")                           \
 	FLAG(TEST, test, "test", 0, "only try the passphrase: nothing is opened or written")  \
+	FLAG(SMF, smf, "smf", 0, "for illumos: the manifest of a service")                     \
+	FLAG(METHOD, method, "method", 0, "its method instead of the manifest")                \
 	FLAG(QUIET, quiet, "quiet", 'q', "only errors")                                        \
 	TEXT(TARGET, target, "target", 0, "FOLDER", "mount there instead of /mnt/eyrie")       \
 	TEXT(PASSPHRASE, passphrase_file, "passphrase-file", 0, "FILE",                        \
@@ -103,7 +105,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_init, cmd_plan, cmd_apply, cmd_install, cmd_rehearse,
-	cmd_boot, cmd_heal, cmd_observe, cmd_tarball, cmd_unlock;
+	cmd_boot, cmd_gate, cmd_heal, cmd_lock, cmd_observe, cmd_tarball, cmd_unlock;
 
 #define CLI_DEFAULT_TARGET "/mnt/eyrie"
 #define CLI_LAYOUT_FILE "/etc/eyrie/eyrie.yaml" /* of the running system */
@@ -123,6 +125,7 @@ FILE *cli_output(struct cli *cli); /* stdout, or --output; NULL with a finding *
 bool cli_can_ask(void);
 char *cli_ask(const char *question, const char *proposal); /* NULL at end of input */
 int cli_ask_passphrase(struct cli *cli, bool twice, struct secret **ret);
+int cli_ask_passphrase_of(struct cli *cli, const char *what, struct secret **ret);
 int cli_ask_key(struct cli *cli, const char *root, bool twice, struct secret **ret);
 
 /* view.c */

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "cli/cli.h"
+#include "cli/gate-work.h"
 #include "cli/unlock.h"
 #include "keys/set.h"
 
@@ -98,18 +98,20 @@ static enum cli_exit run_unlock(struct cli *cli)
 		return try_passphrase(cli);
 	if (cli->options.test || has_members || cli->n_args > 1) {
 		(void)diag_error(&cli->diag, -EINVAL,
-				 "eyrie unlock [SET], or eyrie unlock --test --member PATH...");
+				 "eyrie unlock [NAME], or eyrie unlock --test --member PATH...");
 		return CLI_USAGE;
 	}
+	if (cli->n_args && geteuid() == 0 && gate_is_name(cli, cli->args[0]))
+		return gate_unlock(cli, cli->args[0]);
 	return unlock_machine(cli, cli->n_args ? cli->args[0] : NULL);
 }
 
 const struct cli_command cmd_unlock = {
 	.name = "unlock",
-	.synopsis = "[SET]",
-	.summary = "One passphrase opens all members and imports the pool; --test only tries it",
+	.synopsis = "[NAME]",
+	.summary = "One passphrase opens a pool, a dataset, or all members of the root pool",
 	.n_args_max = 64,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(TEST) | CLI_TAKES(MEMBER) | CLI_TAKES(PASSPHRASE) |
-		 CLI_TAKES(QUIET),
+		 CLI_TAKES(QUIET) | CLI_TAKES(VERBOSE),
 	.run = run_unlock,
 };

@@ -8,7 +8,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cmd_init, &cmd_plan, &cmd_apply, &cmd_install, &cmd_rehearse,
-	&cmd_unlock, &cmd_heal, &cmd_boot, &cmd_observe, &cmd_tarball,
+	&cmd_unlock, &cmd_lock, &cmd_gate, &cmd_heal, &cmd_boot, &cmd_observe, &cmd_tarball,
 };
 
 enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_MANY };

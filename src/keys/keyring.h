@@ -17,4 +17,8 @@ int keyring_put(const char *set_id, const struct secret *key, unsigned seconds);
 /* -ENOKEY when there is none, or its time is over. */
 int keyring_get(const char *set_id, struct secret **ret);
 
+/* In the place of a set id: the passphrase of the root pool, for gates that share it. */
+#define KEYRING_SHARED		"shared-passphrase"
+#define KEYRING_SHARED_SECONDS 300u
+
 void keyring_forget(const char *set_id);

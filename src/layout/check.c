@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "layout/check.h"
 
+#include "layout/gate.h"
+
 #include <ctype.h>
 #include <uuid/uuid.h>
 
@@ -14,7 +16,7 @@
 #define KEY_SIZE_MAX (1 * GIB)
 
 struct checker {
-	const struct layout *layout;
+	struct layout *layout;
 	const struct yaml_source *source;
 	struct diag *diag;
 	size_t n_findings;
@@ -448,6 +450,20 @@ static void check_system(struct checker *c)
 	check_initramfs(c);
 }
 
+/* Only eyrie-unlock can keep what was typed. */
+static void check_gates(struct checker *c)
+{
+	if (gates_check(&c->layout->gates, c->source, c->diag))
+		c->n_findings++;
+	FOR_EACH_GATE(gate, &c->layout->gates)
+	{
+		_cleanup_free_ char *at = str_printf("gates\t%s\tshare-passphrase", gate->name);
+
+		if (gate->share_passphrase && c->layout->encryption.unlock != UNLOCK_PEER)
+			finding(c, at, "'share-passphrase' wants encryption: { unlock: peer }");
+	}
+}
+
 /* bookworm's OpenZFS is 2.1; below 2.2.7 larger sectors have lost data (zfs#14533, zfs#16631). */
 static void lower_sector_size(struct layout *layout, struct diag *diag)
 {
@@ -475,6 +491,7 @@ int layout_check(struct layout *layout, const struct yaml_source *source, struct
 	}
 	check_swap(&c);
 	check_system(&c);
+	check_gates(&c);
 	lower_sector_size(layout, diag);
 	return c.n_findings ? -EINVAL : 0;
 }

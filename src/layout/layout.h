@@ -160,6 +160,7 @@ struct layout {
 	struct layout_swap swap;
 	struct layout_system system;
 	struct layout_boot boot;
+	struct list gates; /* of struct gate, layout/gate.h */
 };
 
 extern const struct record record_layout, record_layout_disk, record_layout_dataset,

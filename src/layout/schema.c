@@ -5,6 +5,7 @@
  * The reader, the writer and the list of keys in eyrie.yaml(5) all come from here.
  */
 
+#include "layout/gate.h"
 #include "layout/layout.h"
 
 static const char *const firmware_choices[] = { "uefi", "bios", "both", NULL };
@@ -263,6 +264,9 @@ static const struct field layout_fields[] = {
 	  "What goes on it." },
 	{ "boot", FIELD_RECORD, AT(layout, boot), .record = &record_boot, .help =
 	  "How it boots." },
+	{ "gates", FIELD_RECORDS, AT(layout, gates), .record = &record_gate, .help =
+	  "What waits for the keys of natively encrypted pools and datasets, eyrie-gate(8); written "
+	  "to /etc/eyrie/gate.yaml of the new system." },
 };
 const struct record record_layout = RECORD(layout, layout_fields);
 

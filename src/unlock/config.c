@@ -21,6 +21,7 @@ static const struct field config_fields[] = {
 	{ "native", FIELD_BOOL, AT(unlock_config, native) },
 	{ "window", FIELD_NUMBER, AT(unlock_config, window) },
 	{ "rejoin", FIELD_NUMBER, AT(unlock_config, rejoin) },
+	{ "share-passphrase", FIELD_BOOL, AT(unlock_config, share) },
 	{ "members", FIELD_RECORDS, AT(unlock_config, members), .record = &record_unlock_member },
 };
 const struct record record_unlock_config = RECORD(unlock_config, config_fields);

@@ -23,6 +23,7 @@ struct unlock_config {
 	char *pool_guid;
 	bool native;	     /* members are partitions, and ZFS has the key */
 	uint64_t window;     /* seconds */
+	bool share;	     /* the passphrase is kept for gates, for a while */
 	uint64_t rejoin;     /* seconds; 0: a late member waits for a person */
 	struct list members; /* of struct unlock_member */
 };

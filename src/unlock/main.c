@@ -99,8 +99,10 @@ static void open_first(struct opening *o)
 		r = set_unlock(&o->set, passphrase);
 		if (r == SET_ORPHANS)
 			open_orphans(o, passphrase);
-		if (r == 0 || r == SET_ORPHANS)
+		if (r == 0 || r == SET_ORPHANS) {
+			opening_share(o, passphrase);
 			return;
+		}
 		wrong = true;
 		for (size_t i = 0; i < o->set.n_members; i++)
 			if (o->set.members[i].why)

@@ -202,6 +202,15 @@ void opening_joined(struct opening *o)
 		say_diag(o, &diag);
 }
 
+void opening_share(const struct opening *o, const struct secret *passphrase)
+{
+	int r = o->config.share ? keyring_put(KEYRING_SHARED, passphrase, KEYRING_SHARED_SECONDS) :
+				  0;
+
+	if (r)
+		opening_say(o, "the passphrase cannot be kept for gates: %s", strerror(-r));
+}
+
 void opening_keep_key(const struct opening *o)
 {
 	_cleanup_strv_ struct strv absent = STRV_NULL;

@@ -55,3 +55,6 @@ void opening_joined(struct opening *o);
 
 /* While members are absent, the set key waits for them in root's keyring. */
 void opening_keep_key(const struct opening *o);
+
+/* For gates that share it, where the configuration says so: in root's keyring for a while. */
+void opening_share(const struct opening *o, const struct secret *passphrase);

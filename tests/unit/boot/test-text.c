@@ -321,6 +321,35 @@ static void test_dropin_of_a_key_device(void **state)
 				     "systemd-cryptsetup@keyfile.service\n"));
 }
 
+static void test_gates(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "gates: { nest: { services: [nginx], wait: 9 } }\n");
+
+	(void)state;
+	expect(boot_gates(layout), HEADER "gates:\n"
+	       "  nest:\n"
+	       "    services:\n"
+	       "    - nginx.service\n"
+	       "    wait: 9\n");
+}
+
+/* The initramfs learns whether the passphrase is to be kept, and nothing else of gates. */
+static void test_unlock_conf_of_gates(void **state)
+{
+	_cleanup_(layout_freep) struct layout *plain = test_layout(TEST_LAYOUT),
+					      *shared = test_layout(
+		TEST_LAYOUT "gates: { nest: { share-passphrase: yes } }\n");
+	_cleanup_(observed_freep) struct observed *have = machine(plain);
+	_cleanup_free_ char *none = boot_unlock_conf(plain, have);
+	_cleanup_free_ char *some = boot_unlock_conf(shared, have);
+
+	(void)state;
+	assert_non_null(strstr(none, "\"share-passphrase\":false"));
+	assert_non_null(strstr(some, "\"share-passphrase\":true"));
+	assert_null(strstr(some, "nest"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +357,8 @@ int main(void)
 		cmocka_unit_test(test_crypttab_with_swap_partitions),
 		cmocka_unit_test(test_crypttab_without_a_disk),
 		cmocka_unit_test(test_fstab),
+		cmocka_unit_test(test_gates),
+		cmocka_unit_test(test_unlock_conf_of_gates),
 		cmocka_unit_test(test_entry),
 		cmocka_unit_test(test_cmdline_without_more),
 		cmocka_unit_test(test_initrd_dropin),

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* eyrie gate: hold what needs an encrypted dataset until its key is there. */
+
+#include "base/file.h"
+#include "cli/gate-work.h"
+#include "gate/find.h"
+#include "gate/smf.h"
+#include "gate/systemd.h"
+#include "gate/units.h"
+#include "gate/watch.h"
+#include "unlock/ask.h"
+
+/* what is held, looked at anew */
+
+static const struct zfs_dataset *own_dataset(const struct zfs_state *state)
+{
+	return zfs_dataset(state, state->name);
+}
+
+static int check_location(struct cli *cli, const struct gate *gate,
+			  const struct zfs_state *state, const struct held_gate *held)
+{
+	for (size_t i = 0; i < held->roots.n_items; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, held->roots.items[i]);
+		const char *location = root && root->keylocation ? root->keylocation : "";
+
+		if (!starts_with(location, "http"))
+			continue;
+		if (gate->hold == GATE_BOOT) {
+			(void)diag_error(&cli->diag, -EINVAL, "the key of %s is at %s, and with "
+					 "'hold: boot' nothing waits for it but the network comes "
+					 "later", root->name, location);
+			diag_hint(&cli->diag, "hold: by-mounts, or a keylocation on this machine");
+			return -EINVAL;
+		}
+		diag_note(&cli->diag, "the key of %s is at %s: it is fetched when the network is "
+			  "there, and tried every 30 seconds", root->name, location);
+	}
+	return 0;
+}
+
+/* The errors are those of a name on which no gate can be. */
+static int check_dataset(struct cli *cli, const struct gate *gate,
+			 const struct zfs_state *state, const struct held_gate *held)
+{
+	const struct zfs_dataset *own = own_dataset(state);
+
+	if (!state->imported) {
+		diag_warning(&cli->diag, "the pool of %s is not imported: what it has is not known",
+			     gate->name);
+		return 0;
+	}
+	if (!own) {
+		(void)diag_error(&cli->diag, -ENOENT, "there is no dataset %s", gate->name);
+		diag_hint(&cli->diag, "zfs list -r %.*s", (int)strcspn(gate->name, "/"),
+			  gate->name);
+		return -ENOENT;
+	}
+	if (own->root && !streq(own->root, gate->name)) {
+		(void)diag_error(&cli->diag, -EINVAL, "%s has no key of its own: it inherits that "
+				 "of %s", gate->name, own->root);
+		diag_hint(&cli->diag, "a gate '%s' holds for it, too", own->root);
+		return -EINVAL;
+	}
+	if (!held->roots.n_items) {
+		(void)diag_error(&cli->diag, -EINVAL, "%s is not encrypted, nor is anything below "
+				 "it that is mounted by itself", gate->name);
+		return -EINVAL;
+	}
+	return check_location(cli, gate, state, held);
+}
+
+/* A pool that is not here now is what it was when somebody looked. */
+static void remember(const struct held *old, const char *name, struct held_gate *held)
+{
+	const struct held_gate *before = held_gate(old, name);
+	struct held_gate copy = {};
+
+	if (!before)
+		return;
+	record_copy(&record_held_gate, &copy, before);
+	held->roots = copy.roots;
+	held->mounts = copy.mounts;
+	copy.roots = (struct strv)STRV_NULL;
+	copy.mounts = (struct list){};
+	record_deinit(&record_held_gate, &copy);
+}
+
+static int look_at_gate(struct cli *cli, const struct gate_work *work, const struct gate *gate,
+			const struct unit_list *units, struct held_gate *held)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	int r = zfs_read(&cli->run, gate->name, &state, &cli->diag), q;
+
+	if (r)
+		return r;
+	held->name = str_dup(gate->name);
+	held->hold = gate->hold;
+	if (state->exists)
+		held_from_zfs(&work->gates->gates, gate, state, held);
+	else
+		remember(work->held, gate->name, held);
+	r = check_dataset(cli, gate, state, held);
+	q = find_bad_mounts(held, &cli->diag);
+	r = r ? r : q;
+	q = find_units(gate, units, held, &cli->diag);
+	return r ? r : q;
+}
+
+/* Every finding of every gate, and what comes of those without one. */
+static int look_at_all(struct cli *cli, const struct gate_work *work,
+		       const struct unit_list *units, struct held *ret)
+{
+	int r = 0;
+
+	FOR_EACH_GATE(gate, &work->gates->gates)
+	{
+		struct held_gate *held = list_add(&ret->gates, &record_held_gate);
+		int q = look_at_gate(cli, work, gate, units, held);
+
+		r = r ? r : q;
+	}
+	return r;
+}
+
+static int know_units(struct cli *cli, struct unit_list **ret)
+{
+	if (systemd_runs())
+		return systemd_show(&cli->run, NULL, ret, &cli->diag);
+	*ret = mem_alloc(sizeof(**ret));
+	return 0;
+}
+
+/* check */
+
+static void show_gate(const struct held_gate *held, const struct unit_list *units)
+{
+	_cleanup_strv_ struct strv unknown = STRV_NULL;
+	_cleanup_free_ char *roots = strv_join(&held->roots, ", ");
+	_cleanup_free_ char *names = NULL;
+
+	printf("%s: keys of %s\n", held->name, *roots ? roots : "nothing that is known");
+	FOR_EACH_MOUNT(mount, held)
+		printf("  mounts %s on %s\n", mount->dataset, mount->path);
+	if (held->hold == GATE_BOOT) {
+		printf("  holds local file systems, and so everything after them: getty, logind, "
+		       "dbus and ssh, too\n");
+		return;
+	}
+	FOR_EACH_UNIT(unit, held)
+		printf("  holds %s: it %s\n", unit->name, unit->why);
+	if (!held->units.n_items)
+		printf("  holds nothing\n");
+	find_unknown(units, held, &unknown);
+	names = strv_join(&unknown, ", ");
+	if (unknown.n_items)
+		printf("  cannot know whether these use it, by their own configuration: %s\n",
+		       names);
+}
+
+static enum cli_exit run_check(struct cli *cli)
+{
+	_cleanup_gate_work_ struct gate_work work = {};
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_(held_freep) struct held *held = mem_alloc(sizeof(*held));
+	int r;
+
+	if (cli->n_args > 1) {
+		r = gates_read(cli->args[1], &work.gates, &cli->diag);
+		work.held = mem_alloc(sizeof(*work.held));
+	} else {
+		r = gate_work_begin(cli, &work);
+	}
+	if (r || know_units(cli, &units))
+		return CLI_REFUSED;
+	r = look_at_all(cli, &work, units, held);
+	if (cli->options.json) {
+		struct json_object *json = record_to_json(&record_held, held);
+
+		json_object_object_add(json, "findings", view_findings_json(&cli->diag));
+		view_json(json, stdout);
+	} else {
+		FOR_EACH_HELD(gate, held)
+			show_gate(gate, units);
+		if (!held->gates.n_items)
+			printf("No gates: %s names none.\n", GATE_FILE);
+	}
+	return r ? CLI_REFUSED : CLI_OK;
+}
+
+/* sync */
+
+static enum cli_exit run_sync(struct cli *cli)
+{
+	_cleanup_gate_work_ struct gate_work work = {};
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_(held_freep) struct held *held = mem_alloc(sizeof(*held));
+	_cleanup_free_ char *text = NULL;
+	bool same;
+
+	if (gate_work_begin(cli, &work) || know_units(cli, &units) ||
+	    look_at_all(cli, &work, units, held))
+		return CLI_REFUSED;
+	same = record_equal(&record_held, held, work.held);
+	if (cli->options.check)
+		return same ? CLI_OK : CLI_PENDING;
+	text = held_dump(held);
+	if (file_replace(HELD_FILE, text, 0644, &cli->diag))
+		return CLI_FAILED;
+	if (systemd_runs() && (!same || access(GATE_RUN, F_OK) < 0) &&
+	    (systemd_reload(&cli->run, &cli->diag) ||
+	     run_words(&cli->run, &cli->diag, "systemctl", "--no-block", "restart",
+		       "eyrie-gate.service", NULL)))
+		return CLI_FAILED;
+	if (!cli->options.quiet)
+		fprintf(stderr, same ? "nothing changed\n" : "%s is written\n", HELD_FILE);
+	return CLI_OK;
+}
+
+/* status */
+
+static struct json_object *gate_json(const struct held_gate *gate, enum gate_state state,
+				     const char *hint)
+{
+	struct json_object *json = record_to_json(&record_held_gate, gate);
+
+	json_object_object_add(json, "state", json_object_new_string(gate_states[state]));
+	if (hint)
+		json_object_object_add(json, "hint", json_object_new_string(hint));
+	return json;
+}
+
+static bool is_asked_for(const struct cli *cli, const struct held_gate *gate)
+{
+	return cli->n_args < 2 || streq(gate->name, cli->args[1]);
+}
+
+static enum cli_exit run_status(struct cli *cli)
+{
+	_cleanup_gate_work_ struct gate_work work = {};
+	struct json_object *all = json_object_new_array();
+	bool closed = false, any = false;
+
+	if (gate_work_begin(cli, &work))
+		return CLI_REFUSED;
+	FOR_EACH_HELD(gate, work.held)
+	{
+		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+		_cleanup_free_ char *hint = NULL;
+		enum gate_state is;
+
+		if (!is_asked_for(cli, gate))
+			continue;
+		if (zfs_read(&cli->run, gate->name, &state, &cli->diag))
+			return CLI_FAILED;
+		any = true;
+		is = gate_state_of(gate, state);
+		closed |= is != GATE_OPEN;
+		hint = hint_make(gate, is);
+		if (cli->options.json)
+			json_object_array_add(all, gate_json(gate, is, hint));
+		else if (!cli->options.quiet)
+			printf("%s is %s\n%s", gate->name, gate_states[is], hint ? hint : "");
+	}
+	if (cli->options.json)
+		view_json(all, stdout);
+	else
+		json_object_put(all);
+	if (!any && cli->n_args > 1) {
+		(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", cli->args[1]);
+		return CLI_REFUSED;
+	}
+	return cli->options.check && closed ? CLI_PENDING : CLI_OK;
+}
+
+/* watch, ask, wait */
+
+static enum cli_exit watch(struct cli *cli, bool boot_only)
+{
+	_cleanup_gate_work_ struct gate_work work = {};
+	const struct watch_options options = { .boot_only = boot_only,
+					       .asker = "/proc/self/exe" };
+
+	if (gate_work_begin(cli, &work))
+		return CLI_REFUSED;
+	return gate_watch(&work.cxt, &options) ? CLI_FAILED : CLI_OK;
+}
+
+static enum cli_exit run_watch(struct cli *cli)
+{
+	return watch(cli, false);
+}
+
+static enum cli_exit run_boot(struct cli *cli)
+{
+	return watch(cli, true);
+}
+
+/* Until the passphrase is right; what opens the gate is eyrie gate watch. */
+static enum cli_exit run_ask(struct cli *cli)
+{
+	const struct asker asker = { .run = &cli->run, .root = "", .console = "/dev/console" };
+	_cleanup_gate_work_ struct gate_work work = {};
+	const char *name = cli->args[1];
+	bool wrong = false;
+
+	if (gate_work_begin(cli, &work))
+		return CLI_REFUSED;
+	run_catch_interrupts();
+	while (!run_interrupted()) {
+		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+		_cleanup_strv_ struct strv roots = STRV_NULL;
+		_cleanup_free_ char *question = NULL;
+
+		if (zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
+			return CLI_FAILED;
+		gate_locked_roots(state, &roots);
+		if (!roots.n_items)
+			return CLI_OK;
+		question = str_printf("%sPassphrase for %s, or run 'eyrie unlock %s':",
+				      wrong ? "Wrong passphrase. " : "", roots.items[0], name);
+		if (ask_passphrase(&asker, question, passphrase, &cli->diag))
+			return CLI_FAILED;
+		wrong = gate_try_passphrase(&work.cxt, passphrase, &roots) == 0;
+	}
+	return CLI_OK;
+}
+
+static enum cli_exit run_wait(struct cli *cli)
+{
+	run_catch_interrupts();
+	while (!gate_is_open(cli->args[1])) {
+		if (run_interrupted())
+			return CLI_FAILED;
+		(void)sleep(1);
+	}
+	return CLI_OK;
+}
+
+/* generate, emit */
+
+static int write_unit(struct cli *cli, const struct unit_file *file)
+{
+	const char *below = starts_with(file->path, "early/");
+	_cleanup_free_ char *path =
+		str_printf("%s/%s", cli->args[below ? 2 : 1],
+			   below ? below : file->path + strlen("normal/"));
+	_cleanup_free_ char *folder = str_printf("%.*s", (int)(strrchr(path, '/') - path), path);
+	int r;
+
+	if (file->text)
+		return file_replace(path, file->text, 0644, &cli->diag);
+	r = file_make_folder(folder, &cli->diag);
+	if (r == 0 && symlink("/dev/null", path) < 0 && errno != EEXIST)
+		r = diag_error(&cli->diag, -errno, "cannot write %s: %m", path);
+	return r;
+}
+
+/* systemd.generator(7): NORMAL EARLY LATE. */
+static enum cli_exit run_generate(struct cli *cli)
+{
+	_cleanup_(held_freep) struct held *held = NULL;
+	struct list files = {};
+	int r = held_read(cli->n_args > 4 ? cli->args[4] : HELD_FILE, &held, &cli->diag);
+
+	if (r)
+		return CLI_REFUSED;
+	units_make(held, &files);
+	for (size_t i = 0; i < files.n_items && r == 0; i++)
+		r = write_unit(cli, list_at(&files, &record_unit_file, i));
+	list_deinit(&files, &record_unit_file);
+	return r ? CLI_FAILED : CLI_OK;
+}
+
+static enum cli_exit run_emit(struct cli *cli)
+{
+	_cleanup_free_ char *text = NULL;
+	FILE *out;
+
+	if (!cli->options.smf || (!cli->options.method && cli->n_args < 2)) {
+		(void)diag_error(&cli->diag, -EINVAL,
+				 "eyrie gate emit --smf NAME, or --smf --method");
+		return CLI_USAGE;
+	}
+	text = cli->options.method ? smf_method() : smf_manifest(cli->args[1]);
+	out = cli_output(cli);
+	if (!out)
+		return CLI_FAILED;
+	fputs(text, out);
+	return (out == stdout ? fflush(out) : fclose(out)) ? CLI_FAILED : CLI_OK;
+}
+
+static const struct {
+	const char *name;
+	size_t n_args_min, n_args_max; /* behind its name */
+	bool root;
+	enum cli_exit (*run)(struct cli *cli);
+} verbs[] = {
+	{ "check", 0, 1, false, run_check },
+	{ "sync", 0, 0, true, run_sync },
+	{ "status", 0, 1, false, run_status },
+	{ "wait", 1, 1, false, run_wait },
+	{ "emit", 0, 1, false, run_emit },
+	{ "watch", 0, 0, true, run_watch },
+	{ "boot", 0, 0, true, run_boot },
+	{ "ask", 1, 1, true, run_ask },
+	{ "generate", 3, 4, false, run_generate },
+};
+
+static enum cli_exit run_gate(struct cli *cli)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!streq(verbs[i].name, cli->args[0]))
+			continue;
+		if (cli->n_args - 1 < verbs[i].n_args_min || cli->n_args - 1 > verbs[i].n_args_max)
+			break;
+		if (verbs[i].root && geteuid() != 0) {
+			(void)diag_error(&cli->diag, -EPERM, "eyrie gate %s needs root",
+					 cli->args[0]);
+			return CLI_REFUSED;
+		}
+		return verbs[i].run(cli);
+	}
+	(void)diag_error(&cli->diag, -EINVAL, "eyrie gate knows: check [FILE], sync, status [NAME], "
+			 "wait NAME, emit --smf NAME");
+	return CLI_USAGE;
+}
+
+const struct cli_command cmd_gate = {
+	.name = "gate",
+	.synopsis = "VERB [NAME]",
+	.summary = "Services wait for encrypted datasets: check, sync, status, wait, emit",
+	.n_args_min = 1,
+	.n_args_max = 5,
+	.takes = CLI_TAKES(JSON) | CLI_TAKES(CHECK) | CLI_TAKES(QUIET) | CLI_TAKES(VERBOSE) |
+		 CLI_TAKES(OUTPUT) | CLI_TAKES(SMF) | CLI_TAKES(METHOD),
+	.run = run_gate,
+};

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/gate-work.h"
+
+#define TRIES 3
+
+static void say(void *context, const char *line)
+{
+	const struct cli *cli = context;
+
+	if (!cli->options.quiet)
+		fprintf(stderr, "%s\n", line);
+}
+
+int gate_work_begin(struct cli *cli, struct gate_work *work)
+{
+	int r = 0;
+
+	*work = (struct gate_work){ .cxt = { .run = &cli->run, .diag = &cli->diag, .say = say,
+					     .context = cli } };
+	if (access(GATE_FILE, F_OK) == 0)
+		r = gates_read(GATE_FILE, &work->gates, &cli->diag);
+	else
+		work->gates = mem_alloc(sizeof(*work->gates));
+	if (r == 0)
+		r = held_read(HELD_FILE, &work->held, &cli->diag);
+	work->cxt.gates = work->gates;
+	work->cxt.held = work->held;
+	return r;
+}
+
+void gate_work_end(struct gate_work *work)
+{
+	work->gates = gates_free(work->gates);
+	work->held = held_free(work->held);
+}
+
+bool gate_is_name(struct cli *cli, const char *name)
+{
+	_cleanup_gate_work_ struct gate_work work = {};
+	_cleanup_diag_ struct diag ignored = DIAG_NULL;
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	bool is;
+
+	if (strchr(name, '/'))
+		return true;
+	is = gate_work_begin(cli, &work) == 0 && gate_of(&work.gates->gates, name);
+	return is || (zfs_read(&cli->run, name, &state, &ignored) == 0 && state->exists);
+}
+
+/* its pool */
+
+static int import_pool(struct gate_context *cxt, const char *name, struct zfs_state **state)
+{
+	_cleanup_free_ char *pool = str_printf("%.*s", (int)strcspn(name, "/"), name);
+	int r = zfs_import(cxt->run, pool, cxt->diag);
+
+	if (r) {
+		diag_hint(cxt->diag, "no disk of it may be here; 'zpool import' lists what is");
+		return r;
+	}
+	*state = zfs_state_free(*state);
+	return zfs_read(cxt->run, name, state, cxt->diag);
+}
+
+static int read_or_import(struct gate_context *cxt, const char *name, struct zfs_state **ret)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	int r = zfs_read(cxt->run, name, &state, cxt->diag);
+
+	if (r == 0 && !state->imported)
+		r = import_pool(cxt, name, &state);
+	if (r)
+		return r;
+	if (!state->exists)
+		return diag_error(cxt->diag, -ENOENT, "there is no dataset %s", name);
+	*ret = take_ptr(state);
+	return 0;
+}
+
+/* its keys */
+
+/* The passphrase for those that are left; a file or stdin has only one. */
+static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *roots,
+		       size_t *ret_opened)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = NULL;
+	_cleanup_free_ char *what = roots->n_items == 1 ?
+					    str_dup(roots->items[0]) :
+					    str_printf("%s and %zu more", roots->items[0],
+						       roots->n_items - 1);
+	int r = cli_ask_passphrase_of(cli, what, &passphrase);
+
+	if (r)
+		return r;
+	*ret_opened = gate_try_passphrase(cxt, passphrase, roots);
+	return 0;
+}
+
+static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs_state *state)
+{
+	_cleanup_strv_ struct strv roots = STRV_NULL;
+	_cleanup_free_ char *left = NULL;
+	bool once = cli->options.passphrase_file;
+
+	gate_locked_roots(state, &roots);
+	(void)gate_try_files(cxt, state, &roots);
+	for (int tries = 0; roots.n_items && tries < TRIES;) {
+		size_t opened = 0;
+		int r = ask_and_try(cli, cxt, &roots, &opened);
+
+		if (r)
+			return r;
+		tries = opened ? 0 : tries + 1;
+		if (!opened && !once && tries < TRIES)
+			fprintf(stderr, "The passphrase is wrong. Run 'eyrie unlock %s' also from "
+				"elsewhere.\n", state->name);
+		if (once)
+			break;
+	}
+	if (!roots.n_items)
+		return 0;
+	left = strv_join(&roots, ", ");
+	(void)diag_error(cxt->diag, -EPERM, "the passphrase does not open %s", left);
+	diag_hint(cxt->diag, "Run 'eyrie unlock %s'", state->name);
+	return -EPERM;
+}
+
+/* its gates */
+
+static bool concerns(const struct held_gate *gate, const char *name)
+{
+	for (size_t i = 0; i < gate->roots.n_items; i++)
+		if (gate_is_below(gate->roots.items[i], name))
+			return true;
+	return gate_is_below(gate->name, name) || gate_is_below(name, gate->name);
+}
+
+/* gate.json may be older than the pool: roots are taken from what is there. */
+static void refresh_roots(struct gate_context *cxt, struct held_gate *held)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	struct held_gate now = {};
+
+	if (zfs_read(cxt->run, held->name, &state, NULL) || !state->exists)
+		return;
+	FOR_EACH_GATE(gate, &cxt->gates->gates)
+		if (streq(gate->name, held->name))
+			held_from_zfs(&cxt->gates->gates, gate, state, &now);
+	if (now.roots.n_items) {
+		strv_deinit(&held->roots);
+		held->roots = now.roots;
+		now.roots = (struct strv)STRV_NULL;
+	}
+	record_deinit(&record_held_gate, &now);
+}
+
+static int open_gates(struct gate_context *cxt, const char *name, size_t *ret_n)
+{
+	int r = 0;
+
+	FOR_EACH_HELD(gate, cxt->held)
+	{
+		int q;
+
+		if (!concerns(gate, name))
+			continue;
+		(*ret_n)++;
+		refresh_roots(cxt, gate);
+		q = gate_is_open(gate->name) ? 0 : gate_open(cxt, gate);
+		if (q == -EAGAIN)
+			diag_note(cxt->diag, "%s still waits for another key", gate->name);
+		else if (q)
+			r = q;
+	}
+	return r;
+}
+
+enum cli_exit gate_unlock(struct cli *cli, const char *name)
+{
+	_cleanup_gate_work_ struct gate_work work = {};
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	_cleanup_close_ int lock = -1;
+	size_t n = 0;
+	int r, q = 0;
+
+	if (gate_work_begin(cli, &work))
+		return CLI_REFUSED;
+	r = read_or_import(&work.cxt, name, &state);
+	if (r)
+		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
+	r = load_keys(cli, &work.cxt, state);
+	if (r == 0)
+		r = gate_lock_take(&lock, &cli->diag);
+	if (r == 0)
+		r = open_gates(&work.cxt, name, &n);
+	/* What no gate holds is mounted all the same. */
+	if (r == 0) {
+		state = zfs_state_free(state);
+		q = zfs_read(&cli->run, name, &state, &cli->diag);
+		r = q ? q : gate_mount(&work.cxt, state);
+	}
+	return r ? CLI_FAILED : CLI_OK;
+}

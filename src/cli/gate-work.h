@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What gate, unlock NAME and lock NAME share: configuration, and one passphrase for all. */
+
+#include "cli/cli.h"
+#include "gate/open.h"
+
+struct gate_work {
+	struct gates *gates; /* none where no file says any */
+	struct held *held;
+	struct gate_context cxt;
+};
+
+int gate_work_begin(struct cli *cli, struct gate_work *work);
+void gate_work_end(struct gate_work *work);
+
+#define _cleanup_gate_work_ _cleanup_(gate_work_end)
+
+/* eyrie unlock NAME: keys at and below it, then the gates that they open. */
+enum cli_exit gate_unlock(struct cli *cli, const char *name);
+
+/* True when `name` is rather a pool or dataset than the id of a set. */
+bool gate_is_name(struct cli *cli, const char *name);

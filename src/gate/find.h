@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Who waits for a gate, and why; and whom it must not hold. Pure: values in, values out. */
+
+#include "gate/held.h"
+#include "gate/systemd.h"
+
+/*
+ * Add the units that `gate` holds to `held`, whose mounts are there already. What needs a held
+ * unit is held with it, and so is what would start one. -EINVAL with a finding for each that
+ * the unlocking itself needs, its way there spelled out; such a unit is not added.
+ */
+int find_units(const struct gate *gate, const struct unit_list *units, struct held_gate *held,
+	       struct diag *diag);
+
+/* Mounts without which nobody can come in to unlock: refused. /home: a warning. */
+int find_bad_mounts(const struct held_gate *held, struct diag *diag);
+
+/* What starts by itself, is not held, and may use anything: nobody can know. */
+void find_unknown(const struct unit_list *units, const struct held_gate *held,
+		  struct strv *ret);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What is held, as eyrie gate sync found it: a value with a JSON form in /etc/eyrie/gate.json.
+ * The generator makes units of it before anything of the system runs, when neither ZFS nor
+ * systemd can be asked.
+ */
+
+#include "gate/zfs.h"
+#include "layout/gate.h"
+
+#define HELD_FILE "/etc/eyrie/gate.json"
+
+struct held_mount {
+	char *dataset;
+	char *path;
+};
+
+struct held_unit {
+	char *name;
+	char *why; /* for people */
+};
+
+struct held_gate {
+	char *name;
+	unsigned hold; /* enum gate_hold */
+	struct strv roots; /* whose keys are needed */
+	struct list mounts; /* of struct held_mount, parents before children */
+	struct list units;  /* of struct held_unit */
+};
+
+struct held {
+	struct list gates; /* of struct held_gate */
+};
+
+extern const struct record record_held, record_held_gate, record_held_mount, record_held_unit;
+
+int held_read(const char *path, struct held **ret, struct diag *diag); /* none: an empty one */
+char *held_dump(const struct held *held);
+struct held *held_free(struct held *held);
+DEFINE_CLEANUP(struct held *, held_free)
+
+struct held_gate *held_gate(const struct held *held, const char *name);
+bool held_has_unit(const struct held_gate *gate, const char *unit);
+
+/*
+ * Roots and mounts of one gate, from what ZFS says now: the encryption roots of what is
+ * mounted by itself at or below its name, or is a volume, but for what has a gate of its own.
+ */
+void held_from_zfs(const struct list *gates, const struct gate *gate,
+		   const struct zfs_state *state, struct held_gate *ret);
+
+#define FOR_EACH_HELD(each, held)                                                              \
+	for (struct held_gate *each = (held)->gates.items;                                     \
+	     each && each < (struct held_gate *)(held)->gates.items + (held)->gates.n_items;   \
+	     each++)
+#define FOR_EACH_MOUNT(each, gate)                                                             \
+	for (struct held_mount *each = (gate)->mounts.items;                                   \
+	     each && each < (struct held_mount *)(gate)->mounts.items + (gate)->mounts.n_items; \
+	     each++)
+#define FOR_EACH_UNIT(each, gate)                                                              \
+	for (struct held_unit *each = (gate)->units.items;                                     \
+	     each && each < (struct held_unit *)(gate)->units.items + (gate)->units.n_items;   \
+	     each++)

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate/hint.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "gate/units.h"
+
+#define NAMES_MAX 4u /* more would push the login prompt off the screen */
+
+const char *const gate_states[] = {
+	[GATE_UNKNOWN] = "unknown", [GATE_MISSING] = "missing", [GATE_CLOSED] = "closed",
+	[GATE_OPEN] = "open",	    [GATE_OVERDUE] = "overdue",
+};
+
+static void add_units(struct strbuf *b, const struct held_gate *gate)
+{
+	size_t n = 0;
+
+	FOR_EACH_UNIT(unit, gate)
+	{
+		if (n++ == NAMES_MAX)
+			break;
+		strbuf_printf(b, "%s%s", n > 1 ? ", " : "", unit->name);
+	}
+	if (gate->units.n_items > NAMES_MAX)
+		strbuf_printf(b, " and %zu more", gate->units.n_items - NAMES_MAX);
+}
+
+char *hint_make(const struct held_gate *gate, enum gate_state state)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	if (state == GATE_OPEN || state == GATE_UNKNOWN)
+		return NULL;
+	strbuf_printf(&b, "%s is %s", gate->name,
+		      state == GATE_MISSING ? "not there: no disk of it is, or its pool is not "
+					      "imported" :
+		      state == GATE_OVERDUE ? "locked, and the machine went on without it" :
+					      "locked");
+	if (gate->units.n_items && state != GATE_OVERDUE) {
+		strbuf_add(&b, "; waiting for it: ");
+		add_units(&b, gate);
+	}
+	strbuf_printf(&b, "\nRun 'eyrie unlock %s'\n", gate->name);
+	return strbuf_take(&b);
+}
+
+/* getty expands backslashes. */
+static char *escape(const char *text)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	for (; *text; text++)
+		strbuf_add_bytes(&b, *text == '\\' ? "\\\\" : text, *text == '\\' ? 2 : 1);
+	return strbuf_take(&b);
+}
+
+static void tell_console(const char *text)
+{
+	_cleanup_close_ int fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	strbuf_add(&b, "\r\n");
+	for (; *text; text++)
+		strbuf_add_bytes(&b, *text == '\n' ? "\r\n" : text, *text == '\n' ? 2 : 1);
+	if (fd >= 0)
+		(void)fd_write_all(fd, b.data, b.size);
+}
+
+int hint_show(struct runner *run_by, const char *text, bool loud, struct diag *diag)
+{
+	const char *const again[] = { "agetty", "--reload", NULL };
+	_cleanup_free_ char *old = file_read_line(GATE_ISSUE);
+	_cleanup_free_ char *escaped = escape(text);
+	int r = 0;
+
+	if (*text)
+		r = file_replace(GATE_ISSUE, escaped, 0644, diag);
+	else if (unlink(GATE_ISSUE) < 0 && errno != ENOENT)
+		r = diag_error(diag, -errno, "cannot remove %s: %m", GATE_ISSUE);
+	if (*text || old)
+		(void)run(run_by, &(struct command){ .argv = again, .flags = RUN_OPTIONAL }, NULL);
+	if (*text && loud)
+		tell_console(text);
+	return r;
+}

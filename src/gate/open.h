@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Opening a gate and closing it.
+ *
+ * The mark in GATE_RUN says that a gate is open: it is set when the datasets are mounted and
+ * taken away before they are unmounted, so that what is held never runs without its data. A
+ * crash between leaves a closed gate, and who watches opens it again. One process at a time
+ * does either (gate_lock_take()).
+ */
+
+#include "gate/held.h"
+#include "gate/hint.h"
+
+struct gate_context {
+	struct runner *run;
+	const struct gates *gates;
+	struct held *held;
+	struct diag *diag;
+	void (*say)(void *context, const char *line); /* or NULL */
+	void *context;
+	bool hints_elsewhere; /* the caller shows them, all at once */
+};
+
+int gate_lock_take(int *ret_fd, struct diag *diag); /* waits; closing the descriptor ends it */
+
+bool gate_is_open(const char *name); /* its mark is there */
+
+/* Of these datasets and marks, without asking anybody else. */
+enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_state *state);
+
+/* The encryption roots among `state` that have no key, parents first. */
+void gate_locked_roots(const struct zfs_state *state, struct strv *roots);
+
+/* Those of `roots` that the passphrase opens lose their place in it. Returns how many. */
+size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passphrase,
+			   struct strv *roots);
+
+/* The same by keylocation, where that is a file which is there. */
+size_t gate_try_files(struct gate_context *cxt, const struct zfs_state *state,
+		      struct strv *roots);
+
+/* Mount what has its key and is mounted by itself, in the order of its paths. */
+int gate_mount(struct gate_context *cxt, const struct zfs_state *state);
+
+/*
+ * All its keys are there: mount, set the mark, start what is held and what failed because of
+ * it. -EAGAIN when a key is not there.
+ */
+int gate_open(struct gate_context *cxt, struct held_gate *gate);
+
+/* It goes on without: the mark is set, nothing is mounted, what is held starts. */
+int gate_give_up(struct gate_context *cxt, struct held_gate *gate);
+
+/* Only the mark goes: its keys were taken away by somebody else. */
+int gate_shut(struct gate_context *cxt, struct held_gate *gate);
+
+/*
+ * Stop what is held, unmount, unload the keys. -EBUSY, with a finding for each process that
+ * uses it and is not held, before anything was touched; what fails later is undone.
+ */
+int gate_close(struct gate_context *cxt, struct held_gate *gate);
+
+/* All hints, where getty shows them. */
+int gate_show_hints(struct gate_context *cxt, bool loud);

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The article's own service for illumos, as text: a manifest and its method. Pure. */
+
+char *smf_manifest(const char *dataset);
+char *smf_method(void);
+char *smf_name(const char *dataset); /* of the service: a '/' is no part of one there */

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate/watch.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "gate/keystatus.h"
+#include "gate/systemd.h"
+#include "gate/units.h"
+#include "keys/keyring.h"
+
+#define LOOK_MS	     1000  /* at keys, without starting a program */
+#define LOOK_SLOW_MS 10000 /* where a program has to be started for it */
+#define NETWORK_MS   30000 /* between two tries of a key that is fetched */
+#define RETRY_MS     30000 /* after a gate did not open though its keys are there */
+
+struct watched {
+	const struct gate *gate;
+	struct held_gate *held;
+	enum gate_state state;
+	struct strv locked; /* roots without a key when it was last read */
+	int64_t since;	    /* closed */
+	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
+	int64_t retry_at;
+	int64_t network_at;
+	struct process *asker;
+	struct strv files; /* keys that may come as a file, and their roots behind each */
+	bool shared_tried;
+	bool fetched;	   /* one has its key on the network */
+};
+
+struct watch {
+	struct gate_context *cxt;
+	const struct watch_options *options;
+	struct keystatus *keys;
+	struct watched *items;
+	size_t n_items;
+	int mounts;  /* /proc/self/mountinfo */
+	int wake_up; /* inotify on the folder of marks */
+	bool loud;   /* the console has not been told yet */
+	char *status;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void watch_deinit(struct watch *w)
+{
+	for (size_t i = 0; i < w->n_items; i++) {
+		strv_deinit(&w->items[i].locked);
+		strv_deinit(&w->items[i].files);
+		(void)process_free(w->items[i].asker);
+	}
+	free(w->items);
+	(void)keystatus_free(w->keys);
+	closep(&w->mounts);
+	closep(&w->wake_up);
+	free(w->status);
+}
+
+/* asking */
+
+static bool asks(const struct watch *w, const struct watched *item)
+{
+	return w->options->asker && item->locked.n_items &&
+	       (item->gate->prompt == GATE_CONSOLE || item->gate->hold == GATE_BOOT);
+}
+
+static void keep_asking(struct watch *w, struct watched *item)
+{
+	const char *const argv[] = { w->options->asker, "gate", "ask", item->gate->name, NULL };
+
+	if (item->asker && process_has_ended(item->asker))
+		item->asker = process_free(item->asker);
+	if (item->state != GATE_CLOSED && item->asker) {
+		process_stop(item->asker, 2);
+		item->asker = process_free(item->asker);
+	}
+	if (item->state == GATE_CLOSED && !item->asker && asks(w, item))
+		(void)process_start(w->cxt->run, &(struct command){ .argv = argv }, &item->asker,
+				    w->cxt->diag);
+}
+
+/* looking */
+
+static void note_keys(struct watched *item, const struct zfs_state *state)
+{
+	strv_deinit(&item->locked);
+	strv_deinit(&item->files);
+	item->fetched = false;
+	for (size_t i = 0; i < item->held->roots.n_items; i++) {
+		const struct zfs_dataset *root =
+			zfs_dataset(state, item->held->roots.items[i]);
+		const char *location = root && root->keylocation ? root->keylocation : "";
+
+		if (!root || root->key != KEY_MISSING)
+			continue;
+		strv_add(&item->locked, root->name);
+		if (starts_with(location, "file://"))
+			strv_add(&item->files, location + strlen("file://"));
+		item->fetched |= starts_with(location, "http") != NULL;
+	}
+}
+
+/* What is held follows what is there: sync may have run before its pool was. */
+static void follow_zfs(struct watch *w, struct watched *item, const struct zfs_state *state)
+{
+	struct held_gate now = {};
+
+	if (!state->exists)
+		return;
+	held_from_zfs(&w->cxt->gates->gates, item->gate, state, &now);
+	strv_deinit(&item->held->roots);
+	item->held->roots = now.roots;
+	now.roots = (struct strv)STRV_NULL;
+	record_deinit(&record_held_gate, &now);
+}
+
+static void set_state(struct watch *w, struct watched *item, enum gate_state state)
+{
+	if (item->state == state)
+		return;
+	if (state == GATE_CLOSED || state == GATE_MISSING)
+		w->loud = true;
+	if (item->state == GATE_OPEN || item->state == GATE_UNKNOWN)
+		item->since = now_ms();
+	item->state = state;
+}
+
+/* The keys are there, and who holds the lock may have opened it already. */
+static void open_now(struct watch *w, struct watched *item)
+{
+	_cleanup_close_ int lock = -1;
+	int r = gate_lock_take(&lock, w->cxt->diag);
+
+	if (r == 0 && !gate_is_open(item->gate->name))
+		r = gate_open(w->cxt, item->held);
+	if (r == 0)
+		set_state(w, item, GATE_OPEN);
+	else if (r != -EAGAIN) /* that is who locked it meanwhile */
+		item->retry_at = now_ms() + RETRY_MS;
+}
+
+static void shut_now(struct watch *w, struct watched *item)
+{
+	_cleanup_close_ int lock = -1;
+
+	if (gate_lock_take(&lock, w->cxt->diag) == 0 && gate_is_open(item->gate->name))
+		(void)gate_shut(w->cxt, item->held);
+}
+
+/* Once: the passphrase that opened the root pool, while it is kept. */
+static bool try_shared(struct watch *w, struct watched *item, struct strv *roots)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = NULL;
+
+	if (!item->gate->share_passphrase || item->shared_tried)
+		return false;
+	item->shared_tried = true;
+	return keyring_get(KEYRING_SHARED, &passphrase) == 0 &&
+	       gate_try_passphrase(w->cxt, passphrase, roots) > 0;
+}
+
+/* A key that is a file, or comes over the network, is loaded when it is there. */
+static bool fetch_keys(struct watch *w, struct watched *item, const struct zfs_state *state)
+{
+	_cleanup_strv_ struct strv roots = STRV_NULL;
+	bool any;
+
+	gate_locked_roots(state, &roots);
+	any = gate_try_files(w->cxt, state, &roots) > 0;
+	any |= try_shared(w, item, &roots);
+	if (!item->fetched || now_ms() < item->network_at)
+		return any;
+	item->network_at = now_ms() + NETWORK_MS;
+	for (size_t i = 0; i < roots.n_items; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, roots.items[i]);
+
+		if (root && starts_with(root->keylocation ? root->keylocation : "", "http"))
+			any |= zfs_load_key(w->cxt->run, root->name, NULL, NULL) == 0;
+	}
+	return any;
+}
+
+/* Ask zfs(8), with all that follows from what it says. */
+static void look_closely(struct watch *w, struct watched *item)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	enum gate_state is;
+
+	if (zfs_read(w->cxt->run, item->gate->name, &state, w->cxt->diag))
+		return;
+	follow_zfs(w, item, state);
+	note_keys(item, state);
+	if (item->locked.n_items && fetch_keys(w, item, state)) {
+		state = zfs_state_free(state);
+		if (zfs_read(w->cxt->run, item->gate->name, &state, w->cxt->diag))
+			return;
+		note_keys(item, state);
+	}
+	is = gate_state_of(item->held, state);
+	if (state->exists && !item->locked.n_items && now_ms() >= item->retry_at &&
+	    is != GATE_OPEN) {
+		open_now(w, item);
+		return;
+	}
+	if ((item->locked.n_items || !state->exists) && gate_is_open(item->gate->name))
+		shut_now(w, item);
+	set_state(w, item, is);
+}
+
+/* True when something is other than it was; starts no program. */
+static bool has_changed(struct watch *w, const struct watched *item)
+{
+	if (item->fetched && now_ms() >= item->network_at)
+		return true;
+	for (size_t i = 0; i < item->files.n_items; i++)
+		if (access(item->files.items[i], R_OK) == 0)
+			return true;
+	if (item->state == GATE_UNKNOWN || (item->state == GATE_CLOSED && !item->locked.n_items))
+		return now_ms() >= item->retry_at;
+	if (item->state == GATE_OPEN) {
+		for (size_t i = 0; i < item->held->roots.n_items; i++)
+			if (keystatus_get(w->keys, item->held->roots.items[i]) != KEY_LOADED)
+				return true;
+		return !gate_is_open(item->gate->name);
+	}
+	if (item->state == GATE_MISSING || !item->locked.n_items)
+		return keystatus_get(w->keys, item->gate->name) >= 0;
+	for (size_t i = 0; i < item->locked.n_items; i++)
+		if (keystatus_get(w->keys, item->locked.items[i]) != KEY_MISSING)
+			return true;
+	return false;
+}
+
+static void give_up(struct watch *w, struct watched *item)
+{
+	_cleanup_free_ char *instance = unit_instance(item->gate->name);
+	_cleanup_strv_ struct strv unit = STRV_NULL;
+	_cleanup_close_ int lock = -1;
+
+	item->limit = INT64_MAX;
+	if (item->gate->then == GATE_FAIL) {
+		strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
+		if (systemd_runs())
+			(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit,
+					 w->cxt->diag);
+		return;
+	}
+	if (gate_lock_take(&lock, w->cxt->diag) == 0 &&
+	    gate_give_up(w->cxt, item->held) == 0)
+		set_state(w, item, GATE_OVERDUE);
+}
+
+static void tell_systemd(struct watch *w)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	strbuf_add(&b, "READY=1\nSTATUS=");
+	for (size_t i = 0; i < w->n_items; i++) {
+		const struct watched *item = &w->items[i];
+
+		strbuf_printf(&b, "%s%s is %s", i ? "; " : "", item->gate->name,
+			      gate_states[item->state]);
+		if (item->state != GATE_OPEN)
+			strbuf_printf(&b, ", holds %zu: Run 'eyrie unlock %s'",
+				      item->held->units.n_items, item->gate->name);
+	}
+	if (streq(w->status, b.data))
+		return;
+	systemd_notify(b.data);
+	str_set(&w->status, b.data);
+}
+
+/* Findings of a daemon go to whoever reads what it says, once each. */
+static void tell_findings(struct watch *w)
+{
+	struct diag *diag = w->cxt->diag;
+
+	for (size_t i = 0; i < diag->n_items && w->cxt->say; i++)
+		w->cxt->say(w->cxt->context, diag->items[i].text);
+	diag_deinit(diag);
+	*diag = (struct diag)DIAG_NULL;
+}
+
+static void show_hints(struct watch *w)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	for (size_t i = 0; i < w->n_items; i++) {
+		_cleanup_free_ char *text = hint_make(w->items[i].held, w->items[i].state);
+
+		if (text)
+			strbuf_printf(&b, "%s%s", b.size ? "\n" : "", text);
+	}
+	(void)hint_show(w->cxt->run, b.data ? b.data : "", w->loud, w->cxt->diag);
+	w->loud = false;
+}
+
+static void look(struct watch *w, bool closely)
+{
+	bool changed = closely;
+
+	for (size_t i = 0; i < w->n_items; i++) {
+		struct watched *item = &w->items[i];
+		enum gate_state was = item->state;
+
+		if (closely || !w->keys || has_changed(w, item))
+			look_closely(w, item);
+		if (item->state != GATE_OPEN && item->state != GATE_OVERDUE &&
+		    item->limit != INT64_MAX && now_ms() - item->since >= item->limit)
+			give_up(w, item);
+		changed |= was != item->state;
+		keep_asking(w, item);
+	}
+	if (changed)
+		show_hints(w);
+	tell_systemd(w);
+	tell_findings(w);
+}
+
+/* waiting */
+
+static void drain(int fd)
+{
+	char events[4096];
+
+	while (read(fd, events, sizeof(events)) > 0)
+		;
+}
+
+/* Until something may have changed: a mount, a mark, or a key in silence. */
+static void pause_for_event(struct watch *w)
+{
+	struct pollfd fds[] = {
+		{ .fd = w->mounts, .events = POLLPRI },
+		{ .fd = w->wake_up, .events = POLLIN },
+		{ .fd = run_interrupt_fd(), .events = POLLIN },
+	};
+
+	(void)poll(fds, ARRAY_SIZE(fds), w->keys ? LOOK_MS : LOOK_SLOW_MS);
+	if (fds[1].revents)
+		drain(w->wake_up);
+}
+
+static bool is_done(const struct watch *w)
+{
+	if (!w->options->boot_only)
+		return false;
+	for (size_t i = 0; i < w->n_items; i++)
+		if (w->items[i].state != GATE_OPEN && w->items[i].state != GATE_OVERDUE)
+			return false;
+	return true;
+}
+
+static void add_gates(struct watch *w)
+{
+	FOR_EACH_GATE(gate, &w->cxt->gates->gates)
+	{
+		struct held_gate *held = held_gate(w->cxt->held, gate->name);
+		struct watched *item;
+		uint64_t wait = GATE_FOREVER;
+
+		if (w->options->boot_only && gate->hold != GATE_BOOT)
+			continue;
+		if (!held) {
+			held = list_add(&w->cxt->held->gates, &record_held_gate);
+			held->name = str_dup(gate->name);
+			held->hold = gate->hold;
+		}
+		w->items = mem_grow(w->items, w->n_items, sizeof(*w->items));
+		item = &w->items[w->n_items++];
+		item->gate = gate;
+		(void)gate_wait(gate, &wait);
+		item->limit = wait == GATE_FOREVER ? INT64_MAX : (int64_t)wait * 1000;
+	}
+	/* The list does not move any more. */
+	for (size_t i = 0; i < w->n_items; i++)
+		w->items[i].held = held_gate(w->cxt->held, w->items[i].gate->name);
+}
+
+int gate_watch(struct gate_context *cxt, const struct watch_options *options)
+{
+	_cleanup_(watch_deinit) struct watch w = { .cxt = cxt, .options = options, .loud = true };
+	int r = file_make_folder(GATE_RUN, cxt->diag);
+
+	if (r)
+		return r;
+	run_catch_interrupts();
+	cxt->hints_elsewhere = true;
+	w.mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	w.wake_up = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (w.wake_up >= 0)
+		(void)inotify_add_watch(w.wake_up, GATE_RUN, IN_MOVED_TO | IN_DELETE);
+	add_gates(&w);
+	look(&w, /* closely= */ true);
+	while (!is_done(&w) && !run_interrupted()) {
+		pause_for_event(&w);
+		if (!w.keys)
+			(void)keystatus_open(&w.keys);
+		if (!run_interrupted())
+			look(&w, /* closely= */ false);
+	}
+	return 0;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate/zfs.h"
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static const char *const key_choices[] = { "none", "unavailable", "available", NULL };
+
+static const struct field dataset_fields[] = {
+	{ "name", FIELD_STRING, AT(zfs_dataset, name) },
+	{ "encryptionroot", FIELD_STRING, AT(zfs_dataset, root) },
+	{ "keystatus", FIELD_CHOICE, AT(zfs_dataset, key), .choices = key_choices },
+	{ "keyformat", FIELD_STRING, AT(zfs_dataset, keyformat) },
+	{ "keylocation", FIELD_STRING, AT(zfs_dataset, keylocation) },
+	{ "mounts", FIELD_BOOL, AT(zfs_dataset, mounts) },
+	{ "mountpoint", FIELD_STRING, AT(zfs_dataset, mountpoint) },
+	{ "mounted", FIELD_BOOL, AT(zfs_dataset, mounted) },
+};
+static const struct record record_zfs_dataset = RECORD(zfs_dataset, dataset_fields);
+
+/* In the order in which they are asked for. */
+#define PROPERTIES "encryptionroot,keystatus,keyformat,keylocation,canmount,mountpoint,mounted"
+enum { P_ROOT, P_STATUS, P_FORMAT, P_LOCATION, P_CANMOUNT, P_MOUNTPOINT, P_MOUNTED, N_P };
+
+static const char *const properties[] = {
+	"encryptionroot", "keystatus", "keyformat", "keylocation",
+	"canmount", "mountpoint", "mounted",
+};
+
+static bool is_set(const char *value)
+{
+	return !is_empty(value) && !streq(value, "-");
+}
+
+static void take_property(struct zfs_dataset *dataset, const char *property, const char *value)
+{
+	if (streq(property, properties[P_ROOT]) && is_set(value))
+		str_set(&dataset->root, value);
+	else if (streq(property, properties[P_STATUS]))
+		dataset->key = streq(value, "available")   ? KEY_LOADED :
+			       streq(value, "unavailable") ? KEY_MISSING :
+							     KEY_NONE;
+	else if (streq(property, properties[P_FORMAT]))
+		str_set(&dataset->keyformat, value);
+	else if (streq(property, properties[P_LOCATION]))
+		str_set(&dataset->keylocation, value);
+	else if (streq(property, properties[P_CANMOUNT]))
+		dataset->mounts = streq(value, "on");
+	else if (streq(property, properties[P_MOUNTPOINT]))
+		str_set(&dataset->mountpoint, value);
+	else if (streq(property, properties[P_MOUNTED]))
+		dataset->mounted = streq(value, "yes");
+}
+
+/* "NAME<TAB>PROPERTY<TAB>VALUE"; a value may hold anything but a newline. */
+static int parse_line(char *line, struct list *datasets)
+{
+	char *property = strchr(line, '\t'), *value = property ? strchr(property + 1, '\t') : NULL;
+	struct zfs_dataset *dataset;
+
+	if (!value)
+		return -EINVAL;
+	*property++ = '\0';
+	*value++ = '\0';
+	dataset = datasets->n_items ?
+			  list_at(datasets, &record_zfs_dataset, datasets->n_items - 1) :
+			  NULL;
+	if (!dataset || !streq(dataset->name, line)) {
+		dataset = list_add(datasets, &record_zfs_dataset);
+		dataset->name = str_dup(line);
+	}
+	take_property(dataset, property, value);
+	return 0;
+}
+
+int zfs_parse(const char *text, struct list *datasets)
+{
+	_cleanup_free_ char *copy = str_dup(text);
+	char *rest = copy, *line;
+	int r = 0;
+
+	while (r == 0 && (line = strsep(&rest, "\n")))
+		if (*line)
+			r = parse_line(line, datasets);
+	for (size_t i = 0; i < datasets->n_items; i++) {
+		struct zfs_dataset *dataset = list_at(datasets, &record_zfs_dataset, i);
+
+		dataset->mounts &= dataset->mountpoint && *dataset->mountpoint == '/';
+	}
+	return r;
+}
+
+static bool pool_is_imported(struct runner *run_by, const char *name)
+{
+	_cleanup_free_ char *pool = str_printf("%.*s", (int)strcspn(name, "/"), name);
+	_cleanup_free_ char *output = NULL;
+	const char *const argv[] = { "zpool", "list", "-H", "-o", "name", pool, NULL };
+
+	return run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL,
+					      .ret_output = &output }, NULL) == 0;
+}
+
+int zfs_read(struct runner *run_by, const char *name, struct zfs_state **ret, struct diag *diag)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = mem_alloc(sizeof(*state));
+	_cleanup_free_ char *output = NULL;
+	const char *const argv[] = { "zfs", "get", "-Hp", "-r", "-t", "filesystem,volume", "-o",
+				     "name,property,value", PROPERTIES, name, NULL };
+	int r;
+
+	state->name = str_dup(name);
+	r = run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL,
+					   .ret_output = &output }, NULL);
+	if (r == -ENOENT)
+		return diag_error(diag, r, "cannot start 'zfs': it is not installed");
+	state->exists = r == 0;
+	state->imported = state->exists || pool_is_imported(run_by, name);
+	if (r == 0 && zfs_parse(output, &state->datasets))
+		return diag_error(diag, -EINVAL, "zfs get says what nobody expects");
+	*ret = take_ptr(state);
+	return 0;
+}
+
+struct zfs_state *zfs_state_free(struct zfs_state *state)
+{
+	if (!state)
+		return NULL;
+	list_deinit(&state->datasets, &record_zfs_dataset);
+	free(state->name);
+	free(state);
+	return NULL;
+}
+
+const struct zfs_dataset *zfs_dataset(const struct zfs_state *state, const char *name)
+{
+	FOR_EACH_DATASET(dataset, state)
+		if (streq(dataset->name, name))
+			return dataset;
+	return NULL;
+}
+
+/* doing */
+
+/* A root whose keylocation is a file is tried with a passphrase only when it has one. */
+int zfs_load_key(struct runner *run_by, const char *root, const struct secret *passphrase,
+		 struct diag *diag)
+{
+	const char *const typed[] = { "zfs", "load-key", "-L", "prompt", root, NULL };
+	const char *const kept[] = { "zfs", "load-key", root, NULL };
+	_cleanup_diag_ struct diag why = DIAG_NULL;
+	int r = run(run_by, &(struct command){ .argv = passphrase ? typed : kept,
+					       .secret = passphrase }, &why);
+
+	if (r == 0)
+		return 0;
+	if (!passphrase || r != -EIO)
+		return diag_error(diag, r, "%s", why.items[0].text);
+	return -EPERM;
+}
+
+int zfs_unload_key(struct runner *run_by, const char *root, struct diag *diag)
+{
+	return run_words(run_by, diag, "zfs", "unload-key", root, NULL);
+}
+
+int zfs_mount(struct runner *run_by, const char *dataset, struct diag *diag)
+{
+	return run_words(run_by, diag, "zfs", "mount", dataset, NULL);
+}
+
+int zfs_unmount(struct runner *run_by, const char *dataset, struct diag *diag)
+{
+	return run_words(run_by, diag, "zfs", "unmount", dataset, NULL);
+}
+
+int zfs_import(struct runner *run_by, const char *pool, struct diag *diag)
+{
+	return run_words(run_by, diag, "zpool", "import", "-N", pool, NULL);
+}

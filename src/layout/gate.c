@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "layout/gate.h"
+
+#include <ctype.h>
+
+#include "base/file.h"
+
+static const char *const hold_choices[] = { "by-mounts", "listed", "all", "boot", NULL };
+static const char *const prompt_choices[] = { "hint", "console", NULL };
+static const char *const then_choices[] = { "fail", "continue", NULL };
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static const struct field gate_fields[] = {
+	{ "name", FIELD_STRING, AT(gate, name), FIELD_KEY, .help =
+	  "A pool or a dataset: it and all below it whose keys are needed. A gate of its own for "
+	  "a dataset below takes that one out." },
+	{ "hold", FIELD_CHOICE, AT(gate, hold), .choices = hold_choices,
+	  .fallback = "by-mounts", .help =
+	  "Who waits for the key. by-mounts: every service that needs a path on these datasets, "
+	  "as far as systemd knows it, and those in services. listed: only those in services. all: "
+	  "everything that the machine starts by itself, except what a person needs to come in and "
+	  "type: console, ssh, network. boot: local file systems themselves wait, and with them "
+	  "console, ssh and all else, so the machine asks on its console." },
+	{ "services", FIELD_STRINGS, AT(gate, services), .help =
+	  "Services that wait, beside those that are found: systemd cannot know that a web "
+	  "server's configuration names a folder." },
+	{ "except", FIELD_STRINGS, AT(gate, except), .help =
+	  "Services that do not wait, though they were found." },
+	{ "prompt", FIELD_CHOICE, AT(gate, prompt), .choices = prompt_choices,
+	  .fallback = "hint", .help =
+	  "hint: console and login say which command opens it. console: the machine also asks "
+	  "itself, through systemd's agents; that is always so with hold: boot." },
+	{ "wait", FIELD_STRING, AT(gate, wait), .fallback = "forever", .help =
+	  "Seconds after which then comes true, or forever." },
+	{ "then", FIELD_CHOICE, AT(gate, then), .choices = then_choices, .fallback = "fail",
+	  .help = "When the key did not come in time. fail: eyrie-gate-overdue@NAME.service "
+	  "fails, who waits goes on waiting, and the key still opens. continue: who waits starts "
+	  "without the data, and may write where it will be mounted over." },
+	{ "share-passphrase", FIELD_BOOL, AT(gate, share_passphrase), .fallback = "false", .help =
+	  "Try the passphrase of the root pool first, which eyrie-unlock then keeps in root's "
+	  "keyring for five minutes of the start." },
+};
+const struct record record_gate = RECORD(gate, gate_fields);
+
+static const struct field gates_fields[] = {
+	{ "gates", FIELD_RECORDS, AT(gates, gates), FIELD_REQUIRED, .record = &record_gate,
+	  .help = "By the name of a pool or dataset." },
+};
+const struct record record_gates = RECORD(gates, gates_fields);
+
+/* rules */
+
+struct checker {
+	const struct yaml_source *source;
+	struct diag *diag;
+	size_t n_findings;
+};
+
+static void finding(struct checker *c, const struct gate *gate, const char *key,
+		    const char *format, ...) _printf_(4, 5);
+
+static void finding(struct checker *c, const struct gate *gate, const char *key,
+		    const char *format, ...)
+{
+	_cleanup_free_ char *path = str_printf("gates\t%s%s%s", gate->name, key ? "\t" : "",
+					       key ? key : "");
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	text = str_vprintf(format, ap);
+	va_end(ap);
+	c->n_findings++;
+	(void)diag_error(c->diag, 0, "%s", text);
+	yaml_place(c->source, c->diag, path);
+}
+
+/* zfs(8), "Dataset names"; without snapshots and bookmarks. */
+static bool is_dataset(const char *name)
+{
+	if (!isalpha((unsigned char)*name) || strlen(name) > 255)
+		return false;
+	for (const char *s = name; *s; s++)
+		if ((!isalnum((unsigned char)*s) && !strchr("-_.:/", *s)) ||
+		    (*s == '/' && (s[1] == '/' || !s[1])))
+			return false;
+	return true;
+}
+
+/* systemd.unit(5): a name without its kind is that of a service. */
+static bool complete_service(char **name)
+{
+	static const char *const kinds[] = { ".service", ".socket", ".path", ".timer", ".target" };
+	const char *dot = strrchr(*name, '.');
+	char *longer;
+
+	for (const char *s = *name; *s; s++)
+		if (!isalnum((unsigned char)*s) && !strchr(":-_.\\@", *s))
+			return false;
+	for (size_t i = 0; dot && i < ARRAY_SIZE(kinds); i++)
+		if (streq(dot, kinds[i]))
+			return dot > *name;
+	if (!**name)
+		return false;
+	longer = str_printf("%s.service", *name);
+	free(*name);
+	*name = longer;
+	return true;
+}
+
+static void check_services(struct checker *c, const struct gate *gate, const char *key,
+			   struct strv *services)
+{
+	for (size_t i = 0; i < services->n_items; i++)
+		if (!complete_service(&services->items[i]))
+			finding(c, gate, key, "'%s' is no name of a service",
+				services->items[i]);
+}
+
+static void check_combinations(struct checker *c, const struct gate *gate)
+{
+	uint64_t wait = 0;
+
+	if (gate_wait(gate, &wait))
+		finding(c, gate, "wait", "'wait' is in seconds, or forever");
+	else if (gate->hold == GATE_BOOT && gate->then == GATE_FAIL && wait != GATE_FOREVER) {
+		finding(c, gate, "hold",
+			"'hold: boot' cannot fail: local-fs.target would, and the machine would "
+			"end in emergency mode");
+		diag_hint(c->diag, "then: continue goes on without the data; or wait: forever");
+	}
+	if (gate->hold == GATE_BOOT && gate->services.n_items)
+		finding(c, gate, "services", "'hold: boot' holds everything; it takes no services");
+	if (gate->hold == GATE_LISTED && !gate->services.n_items)
+		finding(c, gate, "hold", "'hold: listed' without services holds nothing");
+	if (gate->hold == GATE_LISTED && gate->except.n_items)
+		finding(c, gate, "except", "'except' takes away from what is found; with "
+			"'hold: listed' nothing is");
+}
+
+static void check_gate(struct checker *c, struct gate *gate, const struct list *gates)
+{
+	if (!is_dataset(gate->name))
+		finding(c, gate, NULL, "'%s' is no name of a pool or dataset", gate->name);
+	FOR_EACH_GATE(other, gates)
+		if (other < gate && streq(other->name, gate->name))
+			finding(c, gate, NULL, "there are two gates '%s'", gate->name);
+	check_services(c, gate, "services", &gate->services);
+	check_services(c, gate, "except", &gate->except);
+	for (size_t i = 0; i < gate->except.n_items; i++)
+		if (strv_has(&gate->services, gate->except.items[i]))
+			finding(c, gate, "except", "%s is in 'services' and in 'except'",
+				gate->except.items[i]);
+	check_combinations(c, gate);
+}
+
+int gates_check(struct list *gates, const struct yaml_source *source, struct diag *diag)
+{
+	struct checker c = { .source = source, .diag = diag };
+
+	FOR_EACH_GATE(gate, gates)
+		check_gate(&c, gate, gates);
+	return c.n_findings ? -EINVAL : 0;
+}
+
+int gates_parse(const char *name, const char *text, struct gates **ret, struct diag *diag)
+{
+	_cleanup_(gates_freep) struct gates *gates = mem_alloc(sizeof(*gates));
+	_cleanup_(yaml_source_freep) struct yaml_source *source = NULL;
+	int r = yaml_read(name, text, &record_gates, gates, &source, diag);
+
+	if (source) {
+		int q = gates_check(&gates->gates, source, diag);
+
+		r = r ? r : q;
+	}
+	if (r)
+		return r;
+	*ret = take_ptr(gates);
+	return 0;
+}
+
+int gates_read(const char *path, struct gates **ret, struct diag *diag)
+{
+	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+	int r = file_read(path, &text);
+
+	if (r) {
+		(void)diag_error(diag, r, "cannot read the gates %s: %s", path, strerror(-r));
+		diag_hint(diag, "eyrie-gate(8) has an example");
+		return r;
+	}
+	return gates_parse(path, text.data ? text.data : "", ret, diag);
+}
+
+char *gates_dump(const struct gates *gates)
+{
+	return yaml_write(&record_gates, gates);
+}
+
+struct gates *gates_free(struct gates *gates)
+{
+	if (gates)
+		record_deinit(&record_gates, gates);
+	free(gates);
+	return NULL;
+}
+
+/* asking it */
+
+int gate_wait(const struct gate *gate, uint64_t *ret)
+{
+	uint64_t seconds = GATE_FOREVER;
+
+	if (!streq(gate->wait, "forever") &&
+	    (str_to_u64(gate->wait, &seconds) || seconds >= GATE_FOREVER))
+		return -EINVAL;
+	*ret = seconds;
+	return 0;
+}
+
+bool gate_is_below(const char *name, const char *parent)
+{
+	const char *rest = starts_with(name, parent);
+
+	return rest && (!*rest || *rest == '/');
+}
+
+const struct gate *gate_of(const struct list *gates, const char *dataset)
+{
+	const struct gate *best = NULL;
+
+	FOR_EACH_GATE(gate, gates)
+		if (gate_is_below(dataset, gate->name) &&
+		    (!best || strlen(gate->name) > strlen(best->name)))
+			best = gate;
+	return best;
+}

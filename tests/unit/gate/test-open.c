@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What needs no mark in /run: which keys are tried, and in which order things are mounted. */
+
+#include "gate/open.h"
+
+#include "test.h"
+
+#define DATASET(name, root, status, canmount, mountpoint, mounted)                             \
+	name "\tencryptionroot\t" root "\n" name "\tkeystatus\t" status "\n" name              \
+	     "\tkeylocation\tprompt\n" name "\tcanmount\t" canmount "\n" name                  \
+	     "\tmountpoint\t" mountpoint "\n" name "\tmounted\t" mounted "\n"
+
+static const char nest[] = DATASET("nest", "nest", "unavailable", "on", "none", "no")
+	DATASET("nest/a", "nest", "unavailable", "on", "/z", "no")
+	DATASET("nest/b", "nest/b", "unavailable", "on", "/z/y", "no")
+	DATASET("nest/c", "nest/c", "available", "on", "/b", "no")
+	DATASET("nest/d", "nest/c", "available", "on", "/a", "no")
+	DATASET("nest/e", "nest/c", "available", "on", "/0", "yes")
+	DATASET("nest/f", "nest/c", "available", "noauto", "/1", "no");
+
+static struct strv ran;
+static const char *opens; /* the root that the passphrase fits */
+
+static int start(struct runner *runner, const struct command *command, char **ret_output,
+		 char **ret_errors)
+{
+	_cleanup_strv_ struct strv words = STRV_NULL;
+	_cleanup_free_ char *line = NULL;
+
+	(void)runner;
+	(void)ret_output;
+	(void)ret_errors;
+	for (const char *const *w = command->argv; *w; w++)
+		strv_add(&words, *w);
+	line = strv_join(&words, " ");
+	strv_add(&ran, line);
+	return command->secret && !streq(words.items[words.n_items - 1], opens);
+}
+
+static struct runner runner = { .start = start };
+
+static struct zfs_state *state_of(const char *text)
+{
+	struct zfs_state *zfs = mem_alloc(sizeof(*zfs));
+
+	assert_int_equal(zfs_parse(text, &zfs->datasets), 0);
+	zfs->exists = zfs->imported = true;
+	return zfs;
+}
+
+static void expect_ran(const char *wanted)
+{
+	_cleanup_free_ char *all = strv_join(&ran, "; ");
+
+	assert_string_equal(all, wanted);
+	strv_deinit(&ran);
+}
+
+/* One passphrase is tried on every root before another is asked for. */
+static void test_one_passphrase_for_all(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(nest);
+	_cleanup_(secret_freep) struct secret *secret = secret_new();
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_strv_ struct strv roots = STRV_NULL;
+	struct gate_context cxt = { .run = &runner, .diag = &diag };
+
+	(void)state;
+	gate_locked_roots(zfs, &roots);
+	assert_int_equal(roots.n_items, 2);
+	opens = "nest/b";
+	assert_int_equal(gate_try_passphrase(&cxt, secret, &roots), 1);
+	assert_int_equal(roots.n_items, 1);
+	assert_string_equal(roots.items[0], "nest");
+	assert_null(roots.items[1]);
+	expect_ran("zfs load-key -L prompt nest; zfs load-key -L prompt nest/b");
+	assert_int_equal(diag.n_items, 0);
+}
+
+static void test_mounts_in_order(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(nest);
+	struct gate_context cxt = { .run = &runner };
+
+	(void)state;
+	assert_int_equal(gate_mount(&cxt, zfs), 0);
+	expect_ran("zfs mount nest/d; zfs mount nest/c");
+}
+
+/* Of a gate whose mark nobody has set. */
+static void test_states(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(nest);
+	struct held_gate gate = { .name = str_dup("no-such-gate") };
+
+	(void)state;
+	strv_add(&gate.roots, "nest/c");
+	assert_int_equal(gate_state_of(&gate, zfs), GATE_CLOSED);
+	strv_add(&gate.roots, "nest");
+	assert_int_equal(gate_state_of(&gate, zfs), GATE_CLOSED);
+	zfs->exists = false;
+	assert_int_equal(gate_state_of(&gate, zfs), GATE_MISSING);
+	record_deinit(&record_held_gate, &gate);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_passphrase_for_all),
+		cmocka_unit_test(test_mounts_in_order),
+		cmocka_unit_test(test_states),
+	};
+
+	return cmocka_run_group_tests_name("open", tests, NULL, NULL);
+}
