@@ -253,6 +253,12 @@ static enum cli_exit check(struct cli *cli, const struct layout *layout)
 		diag_hint(&cli->diag, "system: { suite: trixie }");
 		return CLI_REFUSED;
 	}
+	if (streq(layout->system.suite, "bookworm")) {
+		(void)diag_error(&cli->diag, -EINVAL, "bookworm cannot be rehearsed: its systemd takes no "
+				 "units from outside, by which a rehearsed machine tells what came up");
+		diag_hint(&cli->diag, "rehearse the same layout with suite: trixie");
+		return CLI_REFUSED;
+	}
 	return CLI_OK;
 }
 
