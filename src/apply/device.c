@@ -91,3 +91,8 @@ int device_stable(const struct apply_context *cxt, const char *disk, enum role r
 	free(found.uuid);
 	return r;
 }
+
+int device_settle(struct apply_context *cxt)
+{
+	return run_words(cxt->run, cxt->diag, "udevadm", "settle", NULL);
+}

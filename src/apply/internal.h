@@ -24,6 +24,9 @@ int device_partition(const struct apply_context *cxt, const char *disk, enum rol
 int device_array(const struct apply_context *cxt, enum role role, char **ret_node);
 int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */
 
+/* Until udev has dealt with all that happened: links come and go while it works. */
+int device_settle(struct apply_context *cxt);
+
 /* The same by a name that stays with it: below /dev/disk/by-partuuid. */
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node);

@@ -86,11 +86,6 @@ static int stop_arrays(struct apply_context *cxt, const struct strv *nodes, bool
 	return r;
 }
 
-static int settle(struct apply_context *cxt)
-{
-	return run_words(cxt->run, cxt->diag, "udevadm", "settle", NULL);
-}
-
 static int create(struct apply_context *cxt, enum role role, const struct strv *nodes)
 {
 	_cleanup_free_ char *name = name_array(role);
@@ -131,7 +126,7 @@ int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 	r = stop_arrays(cxt, &nodes, /* active= */ true);
 	if (r == 0)
 		r = create(cxt, role, &nodes);
-	return r ? r : settle(cxt);
+	return r ? r : device_settle(cxt);
 }
 
 /* Starting writes nothing but md's own counters; another leg joins by ARRAY_ADD. */
@@ -153,7 +148,7 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 	for (size_t i = 0; i < nodes.n_items; i++)
 		strv_add(&argv, nodes.items[i]);
 	r = run(cxt->run, &(struct command){ .argv = (const char *const *)argv.items }, cxt->diag);
-	return r ? r : settle(cxt);
+	return r ? r : device_settle(cxt);
 }
 
 /*

@@ -122,6 +122,8 @@ int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
 	if (*cxt->target)
 		strv_add_all(&argv, "-R", cxt->target, NULL);
 	strv_add(&argv, pool->name);
+	if (!layout_has_luks(cxt->layout, pool))
+		r = device_settle(cxt);
 	FOR_EACH_VDEV(vdev, pool)
 		if (r == 0)
 			r = add_vdev(cxt, pool, vdev, &argv);
