@@ -61,6 +61,10 @@ void apply_key_roots(const struct plan *plan, const struct layout *layout, struc
 int apply_check_tools(const struct plan *plan, const struct layout *layout, struct runner *run,
 		      struct diag *diag);
 
+/* A generated file of the system below `root` ("" for the running one), aside and renamed. */
+struct boot_file;
+int generated_write(const char *root, const struct boot_file *file, struct diag *diag);
+
 /* A root tarball at `path`: Debian's suite with everything that the layout needs to boot. */
 struct tarball_options {
 	const char *zfs_modules; /* a package of them, its kernel linux-image.deb beside it; NULL: zfs-dkms */

@@ -11,12 +11,12 @@
 
 #include "apply/internal.h"
 #include "base/file.h"
+#include "boot/files.h"
 #include "boot/text.h"
 #include "layout/gate.h"
 
 #define WORK_FOLDER "/var/cache/eyrie"
 #define POOL_CACHE "/run/zpool.cache"
-#define UNLOCK_CONF	"/etc/eyrie/unlock.json"
 #define UNPACK_DEADLINE (4 * 3600u)
 #define INITRD_DEADLINE 3600u
 
@@ -152,67 +152,17 @@ static int write_layout(struct apply_context *cxt)
 	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
 }
 
-static int write_gates(struct apply_context *cxt)
-{
-	if (!cxt->layout->gates.n_items)
-		return 0;
-	return write_taken(cxt, GATE_FILE, boot_gates(cxt->layout));
-}
-
-/* What the maker of the initramfs goes by. */
-static int write_initramfs_conf(struct apply_context *cxt)
-{
-	static const struct {
-		const char *path;
-		char *(*text)(const struct layout *layout);
-	} confs[] = {
-		[INITRAMFS_DRACUT] = { "/etc/dracut.conf.d/50-eyrie.conf", boot_dracut_conf },
-		[INITRAMFS_TOOLS] = { "/etc/initramfs-tools/conf.d/eyrie",
-				      boot_initramfs_tools_conf },
-	};
-	unsigned by = cxt->layout->boot.initramfs;
-
-	return write_taken(cxt, confs[by].path, confs[by].text(cxt->layout));
-}
-
-/* A file of another unlock: it would be taken for one of this. */
-static int remove_in(struct apply_context *cxt, const char *path)
-{
-	_cleanup_free_ char *full = str_printf("%s%s", cxt->target, path);
-
-	if (unlink(full) < 0 && errno != ENOENT)
-		return diag_error(cxt->diag, -errno, "cannot remove %s: %m", full);
-	return 0;
-}
-
-static bool has_arrays(const struct layout *layout)
-{
-	return role_wants_array(layout, ROLE_BOOT) || role_wants_array(layout, ROLE_KEY);
-}
-
 static int write_boot_files(struct apply_context *cxt)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
-	const struct layout *layout = cxt->layout;
-	bool ours = layout->encryption.unlock == UNLOCK_PEER ||
-		    layout->encryption.unlock == UNLOCK_NATIVE;
-	int r;
+	_cleanup_boot_files_ struct boot_files files = {};
+	int r = observe_machine(cxt->run, cxt->layout, cxt->target, &have, cxt->diag);
 
-	r = observe_machine(cxt->run, layout, cxt->target, &have, cxt->diag);
-	if (r == 0)
-		r = write_taken(cxt, "/etc/crypttab", boot_crypttab(layout, have));
-	if (r == 0)
-		r = write_taken(cxt, "/etc/fstab", boot_fstab(layout));
-	if (r == 0)
-		r = write_initramfs_conf(cxt);
-	if (r == 0 && has_arrays(layout))
-		r = write_taken(cxt, "/etc/mdadm/mdadm.conf", boot_mdadm_conf(layout));
-	if (r == 0)
-		r = ours ? remove_in(cxt, BOOT_INITRD_DROPIN) :
-			   write_taken(cxt, BOOT_INITRD_DROPIN, boot_initrd_dropin(layout));
-	if (r == 0)
-		r = ours ? write_taken(cxt, UNLOCK_CONF, boot_unlock_conf(layout, have)) :
-			   remove_in(cxt, UNLOCK_CONF);
+	if (r)
+		return r;
+	boot_files(cxt->layout, have, &files);
+	for (size_t i = 0; r == 0 && i < files.n_items; i++)
+		r = generated_write(cxt->target, &files.items[i], cxt->diag);
 	return r;
 }
 
@@ -339,7 +289,7 @@ static int set_unlock(struct apply_context *cxt, const char *root)
 int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
 	static int (*const parts[])(struct apply_context *) = {
-		write_layout, write_gates, write_boot_files, write_pool_cache, write_identity,
+		write_layout, write_boot_files, write_pool_cache, write_identity,
 		write_network, write_timezone, write_access, install_debs,
 	};
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
@@ -351,6 +301,47 @@ int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 	if (r == 0)
 		r = set_unlock(cxt, root);
 	return r ? r : set_state(cxt, root, STATE_CONFIGURED, hash);
+}
+
+int generated_write(const char *root, const struct boot_file *file, struct diag *diag)
+{
+	_cleanup_free_ char *path = str_printf("%s%s", root, file->path);
+
+	if (file->text)
+		return file_replace(path, file->text, 0644, diag);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return diag_error(diag, -errno, "cannot remove %s: %m", path);
+	return 0;
+}
+
+/*
+ * The state comes first: interrupted, the images are made again whether or not the file was
+ * written. The text is made anew from what is there now, as the plan did.
+ */
+int apply_FILE_WRITE(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(observed_freep) struct observed *have = NULL;
+	_cleanup_boot_files_ struct boot_files files = {};
+	_cleanup_free_ char *root = name_dataset(&cxt->layout->pool, layout_root(cxt->layout)->name);
+	_cleanup_free_ char *hash = NULL;
+	int r = observe_machine(cxt->run, cxt->layout, cxt->target, &have, cxt->diag);
+
+	if (r)
+		return r;
+	boot_files(cxt->layout, have, &files);
+	for (size_t i = 0; r == 0 && i < files.n_items; i++) {
+		const struct boot_file *file = &files.items[i];
+
+		if (!streq(file->path, step->object))
+			continue;
+		if (file->in_image)
+			r = get_hash(cxt, root, &hash);
+		if (r == 0 && file->in_image)
+			r = set_state(cxt, root, STATE_CONFIGURED, hash);
+		if (r == 0)
+			r = generated_write(cxt->target, file, cxt->diag);
+	}
+	return r;
 }
 
 /*

@@ -5,10 +5,11 @@
 
 #include "keys/keyfile.h"
 #include "layout/gate.h"
+#include "layout/paths.h"
 #include "plan/name.h"
 #include "unlock/config.h"
 
-#define HEADER "# Written by eyrie; eyrie.yaml(5) says what from.\n"
+#define HEADER BOOT_HEADER "\n"
 
 char *boot_cmdline(const struct layout *layout)
 {
@@ -287,10 +288,10 @@ char *boot_dracut_conf(const struct layout *layout)
 	static const struct {
 		const char *install, *modules;
 	} by[] = {
-		[UNLOCK_SHARED] = { "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
+		[UNLOCK_SHARED] = { "install_items+=\" /etc/crypttab " PATH_INITRD_DROPIN " \"\n",
 				    "systemd-cryptsetup" },
 		[UNLOCK_PEER] = { "", "eyrie" },
-		[UNLOCK_KEYSTORE] = { "install_items+=\" /etc/crypttab " BOOT_INITRD_DROPIN " \"\n",
+		[UNLOCK_KEYSTORE] = { "install_items+=\" /etc/crypttab " PATH_INITRD_DROPIN " \"\n",
 				      "systemd-cryptsetup mdraid eyrie-keystore" },
 		[UNLOCK_NATIVE] = { "", "eyrie" },
 	};

@@ -9,6 +9,8 @@
 #include "layout/layout.h"
 #include "observe/observed.h"
 
+#define BOOT_HEADER "# Written by eyrie; eyrie.yaml(5) says what from." /* its first line begins so */
+
 char *boot_cmdline(const struct layout *layout); /* kernel parameters */
 char *boot_loader_conf(const struct layout *layout); /* loader.conf of systemd-boot */
 
@@ -33,5 +35,4 @@ char *boot_dracut_conf(const struct layout *layout);
 char *boot_initramfs_tools_conf(const struct layout *layout);
 
 /* A drop-in for systemd in the initramfs, by which it opens the members. */
-#define BOOT_INITRD_DROPIN "/etc/systemd/system/initrd.target.d/50-eyrie.conf"
 char *boot_initrd_dropin(const struct layout *layout);

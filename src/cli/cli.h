@@ -40,6 +40,7 @@ enum cli_exit {
 	FLAG(METHOD, method, "method", 0, "its method instead of the manifest")                \
 	FLAG(QUIET, quiet, "quiet", 'q', "only errors")                                        \
 	TEXT(TARGET, target, "target", 0, "FOLDER", "mount there instead of /mnt/eyrie")       \
+	TEXT(ROOT, root, "root", 0, "FOLDER", "the system in FOLDER instead of the running one") \
 	TEXT(PASSPHRASE, passphrase_file, "passphrase-file", 0, "FILE",                        \
 	     "read the passphrase from FILE, - is stdin")                                      \
 	TEXT(OUTPUT, output, "output", 'o', "FILE", "write to FILE instead of stdout")         \
@@ -54,6 +55,8 @@ enum cli_exit {
 	TEXT(CUTS, cuts, "cuts", 0, "N", "then install again, and let the power fail N times") \
 	TEXT(SEED, seed, "seed", 0, "NUMBER", "where the power cuts fall, to repeat them")      \
 	MANY(WIPE, wipe, "wipe", 0, "DISK", "what is on DISK of the layout may be destroyed")  \
+	MANY(OVERWRITE, overwrites, "overwrite", 0, "FILE",                                    \
+	     "write FILE though somebody changed it")                                         \
 	MANY(KEY_FILE, key_files, "key-file", 0, "DATASET=FILE",                               \
 	     "read the passphrase of an encrypted dataset from FILE")                         \
 	MANY(DEB, debs, "deb", 0, "FILE", "put this package on the new system: eyrie's own")   \

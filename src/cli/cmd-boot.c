@@ -3,7 +3,7 @@
 
 #include "apply/apply.h"
 #include "apply/lock.h"
-#include "cli/cli.h"
+#include "cli/boot.h"
 #include "observe/observe.h"
 
 static void sync_begins(void *context, const struct step *step)
@@ -43,7 +43,7 @@ static void keep_boot_steps(struct plan *plan)
 	plan->steps.n_items = n;
 }
 
-static enum cli_exit run_boot(struct cli *cli)
+static enum cli_exit boot_sync(struct cli *cli)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
 	_cleanup_(observed_freep) struct observed *have = NULL;
@@ -54,10 +54,6 @@ static enum cli_exit run_boot(struct cli *cli)
 				     .diag = &cli->diag };
 	_cleanup_close_ int lock = -1;
 
-	if (!streq(cli->args[0], "sync")) {
-		(void)diag_error(&cli->diag, -EINVAL, "eyrie boot knows: sync");
-		return CLI_USAGE;
-	}
 	if (layout_read(cli->n_args > 1 ? cli->args[1] : CLI_LAYOUT_FILE, &layout, &cli->diag))
 		return CLI_REFUSED;
 	if (lock_take(/* wait= */ true, &lock, &cli->diag) || cli_observe(cli, layout, &have))
@@ -73,13 +69,38 @@ static enum cli_exit run_boot(struct cli *cli)
 	return CLI_OK;
 }
 
+static const struct {
+	const char *name;
+	enum cli_exit (*run)(struct cli *cli);
+	bool needs_root;
+} verbs[] = {
+	{ "sync", boot_sync, true },
+	{ "write", boot_write, false },
+};
+
+static enum cli_exit run_boot(struct cli *cli)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!streq(cli->args[0], verbs[i].name))
+			continue;
+		/* What is on a disk is root's to read; what --observed says is anybody's. */
+		if (geteuid() == 0 || (!verbs[i].needs_root && cli->options.observed))
+			return verbs[i].run(cli);
+		(void)diag_error(&cli->diag, -EPERM, "eyrie boot %s reads disks and needs root",
+				 verbs[i].name);
+		return CLI_REFUSED;
+	}
+	(void)diag_error(&cli->diag, -EINVAL, "eyrie boot knows: sync, write");
+	return CLI_USAGE;
+}
+
 const struct cli_command cmd_boot = {
 	.name = "boot",
-	.synopsis = "sync [LAYOUT]",
-	.summary = "Kernels and boot loader onto every disk",
+	.synopsis = "sync|write [LAYOUT]",
+	.summary = "Kernels and boot loader onto every disk; or the files that make it boot",
 	.n_args_min = 1,
 	.n_args_max = 2,
-	.takes = CLI_TAKES(JSON) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET),
-	.needs = CLI_NEEDS_ROOT,
+	.takes = CLI_TAKES(JSON) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET) | CLI_TAKES(CHECK) |
+		 CLI_TAKES(ROOT) | CLI_TAKES(OVERWRITE) | CLI_TAKES(OBSERVED),
 	.run = run_boot,
 };

@@ -60,6 +60,15 @@ struct json_object *view_findings_json(const struct diag *diag)
 	return array;
 }
 
+static void view_details(const char *details, FILE *out)
+{
+	_cleanup_strv_ struct strv lines = STRV_NULL;
+
+	strv_split(&lines, details, "\n");
+	for (size_t i = 0; i < lines.n_items; i++)
+		fprintf(out, "     %s\n", lines.items[i]);
+}
+
 void view_plan(const struct plan *plan, FILE *out)
 {
 	size_t i = 0;
@@ -69,6 +78,8 @@ void view_plan(const struct plan *plan, FILE *out)
 	FOR_EACH_ITEM(struct step, step, &plan->steps)
 	{
 		fprintf(out, "%3zu. %s\n", ++i, step->text);
+		if (!is_empty(step->details))
+			view_details(step->details, out);
 		if (step->destroys)
 			fprintf(out, "     DESTROYS %s\n", step->destroys);
 		if (step->consent_missing)

@@ -32,6 +32,8 @@ int observe_pools(struct runner *run, struct observed *observed, struct diag *di
 char *observe_grub(const char *disk, uint64_t start);
 void observe_grub_system(const char *root, struct observed_system *system);
 void observe_kernels(struct runner *run, const char *root, struct list *kernels);
+/* Those of the generated files that are below `root`, of struct observed_file. */
+void observe_files(const char *root, struct list *files);
 int observe_system(struct runner *run, struct observed *observed, const char *target,
 		   struct diag *diag);
 

@@ -125,6 +125,12 @@ static const struct field kernel_fields[] = {
 };
 const struct record record_observed_kernel = RECORD(observed_kernel, kernel_fields);
 
+static const struct field file_fields[] = {
+	{ "path", FIELD_STRING, AT(observed_file, path) },
+	{ "text", FIELD_STRING, AT(observed_file, text) },
+};
+const struct record record_observed_file = RECORD(observed_file, file_fields);
+
 static const struct field system_fields[] = {
 	{ "root", FIELD_STRING, AT(observed_system, root) },
 	{ "running", FIELD_STRING, AT(observed_system, running) },
@@ -135,6 +141,8 @@ static const struct field system_fields[] = {
 	{ "grub-config", FIELD_STRING, AT(observed_system, grub_config) },
 	{ "kernels", FIELD_RECORDS, AT(observed_system, kernels),
 	  .record = &record_observed_kernel },
+	{ "files-known", FIELD_BOOL, AT(observed_system, files_known) },
+	{ "files", FIELD_RECORDS, AT(observed_system, files), .record = &record_observed_file },
 };
 static const struct record record_observed_system = RECORD(observed_system, system_fields);
 
@@ -176,6 +184,14 @@ int observed_from_json(struct json_object *json, struct observed **ret, struct d
 		return r;
 	*ret = take_ptr(observed);
 	return 0;
+}
+
+const char *observed_file(const struct observed *observed, const char *path)
+{
+	FOR_EACH_ITEM(struct observed_file, file, &observed->system.files)
+		if (streq(file->path, path))
+			return file->text;
+	return NULL;
 }
 
 struct observed_disk *observed_disk(const struct observed *observed, const char *path)

@@ -126,6 +126,12 @@ struct observed_kernel {
 	bool has_zfs;	 /* the initramfs holds this kernel's zfs.ko */
 };
 
+/* One that eyrie generates, or somebody else in its place. */
+struct observed_file {
+	char *path; /* below the root of the system */
+	char *text;
+};
+
 struct observed_system {
 	char *root;   /* where its root is mounted: "/" or the target folder; NULL if nowhere */
 	char *running; /* version of the running kernel, when root is "/" */
@@ -135,6 +141,8 @@ struct observed_system {
 	char *grub_core;     /* SHA-256 of the image in /boot that each disk has to start */
 	char *grub_config;   /* its boot menu */
 	struct list kernels; /* of struct observed_kernel */
+	bool files_known;    /* those that are not in `files` are not there */
+	struct list files;   /* of struct observed_file */
 };
 
 struct observed {
@@ -146,7 +154,7 @@ struct observed {
 
 extern const struct record record_observed, record_observed_disk, record_observed_partition,
 	record_observed_esp, record_observed_pool, record_observed_dataset,
-	record_observed_entry, record_observed_kernel, record_observed_array;
+	record_observed_entry, record_observed_kernel, record_observed_file, record_observed_array;
 
 struct observed *observed_free(struct observed *observed);
 DEFINE_CLEANUP(struct observed *, observed_free)
@@ -154,6 +162,9 @@ struct observed *observed_copy(const struct observed *observed);
 
 struct json_object *observed_to_json(const struct observed *observed);
 int observed_from_json(struct json_object *json, struct observed **ret, struct diag *diag);
+
+/* The text of a generated file that is there, or NULL. */
+const char *observed_file(const struct observed *observed, const char *path);
 
 /* The disk that a path of the layout means: its node or one of its names. NULL when absent. */
 struct observed_disk *observed_disk(const struct observed *observed, const char *path);

@@ -7,6 +7,8 @@
 #include <sys/utsname.h>
 
 #include "base/file.h"
+#include "layout/gate.h"
+#include "layout/paths.h"
 #include "observe/observe.h"
 
 #define LOADER_SOURCE "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
@@ -109,6 +111,28 @@ static bool is_mounted_on(const struct observed *observed, const char *path)
 	return false;
 }
 
+#define FILE_SIZE_MAX (256 * KIB) /* what is larger is nothing of ours */
+
+void observe_files(const char *root, struct list *files)
+{
+	static const char *const paths[] = { PATH_CRYPTTAB, PATH_FSTAB, PATH_MDADM_CONF,
+					     PATH_DRACUT_CONF, PATH_UNLOCK_CONF,
+					     PATH_INITRD_DROPIN, PATH_INITRAMFS_TOOLS_CONF,
+					     GATE_FILE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_free_ char *path = str_printf("%s%s", root, paths[i]);
+		_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+		struct observed_file *file;
+
+		if (file_read(path, &text) || text.size > FILE_SIZE_MAX)
+			continue;
+		file = list_add(files, &record_observed_file);
+		file->path = str_dup(paths[i]);
+		file->text = str_dup(text.data ? text.data : "");
+	}
+}
+
 int observe_system(struct runner *run_by, struct observed *observed, const char *target,
 		   struct diag *diag)
 {
@@ -130,5 +154,7 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 		system->loader = str_dup(hash);
 	observe_grub_system(root, system);
 	observe_kernels(run_by, root, &system->kernels);
+	observe_files(root, &system->files);
+	system->files_known = true;
 	return 0;
 }

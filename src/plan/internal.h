@@ -59,6 +59,11 @@ void planner_start_array(struct planner *p, enum role role);
 void plan_arrays(struct planner *p);
 void plan_array_sync(struct planner *p);
 
+/* files.c */
+void plan_files(struct planner *p);
+bool plan_outdates_images(const struct planner *p); /* what it writes is in the initramfs, too */
+bool plan_may_write_files(struct planner *p); /* false, and refused, when a person changed one */
+
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);
 bool plan_members(struct planner *p);

@@ -5,6 +5,7 @@
  * against this, and this against the real steps by every drill that ends in an empty plan.
  */
 
+#include "boot/files.h"
 #include "boot/text.h"
 #include "plan/name.h"
 #include "plan/plan.h"
@@ -108,6 +109,8 @@ static void model_luks_format(struct model *m)
 	str_set(&member->content, "crypto_LUKS");
 	luks->state = LUKS_WHOLE;
 	luks->n_keyslots = 1;
+	free(luks->uuid);
+	luks->uuid = str_printf(MODEL_HASH "-%s", m->step->disk);
 	free(luks->label);
 	free(luks->subsystem);
 	luks->label = name_label_new(m->step->disk);
@@ -206,6 +209,8 @@ static void model_key_format(struct model *m)
 	str_set(&array->content, "crypto_LUKS");
 	luks->state = LUKS_WHOLE;
 	luks->n_keyslots = 1;
+	free(luks->uuid);
+	luks->uuid = str_printf(MODEL_HASH "-%s", m->step->disk);
 	free(luks->label);
 	free(luks->subsystem);
 	luks->label = name_key_label(m->layout);
@@ -462,8 +467,53 @@ static void model_unpack(struct model *m)
 }
 
 /* CONFIGURE, and SWITCH of a system that was configured for another unlock: */
+static void set_file(struct observed_system *system, const struct boot_file *file)
+{
+	struct list kept = {};
+
+	FOR_EACH_ITEM(struct observed_file, have, &system->files)
+		if (!streq(have->path, file->path))
+			record_copy(&record_observed_file, list_add(&kept, &record_observed_file),
+				    have);
+	if (file->text) {
+		struct observed_file *now = list_add(&kept, &record_observed_file);
+
+		now->path = str_dup(file->path);
+		now->text = str_dup(file->text);
+	}
+	list_deinit(&system->files, &record_observed_file);
+	system->files = kept;
+}
+
+/* All of them, or the one at `path`; true when an initramfs has it, too. */
+static bool write_files(struct model *m, const char *path)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+	bool in_image = false;
+
+	boot_files(m->layout, m->have, &files);
+	for (size_t i = 0; i < files.n_items; i++) {
+		if (path && !streq(files.items[i].path, path))
+			continue;
+		set_file(&m->have->system, &files.items[i]);
+		in_image |= files.items[i].in_image;
+	}
+	m->have->system.files_known = true;
+	return in_image;
+}
+
+static void model_file_write(struct model *m)
+{
+	_cleanup_free_ char *root = name_dataset(&m->layout->pool, layout_root(m->layout)->name);
+
+	if (write_files(m, m->step->object))
+		pair_set(&observed_dataset(pool_of(m), root)->properties, NAME_STATE_PROPERTY,
+			 STATE_CONFIGURED MODEL_HASH);
+}
+
 static void model_configure(struct model *m)
 {
+	(void)write_files(m, NULL);
 	set_state(m, STATE_CONFIGURED);
 	pair_set(&dataset_of(m, m->step->object)->properties, NAME_UNLOCK_PROPERTY,
 		 layout_unlock_name(m->layout->encryption.unlock));
@@ -549,6 +599,7 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_BOOT_MOUNT] = model_boot_mount,
 	[STEP_UNPACK] = model_unpack,
 	[STEP_CONFIGURE] = model_configure,
+	[STEP_FILE_WRITE] = model_file_write,
 	[STEP_SWITCH] = model_configure,
 	[STEP_INITRD] = model_initrd,
 	[STEP_BOOT_SYNC] = model_boot_sync,

@@ -26,6 +26,7 @@ static const struct field step_fields[] = {
 	{ "object", FIELD_STRING, AT(step, object) },
 	{ "value", FIELD_STRING, AT(step, value) },
 	{ "text", FIELD_STRING, AT(step, text) },
+	{ "details", FIELD_STRING, AT(step, details) },
 	{ "destroys", FIELD_STRING, AT(step, destroys) },
 	{ "consent-missing", FIELD_BOOL, AT(step, consent_missing) },
 };

@@ -31,6 +31,7 @@ struct step {
 	char *object;  /* partition name, dataset, property=value: what the kind works on */
 	char *value;   /* of a property */
 	char *text;    /* what is done, for people */
+	char *details; /* lines below it, for people; NULL without any */
 	char *destroys; /* what is gone afterwards, for people; NULL when nothing is */
 	bool consent_missing; /* it destroys something of others and --wipe was not given */
 };

@@ -200,6 +200,8 @@ static bool plan_switch(struct planner *p)
 				  "layout", is);
 			return false;
 		}
+	if (!plan_may_write_files(p))
+		return false;
 	if (!is_prepared(p)) {
 		if (!planner_has(p, STEP_ARRAY_START, NULL))
 			planner_refuse(p, "a member cannot be moved from unlock: %s to %s as it is",
@@ -306,9 +308,14 @@ static void plan_standing(struct planner *p, const char *state)
 		if (!plan_switch(p))
 			return;
 	} else if (configured) {
+		plan_files(p);
 		plan_installation(p, state);
 	} else {
-		plan_kernels(p);
+		plan_files(p);
+		if (plan_outdates_images(p))
+			plan_installation(p, STATE_CONFIGURED);
+		else
+			plan_kernels(p);
 	}
 	plan_removal(p);
 }

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "boot/files.h"
+#include "layout/paths.h"
 #include "plan/name.h"
 #include "test.h"
 #include "world.h"
@@ -733,6 +735,83 @@ static void test_moving_converges(void **state)
 	}
 }
 
+static void expect_files_as_said(struct one *one)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+
+	boot_files(one->layout, one->world.have, &files);
+	for (size_t i = 0; i < files.n_items; i++) {
+		const char *have = observed_file(one->world.have, files.items[i].path);
+
+		if (!streq(have, files.items[i].text))
+			one_fail(one, "%s is not as the layout says: %s", files.items[i].path,
+				 have ? have : "it is not there");
+	}
+}
+
+/* What the layout says of files changed: cut anywhere, they and the images follow. */
+static void test_files_follow_the_layout(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		expect_finished(&one);
+		if (!layout_has_system(one.layout))
+			continue;
+		one.layout->boot.window++;
+		one.layout->boot.device_timeout++;
+		strv_add(&one.story, "other numbers in the layout");
+		to_any_stage(&one);
+		for (int round = 0; round < 4; round++) {
+			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
+
+			if (!plan)
+				one_fail(&one, "refused");
+			FOR_EACH_ITEM(struct step, step, &plan->steps)
+				do_step(&one, step);
+		}
+		expect_finished(&one);
+		expect_files_as_said(&one);
+	}
+}
+
+/* What a person wrote into a generated file is not written over, whatever the layout says. */
+static void test_work_of_a_person_stays(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_free_ char *text = NULL;
+		struct observed_file *file;
+
+		expect_finished(&one);
+		if (!layout_has_system(one.layout))
+			continue;
+		file = list_at(&one.world.have->system.files, &record_observed_file,
+			       random_below(&one.r, (unsigned)one.world.have->system.files.n_items));
+		if (streq(file->path, PATH_UNLOCK_CONF))
+			continue;
+		text = random_one_in(&one.r, 2) ? str_printf("%s# mine\n", file->text) :
+						  str_dup("# all mine\n");
+		str_set(&file->text, text);
+		strv_addf(&one.story, "%s was changed", file->path);
+		one.layout->boot.device_timeout++;
+		for (int round = 0; round < 4; round++) {
+			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
+
+			if (!plan)
+				one_fail(&one, "refused");
+			FOR_EACH_ITEM(struct step, step, &plan->steps)
+			{
+				if (step->kind == STEP_FILE_WRITE &&
+				    streq(observed_file(one.world.have, step->object), text))
+					one_fail(&one, "written over: %s", step->object);
+				do_step(&one, step);
+			}
+		}
+	}
+}
+
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
@@ -756,6 +835,8 @@ int main(void)
 		cmocka_unit_test(test_swapped_disk),
 		cmocka_unit_test(test_order_of_steps),
 		cmocka_unit_test(test_moving_converges),
+		cmocka_unit_test(test_files_follow_the_layout),
+		cmocka_unit_test(test_work_of_a_person_stays),
 	};
 	uint64_t random = 0;
 

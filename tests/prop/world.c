@@ -198,6 +198,18 @@ static void forget_system(struct observed_system *system)
 	str_set(&system->grub_config, NULL);
 }
 
+/* Generated files are on the root itself. */
+static void move_files(struct observed_system *to, struct observed_system *from)
+{
+	if (!from->files_known)
+		return;
+	list_deinit(&to->files, &record_observed_file);
+	to->files = from->files;
+	to->files_known = true;
+	from->files = (struct list){};
+	from->files_known = false;
+}
+
 /* The root is mounted: its kernels can be seen. */
 static void show_system(struct world *world)
 {
@@ -205,6 +217,7 @@ static void show_system(struct world *world)
 
 	if (!to->root)
 		return;
+	move_files(to, from);
 	if (!to->loader)
 		to->loader = take_ptr(from->loader);
 	if (!to->grub)
@@ -225,8 +238,11 @@ void world_do(struct world *world, const struct step *step)
 		forget_inside(world, step);
 	if (step->kind == STEP_POOL_CREATE)
 		forget_pool(world, step->pool);
-	if (step->kind == STEP_UNPACK)
+	if (step->kind == STEP_UNPACK) {
 		forget_system(&world->remembered->system);
+		list_deinit(&world->have->system.files, &record_observed_file);
+		world->have->system.files_known = false;
+	}
 	model_apply(world->layout, &world->options, world->have, step);
 	if (step->kind == STEP_LUKS_OPEN)
 		open_member(world, step);
@@ -257,6 +273,7 @@ static void remember_arrays(struct world *world)
 static void remember_system(struct observed_system *to, struct observed_system *from)
 {
 	str_set(&from->root, NULL);
+	move_files(to, from);
 	if (from->kernels.n_items)
 		forget_system(to);
 	if (from->loader)

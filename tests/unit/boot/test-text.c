@@ -4,6 +4,7 @@
 
 #include "boot/text.h"
 #include "plan/name.h"
+#include "layout/paths.h"
 #include "test.h"
 #include "unlock/config.h"
 
@@ -198,7 +199,7 @@ static void test_dracut_conf(void **state)
 	(void)state;
 	assert_non_null(starts_with(text, HEADER));
 	assert_non_null(strstr(text, "hostonly=\"no\"\n"));
-	assert_non_null(strstr(text, BOOT_INITRD_DROPIN));
+	assert_non_null(strstr(text, PATH_INITRD_DROPIN));
 	strv_split(&lines, text, "\n");
 	for (size_t i = 0; i < lines.n_items; i++) {
 		size_t n_quotes = 0;

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "boot/files.h"
+
+#include "base/file.h"
+#include "boot/text.h"
+#include "layout/gate.h"
+#include "layout/paths.h"
+#include "plan/name.h"
+
+#define SEAL_SIZE 16 /* hex digits of SHA-256 over all but the first line */
+
+static char *seal_of(const char *text)
+{
+	const char *rest = text + strcspn(text, "\n");
+	char hash[HASH_HEX_SIZE];
+
+	(void)data_hash(rest, strlen(rest), hash);
+	return str_printf("%.*s", SEAL_SIZE, hash);
+}
+
+/* The hash goes to the end of the first line; a text without our first line has none. */
+static char *sealed(char *text)
+{
+	_cleanup_free_ char *owned = text, *seal = seal_of(text);
+	size_t first = strcspn(text, "\n");
+
+	if (!starts_with(text, BOOT_HEADER))
+		return take_ptr(owned);
+	return str_printf("%.*s %s%s", (int)first, text, seal, text + first);
+}
+
+static bool is_sealed(const char *text)
+{
+	_cleanup_free_ char *seal = seal_of(text);
+	const char *at = starts_with(text, BOOT_HEADER);
+
+	return at && *at == ' ' && strncmp(at + 1, seal, SEAL_SIZE) == 0 && at[1 + SEAL_SIZE] == '\n';
+}
+
+static void add(struct boot_files *files, const char *path, bool in_image, char *text)
+{
+	files->items[files->n_items++] = (struct boot_file){
+		.path = path, .text = text ? sealed(text) : NULL, .in_image = in_image };
+}
+
+void boot_files(const struct layout *layout, const struct observed *have, struct boot_files *ret)
+{
+	unsigned unlock = layout->encryption.unlock;
+	bool ours = unlock == UNLOCK_PEER || unlock == UNLOCK_NATIVE;
+
+	*ret = (struct boot_files){};
+	add(ret, PATH_CRYPTTAB, !ours, boot_crypttab(layout, have));
+	add(ret, PATH_FSTAB, false, boot_fstab(layout));
+	if (role_wants_array(layout, ROLE_BOOT) || role_wants_array(layout, ROLE_KEY))
+		add(ret, PATH_MDADM_CONF, unlock == UNLOCK_KEYSTORE, boot_mdadm_conf(layout));
+	if (layout->boot.initramfs == INITRAMFS_DRACUT)
+		add(ret, PATH_DRACUT_CONF, true, boot_dracut_conf(layout));
+	else
+		add(ret, PATH_INITRAMFS_TOOLS_CONF, true, boot_initramfs_tools_conf(layout));
+	add(ret, PATH_INITRD_DROPIN, true, ours ? NULL : boot_initrd_dropin(layout));
+	add(ret, PATH_UNLOCK_CONF, true, ours ? boot_unlock_conf(layout, have) : NULL);
+	if (layout->gates.n_items)
+		add(ret, GATE_FILE, false, boot_gates(layout));
+}
+
+void boot_files_deinit(struct boot_files *files)
+{
+	for (size_t i = 0; i < files->n_items; i++)
+		free(files->items[i].text);
+	*files = (struct boot_files){};
+}
+
+enum boot_file_state boot_file_state(const struct boot_file *file, const char *have)
+{
+	if (streq(have, file->text))
+		return BOOT_FILE_SAME;
+	if (!have)
+		return BOOT_FILE_ABSENT;
+	if (streq(file->path, PATH_UNLOCK_CONF) || is_sealed(have))
+		return BOOT_FILE_OLD;
+	return starts_with(have, BOOT_HEADER) ? BOOT_FILE_EDITED : BOOT_FILE_FOREIGN;
+}
+
+const char *boot_file_state_name(enum boot_file_state state)
+{
+	static const char *const names[] = { "same", "absent", "old", "edited", "foreign" };
+
+	return names[state];
+}
+
+/* Those of `a` that `b` has not, but for the first line of ours: its hash says nothing more. */
+static void add_lines(struct strbuf *b, char sign, const char *a, const char *other)
+{
+	_cleanup_strv_ struct strv lines = STRV_NULL, known = STRV_NULL;
+
+	strv_split(&lines, a ? a : "", "\n");
+	strv_split(&known, other ? other : "", "\n");
+	for (size_t i = 0; i < lines.n_items; i++)
+		if (!strv_has(&known, lines.items[i]) && !starts_with(lines.items[i], BOOT_HEADER))
+			strbuf_printf(b, "%c%s\n", sign, lines.items[i]);
+}
+
+char *boot_file_difference(const char *have, const char *want)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	add_lines(&b, '-', have, want);
+	add_lines(&b, '+', want, have);
+	return b.size ? strbuf_take(&b) : str_dup("");
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* eyrie boot write: the generated files of a system, of any distribution, from a layout. */
+
+#include "cli/boot.h"
+
+#include <stdio.h>
+
+#include "apply/apply.h"
+#include "boot/files.h"
+#include "observe/observe.h"
+#include "plan/name.h"
+
+struct writing {
+	struct cli *cli;
+	const char *root; /* "" for the running system */
+	struct layout *layout;
+	struct observed *have;
+	struct boot_files files;
+	struct list there; /* of struct observed_file */
+};
+
+static void writing_deinit(struct writing *w)
+{
+	w->layout = layout_free(w->layout);
+	w->have = observed_free(w->have);
+	boot_files_deinit(&w->files);
+	list_deinit(&w->there, &record_observed_file);
+}
+
+static const char *text_of(const struct writing *w, const char *path)
+{
+	FOR_EACH_ITEM(struct observed_file, file, &w->there)
+		if (streq(file->path, path))
+			return file->text;
+	return NULL;
+}
+
+static enum boot_file_state state_of(const struct writing *w, const struct boot_file *file)
+{
+	return boot_file_state(file, text_of(w, file->path));
+}
+
+/* A text that lacks a disk is worse than an old one. */
+static bool has_every_disk(struct writing *w)
+{
+	bool all = true;
+
+	FOR_EACH_MEMBER_DISK(want, w->layout)
+	{
+		enum role role = role_of_pool(w->layout, &w->layout->pool);
+		struct observed_disk *disk = observed_disk(w->have, want->path);
+		struct observed_partition *member =
+			disk ? find_partition(disk, role, want->name) : NULL;
+
+		if (member && (role == ROLE_DATA || member->luks.uuid))
+			continue;
+		(void)diag_error(&w->cli->diag, -ENODEV, "disk '%s' has no member here, and the files "
+				 "would forget it: %s", want->name, want->path);
+		all = false;
+	}
+	if (!all)
+		diag_hint(&w->cli->diag, "eyrie apply makes members; run this with every disk there");
+	return all;
+}
+
+static bool may_overwrite(const struct writing *w, const char *path)
+{
+	return strv_has(&w->cli->options.overwrites, path);
+}
+
+static bool knows_overwrites(struct writing *w)
+{
+	const struct strv *paths = &w->cli->options.overwrites;
+	bool all = true;
+
+	for (size_t i = 0; i < paths->n_items; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < w->files.n_items; k++)
+			known |= streq(paths->items[i], w->files.items[k].path);
+		if (!known)
+			(void)diag_error(&w->cli->diag, -EINVAL, "--overwrite %s: no such file is "
+					 "written", paths->items[i]);
+		all &= known;
+	}
+	return all;
+}
+
+/* True when somebody's work would be lost; each such file is named. */
+static bool loses_work(struct writing *w)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < w->files.n_items; i++) {
+		const struct boot_file *file = &w->files.items[i];
+		enum boot_file_state state = state_of(w, file);
+
+		if ((state != BOOT_FILE_EDITED && state != BOOT_FILE_FOREIGN) ||
+		    may_overwrite(w, file->path))
+			continue;
+		(void)diag_error(&w->cli->diag, -EEXIST, "%s%s %s", w->root, file->path,
+				 state == BOOT_FILE_EDITED ? "was changed since eyrie wrote it" :
+							     "is not of eyrie's making");
+		diag_hint(&w->cli->diag, "when that may go: --overwrite %s", file->path);
+		any = true;
+	}
+	return any;
+}
+
+/* What there is to do, file by file; true when there is something. */
+static bool show(const struct writing *w)
+{
+	struct json_object *all = json_object_new_array();
+	bool any = false;
+
+	for (size_t i = 0; i < w->files.n_items; i++) {
+		const struct boot_file *file = &w->files.items[i];
+		enum boot_file_state state = state_of(w, file);
+		_cleanup_free_ char *difference =
+			boot_file_difference(text_of(w, file->path), file->text);
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "path", json_object_new_string(file->path));
+		json_object_object_add(one, "state",
+				       json_object_new_string(boot_file_state_name(state)));
+		json_object_object_add(one, "difference", json_object_new_string(difference));
+		json_object_array_add(all, one);
+		any |= state != BOOT_FILE_SAME;
+		if (state != BOOT_FILE_SAME && !w->cli->options.json && !w->cli->options.quiet)
+			printf("%s (%s)\n%s", file->path, boot_file_state_name(state), difference);
+	}
+	if (w->cli->options.json)
+		view_json(all, stdout);
+	else
+		json_object_put(all);
+	return any;
+}
+
+static enum cli_exit write_all(struct writing *w)
+{
+	bool image = false;
+
+	for (size_t i = 0; i < w->files.n_items; i++) {
+		const struct boot_file *file = &w->files.items[i];
+
+		if (state_of(w, file) == BOOT_FILE_SAME)
+			continue;
+		if (generated_write(w->root, file, &w->cli->diag))
+			return CLI_FAILED;
+		image |= file->in_image;
+	}
+	if (image)
+		diag_note(&w->cli->diag, "the initramfs has some of these, too: make it anew, then eyrie "
+			  "boot sync");
+	return CLI_OK;
+}
+
+enum cli_exit boot_write(struct cli *cli)
+{
+	_cleanup_(writing_deinit) struct writing w = {
+		.cli = cli, .root = cli->options.root ? cli->options.root : "" };
+	_cleanup_free_ char *path = str_printf("%s%s", w.root, CLI_LAYOUT_FILE);
+	bool any;
+
+	if (layout_read(cli->n_args > 1 ? cli->args[1] : path, &w.layout, &cli->diag))
+		return CLI_REFUSED;
+	if (cli_observe(cli, w.layout, &w.have))
+		return CLI_FAILED;
+	if (!has_every_disk(&w))
+		return CLI_REFUSED;
+	boot_files(w.layout, w.have, &w.files);
+	observe_files(w.root, &w.there);
+	if (!knows_overwrites(&w))
+		return CLI_USAGE;
+	any = show(&w);
+	if (cli->options.check)
+		return any ? CLI_PENDING : CLI_OK;
+	if (loses_work(&w)) {
+		diag_note(&cli->diag, "nothing was written");
+		return CLI_REFUSED;
+	}
+	return write_all(&w);
+}

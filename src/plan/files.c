@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The generated files of a system that stands: what is merely of an older layout is written again,
+ * what a person changed is shown and left alone.
+ */
+
+#include "boot/files.h"
+#include "plan/internal.h"
+
+/* Their texts name every disk: while one is away, they would forget it. */
+static bool can_be_known(const struct planner *p)
+{
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->state != DISK_OURS || !d->member ||
+		    (layout_has_luks(p->layout, d->pool) && !d->member->luks.uuid))
+			return false;
+	return p->have->system.files_known && planner_pool(p, &p->layout->pool);
+}
+
+static bool is_of_a_person(enum boot_file_state state)
+{
+	return state == BOOT_FILE_EDITED || state == BOOT_FILE_FOREIGN;
+}
+
+static void hint_at(struct planner *p, const struct boot_file *file, const char *have)
+{
+	_cleanup_free_ char *difference = boot_file_difference(have, file->text);
+
+	str_trim_end(difference);
+	diag_hint(p->diag, "eyrie boot write --overwrite %s writes it. The difference:\n%s",
+		  file->path, difference);
+}
+
+static void add_write(struct planner *p, const struct boot_file *file, const char *have)
+{
+	struct step *step = planner_add(p, STEP_FILE_WRITE, NULL, file->path, "%s %s",
+					file->text ? "write" : "remove", file->path);
+
+	step->details = boot_file_difference(have, file->text);
+}
+
+void plan_files(struct planner *p)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+
+	if (!can_be_known(p))
+		return;
+	boot_files(p->layout, p->have, &files);
+	for (size_t i = 0; i < files.n_items; i++) {
+		const struct boot_file *file = &files.items[i];
+		const char *have = observed_file(p->have, file->path);
+		enum boot_file_state state = boot_file_state(file, have);
+
+		if (is_of_a_person(state)) {
+			diag_warning(p->diag, "%s is not as the layout has it, and somebody changed it: "
+				     "it is left alone", file->path);
+			hint_at(p, file, have);
+		} else if (state != BOOT_FILE_SAME) {
+			add_write(p, file, have);
+		}
+	}
+}
+
+bool plan_outdates_images(const struct planner *p)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+
+	if (!planner_has(p, STEP_FILE_WRITE, NULL))
+		return false;
+	boot_files(p->layout, p->have, &files);
+	for (size_t i = 0; i < files.n_items; i++)
+		if (files.items[i].in_image && planner_has(p, STEP_FILE_WRITE, files.items[i].path))
+			return true;
+	return false;
+}
+
+bool plan_may_write_files(struct planner *p)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+	bool may = true;
+
+	if (!can_be_known(p))
+		return true;
+	boot_files(p->layout, p->have, &files);
+	for (size_t i = 0; i < files.n_items; i++) {
+		const struct boot_file *file = &files.items[i];
+		const char *have = observed_file(p->have, file->path);
+
+		if (!is_of_a_person(boot_file_state(file, have)))
+			continue;
+		planner_refuse(p, "%s was changed by somebody, and must be written", file->path);
+		hint_at(p, file, have);
+		may = false;
+	}
+	return may;
+}
