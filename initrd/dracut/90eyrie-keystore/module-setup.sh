@@ -30,10 +30,12 @@ install_conf() {
 }
 
 install() {
-	inst_multiple mdadm cryptsetup udevadm cat sed sleep tr
+	inst_multiple mdadm cryptsetup udevadm cat sleep
 	install_conf
 	inst_script "$moddir/eyrie-key-device.sh" /usr/lib/eyrie-key-device
 	inst_script "$moddir/eyrie-key-close.sh" /usr/lib/eyrie-key-close
 	inst_simple "$moddir/eyrie-key-device.service" "$systemdsystemunitdir/eyrie-key-device.service"
 	inst_simple "$moddir/eyrie-key-close.service" "$systemdsystemunitdir/eyrie-key-close.service"
+	inst_simple "$moddir/keyfile.device.conf" \
+		"$systemdsystemunitdir/dev-mapper-keyfile.device.d/50-eyrie.conf"
 }
