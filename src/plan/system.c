@@ -148,6 +148,40 @@ static bool root_is_closed(const struct planner *p)
 	return have && (!have->mounted || planner_has(p, STEP_BOOT_MOUNT, NULL));
 }
 
+static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_system *system = &p->have->system;
+	const struct observed_partition *bios =
+		find_partition(d->have, ROLE_BIOS, d->want->name);
+
+	return bios->grub && streq(bios->grub, system->grub_core) &&
+	       streq(system->grub, system->grub_in_boot);
+}
+
+static void plan_boot(struct planner *p)
+{
+	const struct observed_system *system = &p->have->system;
+	_cleanup_free_ char *config = NULL;
+
+	if (!role_wants_array(p->layout, ROLE_BOOT))
+		return;
+	if (!planner_will_run(p, ROLE_BOOT)) {
+		diag_warning(p->diag, "/boot is not there: no disk gets kernels or GRUB");
+		return;
+	}
+	if (!system->grub) {
+		diag_warning(p->diag, "the system has no GRUB for BIOS machines");
+		diag_hint(p->diag, "apt install grub-pc-bin grub2-common");
+		return;
+	}
+	config = boot_grub_config(p->layout, &system->kernels);
+	if (!streq(system->grub_config, config))
+		add_boot_sync(p);
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (can_take_grub(p, d) && d->state == DISK_OURS && !grub_in_step(p, d))
+			add_grub(p, d);
+}
+
 /* moving between shared, keystore and peer */
 
 /* Members that are there, and each of them opens as the layout says or will before this ends. */
@@ -211,7 +245,10 @@ static bool plan_switch(struct planner *p)
 	(void)planner_add(p, STEP_SWITCH, NULL, root->name,
 			  "let the system open its disks by unlock: %s instead of %s", wanted, is);
 	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
-	add_syncs(p);
+	plan_boot(p);
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (can_sync(p, d))
+			add_esp_sync(p, d);
 	return true;
 }
 
@@ -242,40 +279,6 @@ static void plan_removal(struct planner *p)
 
 /* the system as it runs */
 
-static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
-{
-	const struct observed_system *system = &p->have->system;
-	const struct observed_partition *bios =
-		find_partition(d->have, ROLE_BIOS, d->want->name);
-
-	return bios->grub && streq(bios->grub, system->grub_core) &&
-	       streq(system->grub, system->grub_in_boot);
-}
-
-static void plan_boot(struct planner *p)
-{
-	const struct observed_system *system = &p->have->system;
-	_cleanup_free_ char *config = NULL;
-
-	if (!role_wants_array(p->layout, ROLE_BOOT))
-		return;
-	if (!planner_will_run(p, ROLE_BOOT)) {
-		diag_warning(p->diag, "/boot is not there: no disk gets kernels or GRUB");
-		return;
-	}
-	if (!system->grub) {
-		diag_warning(p->diag, "the system has no GRUB for BIOS machines");
-		diag_hint(p->diag, "apt install grub-pc-bin grub2-common");
-		return;
-	}
-	config = boot_grub_config(p->layout, &system->kernels);
-	if (!streq(system->grub_config, config))
-		add_boot_sync(p);
-	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (can_take_grub(p, d) && d->state == DISK_OURS && !grub_in_step(p, d))
-			add_grub(p, d);
-}
-
 static void plan_kernels(struct planner *p)
 {
 	check_kernels(p);
@@ -295,18 +298,21 @@ static bool is_moving(const struct planner *p)
 	return !streq(unlock_of_system(p), layout_unlock_name(p->layout->encryption.unlock));
 }
 
-/* A system that stands: SWITCH leaves it configured, with images that are still to be made. */
-static void plan_standing(struct planner *p, const char *state)
+/*
+ * A system that stands: SWITCH leaves it configured, with images that are still to be made. True
+ * when it opens its disks as the layout says, or will before this ends.
+ */
+static bool plan_standing(struct planner *p, const char *state)
 {
 	bool done = starts_with(state, STATE_DONE), configured = starts_with(state, STATE_CONFIGURED);
 
 	if (!done && !configured) { /* not of our making */
 		plan_kernels(p);
-		return;
+		return false;
 	}
 	if (is_moving(p)) {
 		if (!plan_switch(p))
-			return;
+			return false;
 	} else if (configured) {
 		plan_files(p);
 		plan_installation(p, state);
@@ -317,19 +323,31 @@ static void plan_standing(struct planner *p, const char *state)
 		else
 			plan_kernels(p);
 	}
-	plan_removal(p);
+	return true;
+}
+
+static bool has_kernels(struct planner *p, const char *state)
+{
+	const struct observed_system *system = &p->have->system;
+
+	if (system->root && !system->kernels.n_items && starts_with(state, STATE_DONE))
+		diag_warning(p->diag, "the system has no kernel in /boot: no disk would start it");
+	return system->root && system->kernels.n_items;
 }
 
 void plan_system(struct planner *p)
 {
 	const char *state = root_property(p, NAME_STATE_PROPERTY);
+	bool has_moved = false;
 
 	state = state ? state : "";
 	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE))
 		plan_installation(p, state);
-	else if (!root_is_closed(p) && p->have->system.root && p->have->system.kernels.n_items)
-		plan_standing(p, state);
+	else if (!root_is_closed(p) && has_kernels(p, state))
+		has_moved = plan_standing(p, state);
 	plan_array_sync(p);
+	if (has_moved)
+		plan_removal(p);
 	if (planner_has(p, STEP_ARRAY_START, NULL) || (root_is_closed(p) &&
 	    !planner_has(p, STEP_INITRD, NULL)))
 		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
