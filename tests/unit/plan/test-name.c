@@ -90,6 +90,55 @@ static void test_find_partition(void **state)
 	record_deinit(&record_observed_disk, &disk);
 }
 
+/* Marked, each its own, and the same at every look. */
+static void test_arrays(void **state)
+{
+	static char *(*const makers[])(const char *set_id, enum role role) = {
+		name_array_uuid, name_inside_uuid,
+	};
+	_cleanup_strv_ struct strv all = STRV_NULL;
+
+	(void)state;
+	expect(name_array(ROLE_BOOT), "eyrie-boot");
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(makers); i++) {
+		enum role role = i % 2 ? ROLE_KEY : ROLE_BOOT;
+		_cleanup_free_ char *uuid = makers[i / 2](TEST_ID, role);
+		_cleanup_free_ char *again = makers[i / 2](TEST_ID, role);
+		_cleanup_free_ char *other =
+			makers[i / 2]("00000000-0000-4000-8000-000000000001", role);
+
+		assert_true(name_uuid_is_marked(TEST_ID, uuid));
+		assert_string_equal(uuid, again);
+		assert_string_not_equal(uuid, other);
+		assert_false(strv_has(&all, uuid));
+		strv_add(&all, uuid);
+	}
+}
+
+static void expect_roles(const char *text, const char *wanted)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(text);
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	for (enum role role = 0; role < ROLE_MAX; role++)
+		if (role_wanted(layout, role))
+			strbuf_printf(&b, "%s%s%s", b.size ? " " : "", roles[role].name,
+				      role_wants_array(layout, role) ? "*" : "");
+	assert_string_equal(b.data, wanted);
+}
+
+/* With a star: an array over it. A key device may only keep its room. */
+static void test_roles(void **state)
+{
+	(void)state;
+	expect_roles(TEST_LAYOUT, "esp member");
+	expect_roles(TEST_LAYOUT "firmware: bios\n", "bios boot* member");
+	expect_roles(TEST_LAYOUT "firmware: both\nswap: { on: partition }\n",
+		     "esp bios boot* swap member");
+	expect_roles(TEST_LAYOUT "encryption: { unlock: keystore }\n", "esp key* member");
+	expect_roles(TEST_LAYOUT "encryption: { key-device-size: 32MiB }\n", "esp key member");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -97,6 +146,8 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_find_partition),
+		cmocka_unit_test(test_arrays),
+		cmocka_unit_test(test_roles),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);

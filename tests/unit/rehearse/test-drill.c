@@ -157,6 +157,81 @@ static void test_judge_whole_mirror(void **state)
 	      "units failed: a.service, b.service");
 }
 
+/* A layout of its own, for one drill of it. */
+static void with_layout(const char *text, void (*check)(const struct drills *own))
+{
+	struct layout *other = NULL;
+	struct drills own = {};
+
+	assert_int_equal(layout_parse("test", text, &other, NULL), 0);
+	drills_make(other, &own);
+	check(&own);
+	drills_deinit(&own);
+	(void)layout_free(other);
+}
+
+static void check_bios(const struct drills *own)
+{
+	assert_int_equal(own->n_items, 4);
+	for (size_t i = 1; i < own->n_items; i++)
+		assert_true(own->items[i].starts[0].bios);
+}
+
+static void check_both(const struct drills *own)
+{
+	assert_int_equal(own->n_items, 7);
+	assert_string_equal(own->items[4].name, "BIOS: all disks");
+	assert_string_equal(own->items[5].name, "BIOS: left pulled");
+	for (size_t i = 1; i < own->n_items; i++)
+		assert_int_equal(own->items[i].starts[0].bios, i > 3);
+	assert_null(own->items[1].starts[0].expect.closed);
+}
+
+static void test_kinds_of_firmware(void **state)
+{
+	(void)state;
+	with_layout("firmware: bios\n" LAYOUT("shared"), check_bios);
+	with_layout("firmware: both\n" LAYOUT("shared"), check_both);
+}
+
+static char *judge_key_device(const struct drill_start *start, const char *mapped,
+			      const char *jobs)
+{
+	_cleanup_(report_deinit) struct report report = REPORT_NULL;
+
+	report_lines(&report, BOTH, FAILED(""));
+	if (mapped)
+		assert_int_equal(report_add(&report, mapped), 0);
+	if (jobs)
+		assert_int_equal(report_add(&report, jobs), 0);
+	return drill_judge_start(start, &report, 1);
+}
+
+/* Nothing said is not closed; a disk whose name begins the same is another one. */
+static void check_keystore(const struct drills *own)
+{
+	const struct drill_start *start = &own->items[1].starts[0];
+	_cleanup_free_ char *silent = judge_key_device(start, NULL, NULL);
+	_cleanup_free_ char *open = judge_key_device(
+		start, "{\"mapped\":\"tank-left keyfile tank-right\"}", NULL);
+	_cleanup_free_ char *awaited = judge_key_device(
+		start, "{\"mapped\":\"tank-left tank-keyfile\"}",
+		"{\"jobs\":\"dev-mapper-keyfile.device\"}");
+
+	assert_string_equal(silent, "/dev/mapper/keyfile is still open");
+	assert_string_equal(open, "/dev/mapper/keyfile is still open");
+	assert_string_equal(awaited,
+			    "somebody waits for keyfile: dev-mapper-keyfile.device");
+	assert_null(judge_key_device(start, "{\"mapped\":\"tank-left tank-keyfile\"}",
+				     "{\"jobs\":\"eyrie-boot.service\"}"));
+}
+
+static void test_judge_key_device(void **state)
+{
+	(void)state;
+	with_layout(LAYOUT("keystore"), check_keystore);
+}
+
 /* A pulled disk that is healthy all the same was not pulled. */
 static void test_judge_pulled_disk(void **state)
 {
@@ -231,7 +306,8 @@ int main(void)
 		TEST(test_adapted_layout),
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
-		TEST(test_report_of_nonsense),
+		TEST(test_report_of_nonsense),	TEST(test_kinds_of_firmware),
+		TEST(test_judge_key_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
