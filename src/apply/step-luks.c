@@ -6,6 +6,7 @@
 #include <libcryptsetup.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 
 #include "apply/internal.h"
 #include "base/file.h"
@@ -309,6 +310,19 @@ static int open_key_device(struct apply_context *cxt, struct crypt_device *cd, u
 	return r < 0 ? diag_error(cxt->diag, r, "the passphrase does not open the key device") : 0;
 }
 
+/* udev may look at it for a moment; an open key device is not left behind. */
+static int close_key_device(struct apply_context *cxt, struct crypt_device *cd)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; i < 50 && r; i++) {
+		r = crypt_deactivate(cd, NAME_KEY_MAPPING);
+		if (r)
+			(void)nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	}
+	return r ? diag_error(cxt->diag, r, "cannot close the key device: %s", strerror(-r)) : 0;
+}
+
 /*
  * The commit point is the label: until then the header says new, or the partitions below do, and
  * all of this is done again. The mapping is closed in any case.
@@ -321,7 +335,7 @@ int apply_KEY_FORMAT(struct apply_context *cxt, const struct step *step)
 	_cleanup_free_ char *label = name_key_label(cxt->layout);
 	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
 	_cleanup_free_ char *node = NULL;
-	int r = check_passphrase(cxt);
+	int r = check_passphrase(cxt), q;
 
 	if (r == 0)
 		r = device_array(cxt, role_named(step->object), &node);
@@ -338,9 +352,9 @@ int apply_KEY_FORMAT(struct apply_context *cxt, const struct step *step)
 	if (r)
 		return r;
 	r = fill(cxt);
-	(void)crypt_deactivate(cd, NAME_KEY_MAPPING);
-	if (r)
-		return r;
+	q = close_key_device(cxt, cd);
+	if (r || q)
+		return r ? r : q;
 	r = crypt_set_label(cd, label, subsystem);
 	return r ? failed(cxt, r, "mark", "key device", &said) : 0;
 }
@@ -352,7 +366,7 @@ static int read_key(struct apply_context *cxt, struct secret **ret)
 	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *node = NULL;
-	int r = device_array(cxt, ROLE_KEY, &node);
+	int r = device_array(cxt, ROLE_KEY, &node), q;
 
 	if (r)
 		return r;
@@ -367,9 +381,11 @@ static int read_key(struct apply_context *cxt, struct secret **ret)
 	key->size = KEYFILE_SIZE;
 	closep(&fd);
 	fd = -1;
-	(void)crypt_deactivate(cd, NAME_KEY_MAPPING);
+	q = close_key_device(cxt, cd);
 	if (r)
 		return diag_error(cxt->diag, r, "cannot read the key device");
+	if (q)
+		return q;
 	*ret = take_ptr(key);
 	return 0;
 }
