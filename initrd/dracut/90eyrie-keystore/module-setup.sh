@@ -36,4 +36,6 @@ install() {
 	inst_script "$moddir/eyrie-key-close.sh" /usr/lib/eyrie-key-close
 	inst_simple "$moddir/eyrie-key-device.service" "$systemdsystemunitdir/eyrie-key-device.service"
 	inst_simple "$moddir/eyrie-key-close.service" "$systemdsystemunitdir/eyrie-key-close.service"
+	inst_simple "$moddir/keyfile.device.conf" \
+		"$systemdsystemunitdir/dev-mapper-keyfile.device.d/50-eyrie.conf"
 }
