@@ -30,7 +30,7 @@ install_conf() {
 }
 
 install() {
-	inst_multiple mdadm cryptsetup udevadm cat sed sleep tr
+	inst_multiple mdadm cryptsetup udevadm cat sleep
 	install_conf
 	inst_script "$moddir/eyrie-key-device.sh" /usr/lib/eyrie-key-device
 	inst_script "$moddir/eyrie-key-close.sh" /usr/lib/eyrie-key-close
