@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "keys/keyfile.h"
+#include "observe/observe.h"
 #include "set-world.h"
 
 #define N 2
@@ -68,12 +69,16 @@ static void expect(const struct world *world, unsigned n, const struct secret *k
 {
 	for (size_t i = 0; i < N; i++) {
 		_cleanup_(luks_freep) struct luks *luks = NULL;
+		struct observed_partition seen = {};
 		int slot;
 
+		observe_luks(world->paths[i], &seen.luks);
 		assert_int_equal(luks_load(world->paths[i], &luks, NULL), 0);
 		slot = keyfile_slot(luks);
 		assert_int_equal(n_slots(luks), n);
 		assert_int_equal(slot > 0, by_key);
+		assert_int_equal(seen.luks.key_slot, by_key ? (uint64_t)slot : 0);
+		record_deinit(&record_observed_partition, &seen);
 		if (by_key)
 			assert_int_equal(crypt_activate_by_passphrase(luks->cd, NULL, slot,
 								      key->data, key->size, 0),
