@@ -127,6 +127,27 @@ test_update_initramfs() {
 	in_step "update-initramfs"
 }
 
+# What is on a full partition is whole, and is replaced when there is room again.
+test_full_esp() {
+	local before
+
+	before=$(initrds left)
+	mount "$(part left esp)" /tmp/esp-left
+	dd if=/dev/zero of=/tmp/esp-left/filler bs=1M status=none 2>/dev/null
+	umount /tmp/esp-left
+	echo "# touched once more" >>/etc/crypttab
+	check "a full ESP: a new initramfs is made" make_image "$kernel"
+	status 1 "a full ESP: sync" eyrie boot sync
+	says "a full ESP: it says so" "disk 'left'.*the EFI system partition has no room for kernel"
+	says "a full ESP: what to do" "remove a kernel package that you do not need"
+	same "a full ESP: nothing is lost" "$before" "$(initrds left)"
+	mount "$(part left esp)" /tmp/esp-left
+	rm /tmp/esp-left/filler
+	umount /tmp/esp-left
+	status 0 "there is room again: sync" eyrie boot sync
+	in_step "there is room again"
+}
+
 # image_without_zfs VERSION
 image_without_zfs() {
 	if command -v mkinitramfs >/dev/null; then
@@ -166,4 +187,5 @@ test_kernel_hook
 test_new_initramfs
 ! command -v update-initramfs >/dev/null || test_update_initramfs
 test_without_zfs
+test_full_esp
 finish
