@@ -121,7 +121,7 @@ static void expect_roles(const char *text, const char *wanted)
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
 	for (enum role role = 0; role < ROLE_MAX; role++)
-		if (role_wanted(layout, role))
+		if (role_wanted(layout, "left", role))
 			strbuf_printf(&b, "%s%s%s", b.size ? " " : "", roles[role].name,
 				      role_wants_array(layout, role) ? "*" : "");
 	assert_string_equal(b.data, wanted);
