@@ -120,7 +120,7 @@ int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 		if (!starts_with(names.items[i], "eyrie-new-"))
 			return diag_error(cxt->diag, -EEXIST, "%s is not new any more",
 					  nodes.items[i]);
-	if (nodes.n_items != cxt->layout->disks.n_items)
+	if (nodes.n_items != layout_n_members(cxt->layout))
 		return diag_error(cxt->diag, -ENODEV, "not every disk has a partition for the %s",
 				  roles[role].title);
 	r = stop_arrays(cxt, &nodes, /* active= */ true);
