@@ -120,7 +120,7 @@ int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 		if (!starts_with(names.items[i], "eyrie-new-"))
 			return diag_error(cxt->diag, -EEXIST, "%s is not new any more",
 					  nodes.items[i]);
-	if (nodes.n_items != cxt->layout->disks.n_items)
+	if (nodes.n_items != layout_n_members(cxt->layout))
 		return diag_error(cxt->diag, -ENODEV, "not every disk has a partition for the %s",
 				  roles[role].title);
 	r = stop_arrays(cxt, &nodes, /* active= */ true);
@@ -228,7 +228,10 @@ int arrays_stop(struct apply_context *cxt)
 
 /* /boot */
 
-/* GRUB of the suites before knows nothing of these two. Interrupted: as ARRAY_CREATE. */
+/*
+ * GRUB of the suites before knows nothing of these two features. Blocks of 4 KiB also where mke2fs
+ * takes 1 KiB, below 512 MiB: GRUB reads ext2 block by block. Interrupted: as ARRAY_CREATE.
+ */
 int apply_BOOT_FORMAT(struct apply_context *cxt, const struct step *step)
 {
 	const char *program = cxt->layout->boot.filesystem == BOOT_EXT2 ? "mkfs.ext2" :
@@ -237,7 +240,7 @@ int apply_BOOT_FORMAT(struct apply_context *cxt, const struct step *step)
 	_cleanup_free_ char *node = NULL;
 	int r = device_array(cxt, role_named(step->object), &node);
 
-	return r ? r : run_words(cxt->run, cxt->diag, program, "-q", "-F", "-O",
+	return r ? r : run_words(cxt->run, cxt->diag, program, "-q", "-F", "-b", "4096", "-O",
 				 "^metadata_csum_seed,^orphan_file", "-L", "eyrie-boot", "-U", uuid,
 				 node, NULL);
 }

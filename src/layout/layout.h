@@ -197,6 +197,7 @@ bool layout_wants_passphrase(const struct list *properties);
 
 /* What a dataset, or a whole pool, is made with, by its full name; NULL when nothing is. */
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
+size_t layout_n_members(const struct layout *layout); /* disks that the root pool is on */
 bool layout_has_system(const struct layout *layout);
 bool layout_boots_uefi(const struct layout *layout);
 bool layout_boots_bios(const struct layout *layout);

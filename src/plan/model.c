@@ -165,7 +165,7 @@ static struct observed_array *run_array(struct model *m, enum role role)
 		array->uuid = name_array_uuid(m->layout->id, role);
 	}
 	array->active = true;
-	array->n_disks = m->layout->disks.n_items;
+	array->n_disks = layout_n_members(m->layout);
 	return array;
 }
 
