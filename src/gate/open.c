@@ -208,61 +208,53 @@ static int start_held(struct gate_context *cxt, const struct held_gate *gate)
 	return systemd_do(cxt->run, "start", /* block= */ false, &start, cxt->diag);
 }
 
-static bool depends_on(const struct unit *unit, const struct held_gate *gate)
+static void add_mount_units(const struct held_gate *gate, struct strv *names)
 {
-	FOR_EACH_UNIT(held, gate)
-		if (strv_has(&unit->requires, held->name) || strv_has(&unit->after, held->name))
-			return true;
 	FOR_EACH_MOUNT(mount, gate)
 	{
 		_cleanup_free_ char *name = unit_of_path(mount->path);
-		_cleanup_free_ char *kind = str_printf("%s.mount", name);
 
-		if (strv_has(&unit->requires, kind))
-			return true;
+		strv_addf(names, "%s.mount", name);
 	}
+}
+
+static bool has_any(const struct strv *strings, const struct strv *of)
+{
+	for (size_t i = 0; i < of->n_items; i++)
+		if (strv_has(strings, of->items[i]))
+			return true;
 	return false;
 }
 
-/* One whose mount did not come has never been tried, and somebody who runs wants it. */
-static bool is_wanted_in_vain(const struct unit_list *units, const struct unit *unit)
+/* Failed units that come after what is held: `ret` has their names. */
+static int find_failed(struct gate_context *cxt, const struct strv *needed, struct strv *ret)
 {
-	const struct strv *const lists[] = { &unit->wanted_by, &unit->required_by };
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_strv_ struct strv names = STRV_NULL;
+	int r = systemd_failed(cxt->run, &names, cxt->diag);
 
-	if (unit->tried || !streq(unit->active, "inactive"))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		for (size_t k = 0; k < lists[i]->n_items; k++) {
-			const struct unit *by = unit_list_find(units, lists[i]->items[k]);
-
-			if (by && !is_down(by))
-				return true;
-		}
-	return false;
+	if (r == 0)
+		r = systemd_show(cxt->run, &names, &units, cxt->diag);
+	if (r)
+		return r;
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (has_any(&unit->requires, needed) || has_any(&unit->after, needed))
+			strv_add(ret, unit->name);
+	return 0;
 }
 
 static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 {
-	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv failed = STRV_NULL, start = STRV_NULL;
-	int r = systemd_show(cxt->run, NULL, &units, cxt->diag);
+	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
+	int r;
 
-	if (r)
-		return r;
-	FOR_EACH_SYSTEMD_UNIT(unit, units)
-	{
-		const char *dot = strrchr(unit->name, '.');
-
-		if (!dot || streq(dot, ".mount") || !depends_on(unit, gate))
-			continue;
-		if (streq(unit->active, "failed"))
-			strv_add(&failed, unit->name);
-		if (streq(unit->active, "failed") || is_wanted_in_vain(units, unit))
-			strv_add(&start, unit->name);
-	}
-	say_started(cxt, &start);
-	r = systemd_do(cxt->run, "reset-failed", /* block= */ true, &failed, cxt->diag);
-	return r ? r : systemd_do(cxt->run, "start", /* block= */ false, &start, cxt->diag);
+	unit_names(gate, &needed);
+	add_mount_units(gate, &needed);
+	r = find_failed(cxt, &needed, &failed);
+	say_started(cxt, &failed);
+	if (r == 0)
+		r = systemd_do(cxt->run, "reset-failed", /* block= */ true, &failed, cxt->diag);
+	return r ? r : systemd_do(cxt->run, "start", /* block= */ false, &failed, cxt->diag);
 }
 
 static void forget_overdue(struct gate_context *cxt, const struct held_gate *gate)

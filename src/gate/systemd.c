@@ -101,6 +101,26 @@ int systemd_show(struct runner *run_by, const struct strv *names, struct unit_li
 	return 0;
 }
 
+int systemd_failed(struct runner *run_by, struct strv *names, struct diag *diag)
+{
+	const char *const argv[] = { "systemctl", "list-units", "--all", "--state=failed",
+				     "--output=json", NULL };
+	_cleanup_free_ char *output = NULL;
+	struct json_object *json, *name;
+	int r = run(run_by, &(struct command){ .argv = argv, .ret_output = &output }, diag);
+
+	if (r)
+		return r;
+	json = json_tokener_parse(output);
+	if (!json_object_is_type(json, json_type_array))
+		r = diag_error(diag, -EINVAL, "systemctl list-units says what nobody expects");
+	for (size_t i = 0; r == 0 && i < json_object_array_length(json); i++)
+		if (json_object_object_get_ex(json_object_array_get_idx(json, i), "unit", &name))
+			strv_add(names, json_object_get_string(name));
+	json_object_put(json);
+	return r;
+}
+
 struct unit_list *unit_list_free(struct unit_list *list)
 {
 	if (list)

@@ -29,6 +29,8 @@ bool systemd_runs(void);
 /* All units that systemd knows, or those in `names` when it is not NULL. */
 int systemd_show(struct runner *run, const struct strv *names, struct unit_list **ret,
 		 struct diag *diag);
+/* The names of those that have failed. */
+int systemd_failed(struct runner *run, struct strv *names, struct diag *diag);
 int systemd_parse(char *text, struct unit_list *list); /* what systemctl show printed */
 
 struct unit_list *unit_list_free(struct unit_list *list);

@@ -136,7 +136,7 @@ static void add_mount(struct list *files, const struct held_gate *gate,
 		       "Description=%s, which needs the key of %s\n"
 		       "Documentation=man:eyrie-gate(8)\n"
 		       "# Run 'eyrie unlock %s'\n"
-		       "AssertPathExists=%s\n"
+		       "ConditionPathExists=%s\n"
 		       "DefaultDependencies=no\n"
 		       "Conflicts=umount.target\n"
 		       "Before=umount.target\n"

@@ -5,9 +5,9 @@
  * The units that hold, as text. Pure: a struct held in, files out.
  *
  * A held unit gets a drop-in with a condition on the mark of its gate: it is skipped at once
- * and never waits in systemd's job queue, where it would hold up whoever asks for it. A mount
- * asserts the mark: what needs its path and was not found when sync looked does not start
- * without it.
+ * and never waits in systemd's job queue, where it would hold up whoever asks for it. So is a
+ * mount: were it to fail instead, who requires it would fail before its own condition is looked
+ * at, and systemd would not remember that somebody wanted it.
  */
 
 #include "gate/held.h"

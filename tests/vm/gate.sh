@@ -41,9 +41,9 @@ active() {
 
 # until_active UNIT [SECONDS]
 until_active() {
-	local i
+	local end=$((SECONDS + ${2:-60}))
 
-	for ((i = 0; i < ${2:-60} * 5; i++)); do
+	while ((SECONDS < end)); do
 		[[ $(active "$1") != active ]] || return 0
 		sleep 0.2
 	done
@@ -58,7 +58,7 @@ is_down() {
 
 jobs_are_none() {
 	same "$1: no job waits" "" "$(systemctl list-jobs --plain --no-legend |
-		grep -Ev 'eyrie-drill|multi-user|graphical|systemd-update-utmp')"
+		grep -Ev 'eyrie-(drill|boot|gate-sync)|multi-user|graphical|systemd-update-utmp')"
 }
 
 lock_nest() {
@@ -77,7 +77,7 @@ make_pools() {
 
 move_postgresql() {
 	[[ -e /var/lib/postgresql/17/main ]] || pg_createcluster 17 main || return
-	systemctl stop postgresql
+	systemctl stop postgresql $PG
 	mv /var/lib/postgresql /var/lib/postgresql.old &&
 		zfs create -o mountpoint=/var/lib/postgresql nest/pg &&
 		chown postgres: /var/lib/postgresql &&
@@ -123,6 +123,9 @@ write_gates() {
 }
 
 round_one() {
+	# The initramfs has no part in this, and takes minutes to be made.
+	ln -s /bin/true /usr/local/sbin/dracut
+	ln -s /bin/true /usr/local/sbin/update-initramfs
 	check "the package is put on" dpkg -i /cargo/eyrie.deb
 	check "the pools are made" make_pools
 	check "PostgreSQL moves to nest/pg" move_postgresql
@@ -198,7 +201,7 @@ repack() {
 		[[ ! -e /var/lib/dpkg/info/$name.$file ]] ||
 			cp "/var/lib/dpkg/info/$name.$file" $tree/DEBIAN
 	done
-	dpkg-deb --build $tree "/tmp/$name.deb" >/dev/null
+	dpkg-deb -Znone --build $tree "/tmp/$name.deb" >/dev/null
 }
 
 test_reinstall() {

@@ -27,10 +27,10 @@ get() {
 
 # within SECONDS COMMAND...
 within() {
-	local i seconds=$1
+	local end=$((SECONDS + $1))
 
 	shift
-	for ((i = 0; i < seconds * 5; i++)); do
+	while ((SECONDS < end)); do
 		! "$@" >"$OUT" 2>&1 || return 0
 		sleep 0.2
 	done
@@ -43,7 +43,8 @@ install_openrc() {
 	local deb
 
 	for deb in /cargo/*.deb; do
-		[[ $deb == */eyrie.deb ]] || dpkg-deb -x "$deb" / || return
+		[[ $deb == */eyrie.deb ]] || dpkg-deb --fsys-tarfile "$deb" |
+			tar -C / -x --keep-directory-symlink || return
 	done
 	install_eyrie
 	ldconfig

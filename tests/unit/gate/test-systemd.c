@@ -71,6 +71,32 @@ static int start(struct runner *runner, const struct command *command, char **re
 	return 0;
 }
 
+static const char *answer;
+
+static int start_answering(struct runner *runner, const struct command *command,
+			   char **ret_output, char **ret_errors)
+{
+	(void)runner;
+	(void)command;
+	(void)ret_errors;
+	*ret_output = str_dup(answer);
+	return 0;
+}
+
+static void test_failed(void **state)
+{
+	struct runner runner = { .start = start_answering };
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	(void)state;
+	answer = "[{\"unit\":\"a.service\",\"active\":\"failed\"},{\"unit\":\"b.service\"}]";
+	assert_int_equal(systemd_failed(&runner, &names, NULL), 0);
+	assert_int_equal(names.n_items, 2);
+	assert_string_equal(names.items[1], "b.service");
+	answer = "UNIT LOAD ACTIVE\n";
+	assert_int_equal(systemd_failed(&runner, &names, NULL), -EINVAL);
+}
+
 static void test_do(void **state)
 {
 	struct runner runner = { .start = start };
@@ -112,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_parse_of_what_is_no_answer),
+		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_do),
 		cmocka_unit_test(test_notify),
 	};

@@ -74,7 +74,7 @@ static void test_units(void **state)
 	       "Description=/srv/w w%%-, which needs the key of nest\n"
 	       "Documentation=man:eyrie-gate(8)\n"
 	       "# Run 'eyrie unlock nest'\n"
-	       "AssertPathExists=/run/eyrie/gate/nest\n"
+	       "ConditionPathExists=/run/eyrie/gate/nest\n"
 	       "DefaultDependencies=no\n"
 	       "Conflicts=umount.target\n"
 	       "Before=umount.target\n"
