@@ -254,11 +254,14 @@ test_unlock() {
 }
 
 test_lock() {
-	status 0 "a stranger sits in it" bash -c "cd /srv/www && setsid sleep 300 >/dev/null 2>&1 & sleep 1"
+	(cd /srv/www && exec sleep 300) &
+	stranger=$!
+	sleep 1
 	status 3 "eyrie lock nest is refused" eyrie lock nest
 	says "refused: it says who" "nest is in use by sleep \(process"
 	same "refused: the database runs on" active "$(active $PG)"
-	kill "$(pgrep -x sleep -f 'sleep 300')"
+	kill $stranger
+	wait $stranger 2>/dev/null
 	lock_nest lock
 	is_down $PG lock
 	is_down nginx.service lock
