@@ -241,7 +241,7 @@ runs_with_data() {
 	check "$1: the database runs" until_active $PG
 	check "$1: nginx runs" until_active nginx.service
 	check "$1: what failed runs" until_active app.service
-	same "$1: the row is there" "$2" "$(sql 'select count(*) from t')"
+	same "$1: the row is there" "$2" "$(sql 'select count(*) from t where n = 1')"
 	get >"$OUT" 2>&1
 	says "$1: the page is there" "a falcon lives here"
 	check "$1: the gate knows" eyrie gate status --check nest
