@@ -6,14 +6,14 @@
 #
 # lab: --boot KEPT --disk one=:512MiB --disk two=:512MiB --disk three=:256MiB
 
-# shellcheck disable=SC2016,SC2317 # inner shells expand; functions are called by name
+# shellcheck disable=SC2016,SC2119,SC2317 # again takes no word; inner shells expand; functions are called by name
 
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 OTHER=/tmp/other-secret
 PG=postgresql@17-main.service
-printf 'another one entirely' >$OTHER
+printf 'another one entirely' >"$OTHER"
 printf 'not the right one' >/tmp/wrong
 
 sql() {
@@ -77,7 +77,7 @@ make_pools() {
 
 move_postgresql() {
 	[[ -e /var/lib/postgresql/17/main ]] || pg_createcluster 17 main || return
-	systemctl stop postgresql $PG
+	systemctl stop postgresql "$PG"
 	mv /var/lib/postgresql /var/lib/postgresql.old &&
 		zfs create -o mountpoint=/var/lib/postgresql nest/pg &&
 		chown postgres: /var/lib/postgresql &&
@@ -131,7 +131,7 @@ round_one() {
 	check "PostgreSQL moves to nest/pg" move_postgresql
 	check "nginx serves from nest/www" make_website
 	make_units
-	until_active $PG >/dev/null
+	until_active "$PG" >/dev/null
 	check "a row is written" sql 'create table t (n int); insert into t values (1)'
 	write_gates
 	status 0 "gate check" eyrie gate check
@@ -153,7 +153,7 @@ round_one() {
 # Round 2: booted without a key.
 test_closed() {
 	same "closed: the machine is up" 0 "$(systemctl is-active --quiet multi-user.target; echo $?)"
-	is_down $PG closed
+	is_down "$PG" closed
 	is_down nginx.service closed
 	same "closed: app has failed without its database" failed "$(active app.service)"
 	check "closed: ssh listens" bash -c '</dev/tcp/127.0.0.1/22'
@@ -166,7 +166,7 @@ test_closed() {
 		/run/issue.d/50-eyrie-gate.issue
 	agetty --show-issue >"$OUT" 2>&1
 	says "closed: getty shows it" "Run 'eyrie unlock nest'"
-	systemctl status --no-pager $PG >"$OUT" 2>&1
+	systemctl status --no-pager "$PG" >"$OUT" 2>&1
 	says "closed: systemctl status tells why" "ConditionPathExists=/run/eyrie/gate/nest was not met"
 	systemctl status --no-pager eyrie-gate >"$OUT" 2>&1
 	says "closed: the gate's status tells what to do" "nest is closed, holds .*Run 'eyrie unlock nest'"
@@ -177,11 +177,11 @@ test_closed() {
 test_restart() {
 	local took
 
-	took=$(seconds systemctl restart $PG)
+	took=$(seconds systemctl restart "$PG")
 	check "restart of the held database ends at once: $took s" awk "BEGIN { exit !($took < 30) }"
 	took=$(seconds deb-systemd-invoke restart nginx.service)
 	check "deb-systemd-invoke restart ends at once: $took s" awk "BEGIN { exit !($took < 30) }"
-	is_down $PG "after restart"
+	is_down "$PG" "after restart"
 	is_down nginx.service "after restart"
 	jobs_are_none "after restart"
 }
@@ -190,18 +190,18 @@ test_restart() {
 repack() {
 	local name=$1 tree=/tmp/repack file
 
-	rm -rf $tree
-	mkdir -p $tree/DEBIAN
+	rm -rf "$tree"
+	mkdir -p "$tree/DEBIAN"
 	dpkg-query -L "$name" | while read -r file; do
-		[[ -d $file && ! -L $file ]] || cp -a --parents "$file" $tree
+		[[ -d $file && ! -L $file ]] || cp -a --parents "$file" "$tree"
 	done
 	dpkg-query --status "$name" | sed '/^Status:/d; /^Conffiles:/,/^[^ ]/{/^Conffiles:/d;/^ /d}' \
-		>$tree/DEBIAN/control
+		>"$tree/DEBIAN/control"
 	for file in preinst postinst prerm postrm; do
 		[[ ! -e /var/lib/dpkg/info/$name.$file ]] ||
-			cp "/var/lib/dpkg/info/$name.$file" $tree/DEBIAN
+			cp "/var/lib/dpkg/info/$name.$file" "$tree/DEBIAN"
 	done
-	dpkg-deb -Znone --build $tree "/tmp/$name.deb" >/dev/null
+	dpkg-deb -Znone --build "$tree" "/tmp/$name.deb" >/dev/null
 }
 
 test_reinstall() {
@@ -214,7 +214,7 @@ test_reinstall() {
 	says "reinstall: it was done" "Setting up postgresql-17"
 	echo "# apt-get install --reinstall took $took s"
 	tail -n 5 "$OUT" | sed 's/^/# /'
-	is_down $PG "after reinstall"
+	is_down "$PG" "after reinstall"
 	is_down nginx.service "after reinstall"
 }
 
@@ -224,7 +224,7 @@ test_gate_dies() {
 	check "the gate is restarted" systemctl restart eyrie-gate
 	check "daemon-reload" systemctl daemon-reload
 	check "dpkg -i of the same" dpkg -i /cargo/eyrie.deb
-	is_down $PG "after all that"
+	is_down "$PG" "after all that"
 	check "after all that: the hint is there" grep -Fx "Run 'eyrie unlock nest'" \
 		/run/issue.d/50-eyrie-gate.issue
 	jobs_are_none "after all that"
@@ -234,11 +234,11 @@ test_wrong() {
 	status 1 "wrong passphrase" eyrie unlock nest --passphrase-file /tmp/wrong
 	says "wrong passphrase: says so" "the passphrase does not open nest"
 	says "wrong passphrase: the command again" "Run 'eyrie unlock nest'"
-	is_down $PG "after a wrong passphrase"
+	is_down "$PG" "after a wrong passphrase"
 }
 
 runs_with_data() {
-	check "$1: the database runs" until_active $PG
+	check "$1: the database runs" until_active "$PG"
 	check "$1: nginx runs" until_active nginx.service
 	check "$1: what failed runs" until_active app.service
 	same "$1: the row is there" "$2" "$(sql 'select count(*) from t where n = 1')"
@@ -259,11 +259,11 @@ test_lock() {
 	sleep 1
 	status 3 "eyrie lock nest is refused" eyrie lock nest
 	says "refused: it says who" "nest is in use by sleep \(process"
-	same "refused: the database runs on" active "$(active $PG)"
+	same "refused: the database runs on" active "$(active "$PG")"
 	kill $stranger
 	wait $stranger 2>/dev/null
 	lock_nest lock
-	is_down $PG lock
+	is_down "$PG" lock
 	is_down nginx.service lock
 	check "lock: the hint is back" grep -Fx "Run 'eyrie unlock nest'" \
 		/run/issue.d/50-eyrie-gate.issue
@@ -289,7 +289,7 @@ test_load() {
 	sleep 5
 	lock_nest "under load"
 	status 0 "under load: unlock" eyrie unlock nest --passphrase-file "$SECRET"
-	check "under load: the database runs" until_active $PG
+	check "under load: the database runs" until_active "$PG"
 	sleep 5
 	kill $writer
 	wait $writer 2>/dev/null
@@ -306,7 +306,7 @@ test_others() {
 	check "cellar: the gate says overdue" grep -q overdue /run/eyrie/gate/cellar
 	same "cellar: nothing is mounted" no "$(zfs get -Hpo value mounted cellar/wine)"
 	status 1 "cellar: nest's passphrase does not open it" eyrie unlock cellar --passphrase-file "$SECRET"
-	status 0 "cellar: its own does" eyrie unlock cellar --passphrase-file $OTHER
+	status 0 "cellar: its own does" eyrie unlock cellar --passphrase-file "$OTHER"
 	same "cellar: it is mounted" yes "$(zfs get -Hpo value mounted cellar/wine)"
 	same "attic: it is told as failed" failed "$(active eyrie-gate-overdue@attic.service)"
 	is_down lost.service attic

@@ -74,7 +74,7 @@ configure() {
 	echo 'gates: { nest: { services: [nginx, postgresql] } }' >/etc/eyrie/gate.yaml
 	ln -s eyrie-gate /etc/init.d/eyrie-gate.nest
 	for name in nginx postgresql; do
-		echo 'rc_need="eyrie-gate.nest"' >>/etc/conf.d/$name
+		echo 'rc_need="eyrie-gate.nest"' >>"/etc/conf.d/$name"
 	done
 	eyrie gate sync && rc-update add eyrie-gate.nest default && rc-update add nginx default &&
 		rc-update add postgresql default
