@@ -164,7 +164,7 @@ test_closed() {
 		/run/issue.d/50-eyrie-gate.issue
 	check "closed: it says what is missing" grep -E '^attic is not there' \
 		/run/issue.d/50-eyrie-gate.issue
-	agetty --show-issue >"$OUT" 2>&1
+	script -qec "agetty --show-issue" /dev/null >"$OUT" 2>&1 </dev/null
 	says "closed: getty shows it" "Run 'eyrie unlock nest'"
 	systemctl status --no-pager "$PG" >"$OUT" 2>&1
 	says "closed: systemctl status tells why" "ConditionPathExists=/run/eyrie/gate/nest was not met"
