@@ -229,8 +229,10 @@ static int gather(struct lab *lab, enum vm_accel *ret_accel)
 		machine_add_appliance(&lab->machine, appliance, cargo);
 		return add_disks(lab);
 	}
-	machine_add_disk(&lab->machine, cargo, "cargo", "raw", true);
+	/* After the machine's own: a BIOS starts from its first disk. */
 	r = add_kept(lab);
+	if (r == 0)
+		machine_add_disk(&lab->machine, cargo, "cargo", "raw", true);
 	return r ? r : add_disks(lab);
 }
 

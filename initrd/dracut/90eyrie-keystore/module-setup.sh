@@ -32,7 +32,7 @@ install_conf() {
 install() {
 	inst_multiple mdadm cryptsetup udevadm cat sleep
 	install_conf
-	inst_rules "$moddir/66-eyrie-key.rules"
+	inst_rules "$moddir/66-eyrie-key.rules" "$moddir/99-zz-eyrie-keyfile.rules"
 	inst_script "$moddir/eyrie-key-device.sh" /usr/lib/eyrie-key-device
 	inst_script "$moddir/eyrie-key-close.sh" /usr/lib/eyrie-key-close
 	inst_simple "$moddir/eyrie-key-device.service" "$systemdsystemunitdir/eyrie-key-device.service"
