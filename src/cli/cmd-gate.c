@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "cli/gate-work.h"
+#include "gate/check.h"
 #include "gate/find.h"
 #include "gate/smf.h"
 #include "gate/systemd.h"
@@ -12,64 +13,6 @@
 #include "unlock/ask.h"
 
 /* what is held, looked at anew */
-
-static const struct zfs_dataset *own_dataset(const struct zfs_state *state)
-{
-	return zfs_dataset(state, state->name);
-}
-
-static int check_location(struct cli *cli, const struct gate *gate,
-			  const struct zfs_state *state, const struct held_gate *held)
-{
-	for (size_t i = 0; i < held->roots.n_items; i++) {
-		const struct zfs_dataset *root = zfs_dataset(state, held->roots.items[i]);
-		const char *location = root && root->keylocation ? root->keylocation : "";
-
-		if (!starts_with(location, "http"))
-			continue;
-		if (gate->hold == GATE_BOOT) {
-			(void)diag_error(&cli->diag, -EINVAL, "the key of %s is at %s, and with "
-					 "'hold: boot' nothing waits for it but the network comes "
-					 "later", root->name, location);
-			diag_hint(&cli->diag, "hold: by-mounts, or a keylocation on this machine");
-			return -EINVAL;
-		}
-		diag_note(&cli->diag, "the key of %s is at %s: it is fetched when the network is "
-			  "there, and tried every 30 seconds", root->name, location);
-	}
-	return 0;
-}
-
-/* The errors are those of a name on which no gate can be. */
-static int check_dataset(struct cli *cli, const struct gate *gate,
-			 const struct zfs_state *state, const struct held_gate *held)
-{
-	const struct zfs_dataset *own = own_dataset(state);
-
-	if (!state->imported) {
-		diag_warning(&cli->diag, "the pool of %s is not imported: what it has is not known",
-			     gate->name);
-		return 0;
-	}
-	if (!own) {
-		(void)diag_error(&cli->diag, -ENOENT, "there is no dataset %s", gate->name);
-		diag_hint(&cli->diag, "zfs list -r %.*s", (int)strcspn(gate->name, "/"),
-			  gate->name);
-		return -ENOENT;
-	}
-	if (own->root && !streq(own->root, gate->name)) {
-		(void)diag_error(&cli->diag, -EINVAL, "%s has no key of its own: it inherits that "
-				 "of %s", gate->name, own->root);
-		diag_hint(&cli->diag, "a gate '%s' holds for it, too", own->root);
-		return -EINVAL;
-	}
-	if (!held->roots.n_items) {
-		(void)diag_error(&cli->diag, -EINVAL, "%s is not encrypted, nor is anything below "
-				 "it that is mounted by itself", gate->name);
-		return -EINVAL;
-	}
-	return check_location(cli, gate, state, held);
-}
 
 /* A pool that is not here now is what it was when somebody looked. */
 static void remember(const struct held *old, const char *name, struct held_gate *held)
@@ -101,7 +44,7 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 		held_from_zfs(&work->gates->gates, gate, state, held);
 	else
 		remember(work->held, gate->name, held);
-	r = check_dataset(cli, gate, state, held);
+	r = check_gate(gate, state, held, &cli->diag);
 	q = find_bad_mounts(held, &cli->diag);
 	r = r ? r : q;
 	q = find_units(gate, units, held, &cli->diag);

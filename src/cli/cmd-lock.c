@@ -44,7 +44,7 @@ static enum cli_exit run_lock(struct cli *cli)
 	if (gate_work_begin(cli, &work) || gate_lock_take(&lock, &cli->diag))
 		return CLI_REFUSED;
 	r = close_one(cli, &work, cli->args[0]);
-	return r == 0				  ? CLI_OK :
+	return r == 0				  ? gate_show(cli, cli->args[0]) :
 	       r == -ENOENT || r == -EINVAL || r == -EBUSY ? CLI_REFUSED :
 							     CLI_FAILED;
 }
@@ -55,7 +55,7 @@ const struct cli_command cmd_lock = {
 	.summary = "Stop what depends on a pool or dataset, unmount it and take its key away",
 	.n_args_min = 1,
 	.n_args_max = 1,
-	.takes = CLI_TAKES(QUIET) | CLI_TAKES(VERBOSE),
+	.takes = CLI_TAKES(JSON) | CLI_TAKES(QUIET) | CLI_TAKES(VERBOSE),
 	.needs = CLI_NEEDS_ROOT,
 	.run = run_lock,
 };

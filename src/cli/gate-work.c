@@ -175,6 +175,18 @@ static int open_gates(struct gate_context *cxt, const char *name, size_t *ret_n)
 	return r;
 }
 
+enum cli_exit gate_show(struct cli *cli, const char *name)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+
+	if (!cli->options.json)
+		return CLI_OK;
+	if (zfs_read(&cli->run, name, &state, &cli->diag))
+		return CLI_FAILED;
+	view_json(zfs_state_to_json(state), stdout);
+	return CLI_OK;
+}
+
 enum cli_exit gate_unlock(struct cli *cli, const char *name)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
@@ -199,5 +211,5 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 		q = zfs_read(&cli->run, name, &state, &cli->diag);
 		r = q ? q : gate_mount(&work.cxt, state);
 	}
-	return r ? CLI_FAILED : CLI_OK;
+	return r ? CLI_FAILED : gate_show(cli, name);
 }

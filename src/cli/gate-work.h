@@ -20,5 +20,8 @@ void gate_work_end(struct gate_work *work);
 /* eyrie unlock NAME: keys at and below it, then the gates that they open. */
 enum cli_exit gate_unlock(struct cli *cli, const char *name);
 
+/* With --json: how the datasets at and below `name` stand now. */
+enum cli_exit gate_show(struct cli *cli, const char *name);
+
 /* True when `name` is rather a pool or dataset than the id of a set. */
 bool gate_is_name(struct cli *cli, const char *name);

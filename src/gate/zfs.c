@@ -120,6 +120,17 @@ int zfs_read(struct runner *run_by, const char *name, struct zfs_state **ret, st
 	return 0;
 }
 
+struct json_object *zfs_state_to_json(const struct zfs_state *state)
+{
+	struct json_object *json = json_object_new_object(), *all = json_object_new_array();
+
+	FOR_EACH_DATASET(dataset, state)
+		json_object_array_add(all, record_to_json(&record_zfs_dataset, dataset));
+	json_object_object_add(json, "name", json_object_new_string(state->name));
+	json_object_object_add(json, "datasets", all);
+	return json;
+}
+
 struct zfs_state *zfs_state_free(struct zfs_state *state)
 {
 	if (!state)

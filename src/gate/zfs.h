@@ -42,6 +42,9 @@ int zfs_read(struct runner *run, const char *name, struct zfs_state **ret, struc
 /* Of the lines that zfs get -Hp printed; -EINVAL for anything else. */
 int zfs_parse(const char *text, struct list *datasets);
 
+/* {"name", "datasets": [{"name", "encryptionroot", "keystatus", "mounted" ...}]} */
+struct json_object *zfs_state_to_json(const struct zfs_state *state);
+
 struct zfs_state *zfs_state_free(struct zfs_state *state);
 DEFINE_CLEANUP(struct zfs_state *, zfs_state_free)
 
