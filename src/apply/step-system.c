@@ -364,9 +364,13 @@ int apply_SWITCH(struct apply_context *cxt, const struct step *step)
 	return r ? r : set_unlock(cxt, root);
 }
 
-/* Aside, since /boot may be full, and renamed: the old image, or the new one. */
+/*
+ * Aside, since /boot may be full, and renamed: the old image, or the new one. dracut's hooks would
+ * run eyrie boot sync, which waits for the lock that we have; syncing is a step of its own.
+ */
 static int make_initrd(struct apply_context *cxt, const char *version)
 {
+	static const char *const no_hooks[] = { "NO_POST_UPDATE_HOOKS=1", NULL };
 	_cleanup_free_ char *name = str_printf("%s/boot/initrd.img-%s", cxt->target, version);
 	_cleanup_free_ char *aside = str_printf("%s.new", name);
 	const char *image = aside + strlen(cxt->target);
@@ -380,6 +384,7 @@ static int make_initrd(struct apply_context *cxt, const char *version)
 
 	r = run(cxt->run, &(struct command){
 			.argv = makers[cxt->layout->boot.initramfs],
+			.environment = no_hooks,
 			.root = *cxt->target ? cxt->target : NULL, .deadline = INITRD_DEADLINE },
 		cxt->diag);
 	if (r == 0 && rename(aside, name) < 0)

@@ -94,7 +94,8 @@ make_image() {
 	if command -v mkinitramfs >/dev/null; then
 		mkinitramfs -o "/boot/initrd.img-$1" "$1"
 	else
-		dracut --force --quiet --kver "$1" "/boot/initrd.img-$1"
+		# Without its hooks, which would sync at once.
+		NO_POST_UPDATE_HOOKS=1 dracut --force --quiet --kver "$1" "/boot/initrd.img-$1"
 	fi
 }
 
