@@ -232,6 +232,26 @@ static int write_timezone(struct apply_context *cxt)
 	return 0;
 }
 
+/*
+ * The person's own from here on, as dpkg-reconfigure keyboard-configuration has it: it is written
+ * once. What reads it into the console's table makes the image of the initramfs do so, too.
+ */
+static int write_keyboard(struct apply_context *cxt)
+{
+	_cleanup_free_ char *layout = NULL, *variant = NULL;
+	int r;
+
+	if (!cxt->layout->system.keyboard)
+		return 0;
+	r = layout_keyboard(cxt->layout, &layout, &variant);
+	if (r)
+		return diag_error(cxt->diag, r, "there is no keyboard '%s'",
+				  cxt->layout->system.keyboard);
+	return write_taken(cxt, "/etc/default/keyboard",
+			   str_printf("XKBMODEL=\"pc105\"\nXKBLAYOUT=\"%s\"\nXKBVARIANT=\"%s\"\n"
+				      "XKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n", layout, variant));
+}
+
 static int write_access(struct apply_context *cxt)
 {
 	const struct layout_system *system = &cxt->layout->system;
@@ -290,7 +310,7 @@ int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
 	static int (*const parts[])(struct apply_context *) = {
 		write_layout, write_boot_files, write_pool_cache, write_identity,
-		write_network, write_timezone, write_access, install_debs,
+		write_network, write_timezone, write_keyboard, write_access, install_debs,
 	};
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *hash = NULL;

@@ -50,6 +50,8 @@ char *tarball_packages(const struct layout *layout, const struct tarball_options
 	if (layout_boots_bios(layout))
 		strv_add(&all, "grub-pc-bin,grub2-common");
 	strv_add(&all, options->zfs_modules ? KERNEL_AHEAD : KERNEL);
+	if (layout->system.keyboard)
+		strv_add(&all, "console-setup,kbd");
 	if (layout->system.root_keys.n_items)
 		strv_add(&all, "openssh-server");
 	for (size_t i = 0; i < layout->system.packages.n_items; i++)

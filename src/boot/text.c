@@ -312,7 +312,9 @@ char *boot_dracut_conf(const struct layout *layout)
 		" =drivers/usb/storage =drivers/virtio =drivers/hid =drivers/input/keyboard"
 		" =drivers/input/serio =drivers/pci/controller =drivers/hv =drivers/xen"
 		" =arch/x86/crypto dm_crypt xts ecb cbc aes_generic sha256_generic"
-		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n",
+		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n"
+		"# The keyboard of /etc/default/keyboard, for the passphrase.\n"
+		"[[ ! -x /bin/setupcon ]] || dracutmodules+=\" console-setup \"\n",
 		by[unlock].install, by[unlock].modules);
 }
 
@@ -323,7 +325,9 @@ char *boot_dracut_conf(const struct layout *layout)
 char *boot_initramfs_tools_conf(const struct layout *layout)
 {
 	(void)layout;
-	return str_dup(HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n");
+	return str_dup(HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n"
+		       "# The keyboard of /etc/default/keyboard, for the passphrase.\n"
+		       "[ ! -x /bin/setupcon ] || KEYMAP=y\n");
 }
 
 /* systemd.unit(5), "String escaping for inclusion in unit names". */

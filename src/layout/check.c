@@ -419,6 +419,17 @@ static void check_sizes(struct checker *c)
 		finding(c, "encryption\tkey-device-size", "'key-device-size' is 20MiB to 1GiB");
 }
 
+static void check_keyboard(struct checker *c)
+{
+	_cleanup_free_ char *layout = NULL, *variant = NULL;
+
+	if (!c->layout->system.keyboard || layout_keyboard(c->layout, &layout, &variant) == 0)
+		return;
+	finding(c, "system\tkeyboard", "'keyboard' is a layout, de, or one with a variant, "
+		"de(nodeadkeys)");
+	diag_hint(c->diag, "/usr/share/X11/xkb/rules/base.lst lists them");
+}
+
 static void check_system(struct checker *c)
 {
 	uint64_t rejoin;
@@ -440,6 +451,7 @@ static void check_system(struct checker *c)
 		diag_hint(c->diag, "give system: root-password: or root-keys:");
 		yaml_place(c->source, c->diag, "system");
 	}
+	check_keyboard(c);
 	check_sizes(c);
 	if (c->layout->boot.device_timeout < 1 || c->layout->boot.device_timeout > 3600)
 		finding(c, "boot\tdevice-timeout", "'device-timeout' is in seconds, 1 to 3600");

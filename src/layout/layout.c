@@ -229,3 +229,28 @@ int layout_rejoin(const struct layout *layout, uint64_t *ret)
 	*ret = seconds;
 	return 0;
 }
+
+static bool is_xkb_name(const char *s)
+{
+	return *s && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			       "0123456789_-") == strlen(s);
+}
+
+int layout_keyboard(const struct layout *layout, char **ret_layout, char **ret_variant)
+{
+	_cleanup_free_ char *name = str_dup(layout->system.keyboard);
+	char *variant = strchr(name, '('), *end = NULL;
+
+	if (variant) {
+		*variant++ = '\0';
+		end = strchr(variant, ')');
+		if (!end || end[1])
+			return -EINVAL;
+		*end = '\0';
+	}
+	if (!is_xkb_name(name) || (variant && !is_xkb_name(variant)))
+		return -EINVAL;
+	*ret_layout = str_dup(name);
+	*ret_variant = str_dup(variant ?: "");
+	return 0;
+}

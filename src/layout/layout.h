@@ -134,6 +134,7 @@ struct layout_system {
 	char *root_password;	/* crypt(5) hash, or NULL */
 	struct strv root_keys;	/* lines for authorized_keys */
 	char *timezone;
+	char *keyboard; /* XKB layout, "de" or "de(nodeadkeys)", or NULL */
 };
 
 struct layout_boot {
@@ -175,6 +176,12 @@ char *layout_dump(const struct layout *layout);
 
 struct layout *layout_free(struct layout *layout);
 DEFINE_CLEANUP(struct layout *, layout_free)
+
+/*
+ * The parts of system.keyboard: "de(nodeadkeys)" is of layout "de" and variant "nodeadkeys", which
+ * is "" where none is given. -EINVAL: it is neither.
+ */
+int layout_keyboard(const struct layout *layout, char **ret_layout, char **ret_variant);
 
 /* The disk of that name, or NULL. */
 const struct layout_disk *layout_disk(const struct layout *layout, const char *name);

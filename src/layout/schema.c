@@ -191,6 +191,10 @@ static const struct field system_fields[] = {
 	  "Public ssh keys that may log in as root." },
 	{ "timezone", FIELD_STRING, AT(layout_system, timezone), .fallback = "UTC", .help =
 	  "As in /usr/share/zoneinfo." },
+	{ "keyboard", FIELD_STRING, AT(layout_system, keyboard), .help =
+	  "Where the passphrase is typed: a layout of keyboard(5), de for example, or one with its "
+	  "variant, de(nodeadkeys). It holds in the initramfs, too. Without it, the kernel's own, "
+	  "that of the US." },
 };
 const struct record record_layout_system = RECORD(layout_system, system_fields);
 

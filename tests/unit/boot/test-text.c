@@ -219,7 +219,9 @@ static void test_initramfs_tools_conf(void **state)
 
 	(void)state;
 	expect(boot_initramfs_tools_conf(layout),
-	       HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n");
+	       HEADER "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nRESUME=none\n"
+	       "# The keyboard of /etc/default/keyboard, for the passphrase.\n"
+	       "[ ! -x /bin/setupcon ] || KEYMAP=y\n");
 }
 
 #define KEYSTORE TEST_LAYOUT "firmware: bios\nencryption: { unlock: keystore }\n"

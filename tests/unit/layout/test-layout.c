@@ -38,6 +38,7 @@ static const char everything[] =
 	"  root-password: \"$6$x$y\"\n"
 	"  root-keys: [\"ssh-ed25519 AAAA ann@nest\"]\n"
 	"  timezone: Europe/Berlin\n"
+	"  keyboard: de(nodeadkeys)\n"
 	"boot: { esp-size: 512MiB, timeout: 0, device-timeout: 5, cmdline: \"quiet x=\\\"a b\\\"\" }\n";
 
 static void assert_round_trip(const char *text)
