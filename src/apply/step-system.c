@@ -209,7 +209,8 @@ static int write_network(struct apply_context *cxt)
 				   "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n";
 	int r;
 
-	if (cxt->layout->system.network != NETWORK_DHCP)
+	if (cxt->layout->system.network != NETWORK_DHCP ||
+	    cxt->layout->system.init != INIT_SYSTEMD)
 		return 0;
 	r = write_in(cxt, "/etc/systemd/network/80-eyrie.network", dhcp, 0644);
 	if (r)
@@ -299,6 +300,19 @@ static int install_debs(struct apply_context *cxt)
 	return r;
 }
 
+/* Units are enabled by the package; its helper knows nothing of OpenRC's own services. */
+static int enable_services(struct apply_context *cxt)
+{
+	_cleanup_free_ char *script = str_printf("%s/etc/init.d/eyrie-boot", cxt->target);
+
+	if (cxt->layout->system.init != INIT_OPENRC || access(script, F_OK) < 0)
+		return 0;
+	return run(cxt->run, &(struct command){
+			.argv = (const char *const[]){ "rc-update", "add", "eyrie-boot", "default",
+						       NULL },
+			.root = cxt->target }, cxt->diag);
+}
+
 static int set_unlock(struct apply_context *cxt, const char *root)
 {
 	return dataset_set(cxt, root, NAME_UNLOCK_PROPERTY,
@@ -311,6 +325,7 @@ int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 	static int (*const parts[])(struct apply_context *) = {
 		write_layout, write_boot_files, write_pool_cache, write_identity,
 		write_network, write_timezone, write_keyboard, write_access, install_debs,
+		enable_services,
 	};
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *hash = NULL;

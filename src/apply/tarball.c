@@ -10,7 +10,7 @@
 /* What the machine needs to boot, to be looked after and to be reached. */
 static const char *const packages_always[] = {
 	"zfsutils-linux", "zfs-zed",
-	"systemd-sysv", "systemd-boot-efi", "udev", "dbus", "kmod", "zstd", "login", "passwd",
+	"systemd", "systemd-boot-efi", "udev", "dbus", "kmod", "zstd", "login", "passwd",
 	"util-linux", "iproute2", "procps", "cryptsetup-bin", "dosfstools", "e2fsprogs", "mdadm",
 	"libfyaml0", "libsmartcols1", "libfdisk1", "libjson-c5", "libmount1", "libblkid1",
 	"libcryptsetup12", "tzdata", NULL,
@@ -23,6 +23,14 @@ static const struct {
 } packages_of_suite[] = {
 	{ "trixie", "systemd-cryptsetup,systemd-boot-tools,libssl3t64" },
 	{ "bookworm", "cryptsetup,systemd-boot,libssl3" },
+};
+
+/* Who starts the services, and asks for addresses. */
+static const struct {
+	const char *packages, *dhcp;
+} inits[] = {
+	[INIT_SYSTEMD] = { "systemd-sysv", NULL },
+	[INIT_OPENRC] = { "sysvinit-core,openrc", "dhcpcd" },
 };
 
 /* Who makes the initramfs, and the program of it that other packages start. */
@@ -44,6 +52,9 @@ char *tarball_packages(const struct layout *layout, const struct tarball_options
 	for (const char *const *p = packages_always; *p; p++)
 		strv_add(&all, *p);
 	strv_add(&all, initramfs[layout->boot.initramfs].packages);
+	strv_add(&all, inits[layout->system.init].packages);
+	if (layout->system.network == NETWORK_DHCP && inits[layout->system.init].dhcp)
+		strv_add(&all, inits[layout->system.init].dhcp);
 	for (size_t i = 0; i < ARRAY_SIZE(packages_of_suite); i++)
 		if (streq(packages_of_suite[i].suite, layout->system.suite))
 			strv_add(&all, packages_of_suite[i].packages);

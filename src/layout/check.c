@@ -334,6 +334,11 @@ static void check_swap(struct checker *c)
 {
 	if (c->layout->swap.on != SWAP_NONE && c->layout->swap.size < 64 * MIB)
 		finding(c, "swap\tsize", "swap is 64MiB at least");
+	if (c->layout->swap.on == SWAP_PARTITION && c->layout->system.init == INIT_OPENRC) {
+		finding(c, "swap\ton", "a swap partition is encrypted anew at each start by systemd, "
+			"which does not run with 'init: openrc'");
+		diag_hint(c->diag, "swap: { on: volume } is in the pool, and encrypted with it");
+	}
 }
 
 /*

@@ -34,6 +34,11 @@ enum swap_place {
 	SWAP_PARTITION,
 };
 
+enum init_system {
+	INIT_SYSTEMD,
+	INIT_OPENRC,
+};
+
 enum network {
 	NETWORK_DHCP,
 	NETWORK_NONE,
@@ -130,6 +135,7 @@ struct layout_system {
 	char *suite;		/* Debian suite, or NULL */
 	char *tarball;		/* root tarball, or NULL */
 	struct strv packages;	/* further ones */
+	unsigned init;		/* enum init_system */
 	unsigned network;	/* enum network */
 	char *root_password;	/* crypt(5) hash, or NULL */
 	struct strv root_keys;	/* lines for authorized_keys */

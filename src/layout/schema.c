@@ -12,6 +12,7 @@ static const char *const firmware_choices[] = { "uefi", "bios", "both", NULL };
 static const char *const unlock_choices[] = { "shared", "peer", "keystore", "native", NULL };
 static const char *const kdf_choices[] = { "argon2id", "pbkdf2", NULL };
 static const char *const swap_choices[] = { "none", "volume", "partition", NULL };
+static const char *const init_choices[] = { "systemd", "openrc", NULL };
 static const char *const network_choices[] = { "dhcp", "none", NULL };
 static const char *const filesystem_choices[] = { "ext4", "ext2", NULL };
 static const char *const initramfs_choices[] = { "dracut", "initramfs-tools", NULL };
@@ -180,10 +181,14 @@ static const struct field system_fields[] = {
 	  "A root tarball instead, made by eyrie tarball on this machine or another." },
 	{ "packages", FIELD_STRINGS, AT(layout_system, packages), .help =
 	  "Packages beside those that the machine needs to boot." },
+	{ "init", FIELD_CHOICE, AT(layout_system, init), .choices = init_choices,
+	  .fallback = "systemd", .help =
+	  "Who starts the services. openrc is the article's, on Debian under sysvinit; in the "
+	  "initramfs systemd runs all the same. It knows no encrypted swap partition." },
 	{ "network", FIELD_CHOICE, AT(layout_system, network), .choices = network_choices,
 	  .fallback = "dhcp", .help =
-	  "dhcp: systemd-networkd asks on every wired interface, so that a new machine can be "
-	  "reached; none: you see to it." },
+	  "dhcp: systemd-networkd, or dhcpcd with OpenRC, asks on every wired interface, so that a "
+	  "new machine can be reached; none: you see to it." },
 	{ "root-password", FIELD_STRING, AT(layout_system, root_password), .help =
 	  "A crypt(5) hash as openssl passwd -6 prints it; without it and root-keys nobody can "
 	  "log in, and eyrie says so." },

@@ -26,6 +26,41 @@ wait_until_whole() {
 	done
 }
 
+if [ -d /run/systemd/system ]; then
+	tell_jobs() {
+		printf '{"jobs":"%s"}\n' "$(systemctl list-jobs --no-legend --plain |
+			while read -r _ unit _; do echo "$unit"; done | xargs)"
+	}
+	list_failed() {
+		systemctl list-units --failed --output=json --no-pager
+	}
+	switch_off() {
+		systemctl poweroff --no-block
+	}
+else # OpenRC
+	tell_jobs() {
+		echo '{"jobs":""}'
+	}
+	list_failed() {
+		rc-status --format ini sysinit boot default | {
+			separator='['
+			while IFS=' =' read -r service state; do
+				case $state in
+				stopped | crashed | failed)
+					printf '%s{"unit":"%s"}' "$separator" "$service"
+					separator=,
+					;;
+				esac
+			done
+			[ "$separator" = , ] || printf '['
+			printf ']'
+		}
+	}
+	switch_off() {
+		poweroff
+	}
+fi
+
 memory=/var/lib/eyrie-drill
 echo "$2" >>"$memory"
 case $3 in
@@ -42,11 +77,10 @@ printf '{"seen":"%s"}\n' "$(xargs <"$memory")"
 sync
 zpool sync
 printf '{"mapped":"%s"}\n' "$(cat /sys/block/dm-*/dm/name | xargs)"
-printf '{"jobs":"%s"}\n' "$(systemctl list-jobs --no-legend --plain |
-	while read -r _ unit _; do echo "$unit"; done | xargs)"
+tell_jobs
 tell root findmnt -J -o SOURCE,FSTYPE /
 tell pool zpool status -j
-tell failed systemctl list-units --failed --output=json --no-pager
+tell failed list_failed
 tell uptime cut -d' ' -f1 /proc/uptime
 echo '{"done":true}'
-[ "$1" != off ] || systemctl poweroff --no-block
+[ "$1" != off ] || switch_off

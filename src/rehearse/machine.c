@@ -101,17 +101,46 @@ static char *script_unit(const char *word, bool whole)
 			  whole ? "multi-user.target" : "", word);
 }
 
+/*
+ * OpenRC reads no credentials: systemd in the initramfs puts the script on the root for it, with a
+ * service that runs it last.
+ */
+#define PUT_UNIT                                                                           \
+	"[Unit]\nDescription=The report to the rehearsal, for OpenRC\n"                     \
+	"DefaultDependencies=no\n"                                                          \
+	"ConditionPathExists=/etc/initrd-release\n"                                         \
+	"ConditionPathExists=/sysroot/usr/sbin/openrc\n"                                    \
+	"After=initrd-root-fs.target\n"                                                     \
+	"Before=initrd-parse-etc.service initrd-cleanup.service\n"                          \
+	"[Service]\nType=oneshot\n"                                                         \
+	"LoadCredential=eyrie-report\nLoadCredential=eyrie-service\n"                       \
+	"ExecStart=/bin/cp %d/eyrie-report /run/eyrie-report\n"                             \
+	"ExecStart=/bin/cp %d/eyrie-service /sysroot/etc/init.d/eyrie-drill\n"              \
+	"ExecStart=/bin/chmod 755 /sysroot/etc/init.d/eyrie-drill\n"                        \
+	"ExecStart=/bin/ln -sf /etc/init.d/eyrie-drill /sysroot/etc/runlevels/default/\n"
+
+static char *openrc_service(const char *word)
+{
+	return str_printf("#!/sbin/openrc-run\n"
+			  "depend() { after \"*\"; }\n"
+			  "start() { sh /run/eyrie-report %s & }\n", word);
+}
+
 #define SCRIPT_TARGET                                                                      \
 	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                    \
 	"After=eyrie-drill.service\nAllowIsolate=yes\n"
 
 void machine_add_script(struct machine *m, const char *script, const char *word, bool whole)
 {
-	_cleanup_free_ char *unit = script_unit(word, whole);
+	_cleanup_free_ char *unit = script_unit(word, whole), *service = openrc_service(word);
 
 	add_credential(m, "eyrie-report", script);
 	add_credential(m, "systemd.extra-unit.eyrie-drill.service", unit);
 	add_credential(m, "systemd.extra-unit.eyrie-drill.target", SCRIPT_TARGET);
+	add_credential(m, "eyrie-service", service);
+	add_credential(m, "systemd.extra-unit.eyrie-drill-put.service", PUT_UNIT);
+	add_credential(m, "systemd.unit-dropin.initrd.target",
+		       "[Unit]\nWants=eyrie-drill-put.service\n");
 	/*
 	 * A getty would hang up the console under whoever reports on it. Last, since GRUB sees the
 	 * last string only.
