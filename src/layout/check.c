@@ -76,6 +76,7 @@ static void check_disk(struct checker *c, const struct layout_disk *disk)
 {
 	_cleanup_free_ char *at = str_printf("disks\t%s", disk->name);
 	_cleanup_free_ char *at_path = str_printf("%s\tpath", at);
+	_cleanup_free_ char *at_sectors = str_printf("%s\tsector-size", at);
 
 	if (is_empty(disk->name) || strlen(disk->name) > NAME_MAX_DISK ||
 	    !made_of(disk->name, "-") || *disk->name == '-')
@@ -85,6 +86,8 @@ static void check_disk(struct checker *c, const struct layout_disk *disk)
 		return;
 	if (*disk->path != '/')
 		finding(c, at_path, "the path of disk '%s' does not begin with '/'", disk->name);
+	if (disk->sector_size && disk->sector_size != 512 && disk->sector_size != 4096)
+		finding(c, at_sectors, "the sectors of a disk are of 512 or of 4096 bytes");
 	FOR_EACH_DISK(other, c->layout)
 	{
 		if (other == disk)

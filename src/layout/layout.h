@@ -57,7 +57,8 @@ enum initramfs {
 struct layout_disk {
 	char *name; /* [a-z0-9-], 1 to 16 characters */
 	char *path;
-	uint64_t size; /* bytes; 0: whatever the disk has */
+	uint64_t size;	      /* bytes; 0: whatever the disk has */
+	uint64_t sector_size; /* the same, of its logical sectors */
 };
 
 struct layout_kdf {

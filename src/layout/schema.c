@@ -28,6 +28,9 @@ static const struct field disk_fields[] = {
 	{ "size", FIELD_SIZE, AT(layout_disk, size), .help =
 	  "The size that you expect. Less is an error, more is a word; the rehearsal makes its "
 	  "virtual disk this large." },
+	{ "sector-size", FIELD_NUMBER, AT(layout_disk, sector_size), .help =
+	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). Either is good, another than "
+	  "expected is a word; the rehearsal's virtual disk has such ones." },
 };
 const struct record record_layout_disk = RECORD(layout_disk, disk_fields);
 

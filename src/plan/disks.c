@@ -228,6 +228,10 @@ static void check_size(struct planner *p, const struct planned_disk *d)
 		diag_note(p->diag, "disk '%s' has %s, more than the layout says", d->want->name,
 			  is);
 	}
+	if (d->want->sector_size && d->have->sector_size != d->want->sector_size)
+		diag_note(p->diag, "disk '%s' has sectors of %llu bytes, the layout says %llu",
+			  d->want->name, (unsigned long long)d->have->sector_size,
+			  (unsigned long long)d->want->sector_size);
 }
 
 /* A disk whose name is misspelt would be kept when its owner thinks that it goes. */

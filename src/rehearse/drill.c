@@ -109,12 +109,14 @@ static void add_install(const struct session *s, struct machine *m)
 	const struct drill_context *c = s->context;
 
 	machine_add_appliance(m, c->appliance, c->cargo);
-	machine_add_disk(m, c->tarball, "tarball", "raw", true);
+	machine_add_disk(m, &(struct vm_disk){ .file = c->tarball, .serial = "tarball",
+					       .format = "raw", .read_only = true });
 	FOR_EACH_DISK(disk, c->layout)
 	{
 		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
+		struct vm_disk added = machine_disk(disk, file, "raw");
 
-		machine_add_disk(m, file, disk->name, "raw", false);
+		machine_add_disk(m, &added);
 	}
 }
 
@@ -157,9 +159,10 @@ static int add_boot(const struct session *s, struct machine *m, struct diag *dia
 	FOR_EACH_DISK(disk, c->layout)
 	{
 		_cleanup_free_ char *overlay = overlay_of(s, disk->name);
+		struct vm_disk added = machine_disk(disk, overlay, "qcow2");
 
 		if (!strv_has(&start->without, disk->name))
-			machine_add_disk(m, overlay, disk->name, "qcow2", false);
+			machine_add_disk(m, &added);
 	}
 	return 0;
 }
@@ -182,8 +185,8 @@ static int start_machine(struct session *s, struct diag *diag)
 static int plug(struct session *s, struct diag *diag)
 {
 	_cleanup_free_ char *overlay = overlay_of(s, s->start->plug);
-	const struct vm_disk disk = { .file = overlay, .serial = s->start->plug,
-				      .format = "qcow2" };
+	struct vm_disk disk = machine_disk(layout_disk(s->context->layout, s->start->plug), overlay,
+					   "qcow2");
 
 	s->plug_at = 0;
 	(void)dprintf(s->console.log, "\n== plugged: %s\n", s->start->plug);

@@ -15,28 +15,51 @@ void machine_deinit(struct machine *m)
 
 /* disks */
 
-void machine_add_disk(struct machine *m, const char *file, const char *serial,
-		      const char *format, bool read_only)
+static bool is_nvme(const struct layout_disk *disk)
 {
-	strv_add(&m->files, file);
-	strv_add(&m->serials, serial);
-	m->disks = mem_grow(m->disks, m->n_disks, sizeof(*m->disks));
-	m->disks[m->n_disks++] = (struct vm_disk){
-		.file = m->files.items[m->files.n_items - 1],
-		.serial = m->serials.items[m->serials.n_items - 1],
+	return strstr(disk->path, "/nvme") != NULL;
+}
+
+struct vm_disk machine_disk(const struct layout_disk *disk, const char *file, const char *format)
+{
+	return (struct vm_disk){
+		.file = file,
+		.serial = disk->name,
 		.format = format,
-		.read_only = read_only,
+		.nvme = is_nvme(disk),
+		.sector_size = disk->sector_size,
 	};
 }
 
-int machine_add_overlay(struct machine *m, struct runner *runner, const char *file,
-			const char *serial, const char *folder, struct diag *diag)
+const char *machine_disk_id(const struct layout_disk *disk)
 {
-	_cleanup_free_ char *overlay = str_printf("%s/%s.qcow2", folder, serial);
-	int r = vm_overlay(runner, file, overlay, diag);
+	return is_nvme(disk) ? VM_NVME_ID : VM_VIRTIO_ID;
+}
 
+void machine_add_disk(struct machine *m, const struct vm_disk *disk)
+{
+	struct vm_disk *added;
+
+	strv_add(&m->files, disk->file);
+	strv_add(&m->serials, disk->serial);
+	m->disks = mem_grow(m->disks, m->n_disks, sizeof(*m->disks));
+	added = &m->disks[m->n_disks++];
+	*added = *disk;
+	added->file = m->files.items[m->files.n_items - 1];
+	added->serial = m->serials.items[m->serials.n_items - 1];
+}
+
+int machine_add_overlay(struct machine *m, struct runner *runner, const struct vm_disk *disk,
+			const char *folder, struct diag *diag)
+{
+	_cleanup_free_ char *overlay = str_printf("%s/%s.qcow2", folder, disk->serial);
+	struct vm_disk over = *disk;
+	int r = vm_overlay(runner, disk->file, overlay, diag);
+
+	over.file = overlay;
+	over.format = "qcow2";
 	if (r == 0)
-		machine_add_disk(m, overlay, serial, "qcow2", false);
+		machine_add_disk(m, &over);
 	return r;
 }
 
@@ -48,8 +71,10 @@ void machine_add_appliance(struct machine *m, const char *appliance, const char 
 	m->initrd = str_printf("%s/initrd", appliance);
 	m->cmdline = "console=ttyS0 quiet panic=-1";
 	m->memory = APPLIANCE_MEMORY;
-	machine_add_disk(m, root, "root", "raw", true);
-	machine_add_disk(m, cargo, "cargo", "raw", true);
+	machine_add_disk(m, &(struct vm_disk){ .file = root, .serial = "root", .format = "raw",
+					       .read_only = true });
+	machine_add_disk(m, &(struct vm_disk){ .file = cargo, .serial = "cargo", .format = "raw",
+					       .read_only = true });
 }
 
 /* what systemd in the machine is told from outside */

@@ -6,6 +6,7 @@
  * points; this owns what it points to.
  */
 
+#include "layout/layout.h"
 #include "rehearse/vm.h"
 
 struct machine {
@@ -19,12 +20,15 @@ struct machine {
 	bool bios; /* by SeaBIOS instead of UEFI */
 };
 
-void machine_add_disk(struct machine *machine, const char *file, const char *serial,
-		      const char *format, bool read_only);
+/* NVMe where its path in the layout says so, with the sectors that the layout expects. */
+struct vm_disk machine_disk(const struct layout_disk *disk, const char *file, const char *format);
+const char *machine_disk_id(const struct layout_disk *disk); /* in the guest, before its name */
 
-/* A disk whose writes go to an overlay in `folder`, and away with it. */
-int machine_add_overlay(struct machine *machine, struct runner *runner, const char *file,
-			const char *serial, const char *folder, struct diag *diag);
+void machine_add_disk(struct machine *machine, const struct vm_disk *disk);
+
+/* The disk, of a raw file, but its writes go to an overlay in `folder`, and away with it. */
+int machine_add_overlay(struct machine *machine, struct runner *runner,
+			const struct vm_disk *disk, const char *folder, struct diag *diag);
 
 /* It becomes the appliance, with `cargo` (an image) at /cargo. */
 void machine_add_appliance(struct machine *machine, const char *appliance,

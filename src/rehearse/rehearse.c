@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "rehearse/appliance.h"
 #include "rehearse/folder.h"
+#include "rehearse/machine.h"
 
 #define PASSPHRASE_SIZE 20u
 
@@ -59,8 +60,10 @@ struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 	record_copy(&record_layout, copy, layout);
 	disks = copy->disks.items;
 	for (size_t i = 0; i < copy->disks.n_items; i++) {
+		const char *id = machine_disk_id(&disks[i]);
+
 		free(disks[i].path);
-		disks[i].path = str_printf("/dev/disk/by-id/virtio-%s", disks[i].name);
+		disks[i].path = str_printf("%s%s", id, disks[i].name);
 		if (!disks[i].size)
 			disks[i].size = REHEARSE_DISK_SIZE;
 	}
@@ -73,7 +76,7 @@ struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 	}
 	if (layout_has_system(layout)) {
 		str_set(&copy->system.suite, NULL);
-		str_set(&copy->system.tarball, "/dev/disk/by-id/virtio-tarball");
+		str_set(&copy->system.tarball, VM_VIRTIO_ID "tarball");
 	}
 	return copy;
 }
@@ -264,7 +267,7 @@ static const char script_body[] =
 	"\tfi\n"
 	"\tset -- \"$@\" -drive "
 	"\"if=none,id=$disk,format=$format,discard=unmap,file=$file\" \\\n"
-	"\t\t-device \"virtio-blk-pci,drive=$disk,serial=$disk\"\n"
+	"\t\t-device \"$(device \"$disk\"),drive=$disk,serial=$disk\"\n"
 	"done\n"
 	"echo \"The passphrase is: $(cat passphrase)\"\n"
 	"[ -z \"$variables\" ] ||\n"
@@ -274,6 +277,23 @@ static const char script_body[] =
 	"qemu-system-x86_64 -machine \"$machine\" $accel -smp \"$processors\" -m \"$memory\" \\\n"
 	"\t-nodefaults -display none -nic none -no-reboot -serial mon:stdio \\\n"
 	"\t-smbios \"type=11,path=$work/smbios\" \"$@\"\n";
+
+static void add_devices(struct strbuf *b, const struct layout *layout)
+{
+	strbuf_add(b, "\ndevice() {\n\tcase $1 in\n");
+	FOR_EACH_DISK(disk, layout)
+	{
+		const struct vm_disk virtual = machine_disk(disk, NULL, NULL);
+
+		strbuf_printf(b, "\t%s) echo %s", disk->name, vm_disk_driver(&virtual));
+		if (virtual.sector_size)
+			strbuf_printf(b, ",logical_block_size=%llu,physical_block_size=%llu",
+				      (unsigned long long)virtual.sector_size,
+				      (unsigned long long)virtual.sector_size);
+		strbuf_add(b, " ;;\n");
+	}
+	strbuf_add(b, "\tesac\n}\n");
+}
 
 char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel)
 {
@@ -300,6 +320,7 @@ char *rehearse_boot_script(const struct layout *layout, enum vm_accel accel)
 		strbuf_printf(&b, "machine=q35\nfirmware=%s\nvariables=%s\n", code, variables);
 	else
 		strbuf_add(&b, "machine=q35,graphics=off variables=''\n");
+	add_devices(&b, layout);
 	strbuf_add(&b, script_body);
 	return strbuf_take(&b);
 }

@@ -107,14 +107,23 @@ static struct json_object *disk_node(const struct vm_disk *disk, const char *nod
 	return object;
 }
 
+const char *vm_disk_driver(const struct vm_disk *disk)
+{
+	return disk->nvme ? "nvme" : "virtio-blk-pci";
+}
+
 static struct json_object *disk_device(const struct vm_disk *disk, const char *node)
 {
+	static const char *const sectors[] = { "logical_block_size", "physical_block_size" };
 	struct json_object *object = json_object_new_object();
 
-	json_set(object, "driver", "virtio-blk-pci");
+	json_set(object, "driver", vm_disk_driver(disk));
 	json_set(object, "drive", node);
 	json_set(object, "serial", disk->serial);
 	json_set(object, "id", disk->serial);
+	for (size_t i = 0; disk->sector_size && i < ARRAY_SIZE(sectors); i++)
+		json_object_object_add(object, sectors[i],
+				       json_object_new_uint64(disk->sector_size));
 	return object;
 }
 

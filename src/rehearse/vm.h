@@ -5,8 +5,8 @@
  * A virtual machine: QEMU, started from a value, that dies with us.
  *
  * Its first serial port is the console, the second one carries reports, QMP steers it.
- * Disks are virtio-blk with a serial, so that the guest finds them at
- * /dev/disk/by-id/virtio-SERIAL. It has no network. Writes are not flushed on the host: a
+ * Disks are virtio-blk, or NVMe, with a serial, so that the guest finds them at
+ * /dev/disk/by-id/virtio-SERIAL or VM_NVME_ID SERIAL. It has no network. Writes are not flushed on the host: a
  * machine that is cut off loses only what the guest had not yet written.
  */
 
@@ -22,7 +22,12 @@ struct vm_disk {
 	const char *serial; /* 20 characters at most, no two alike */
 	const char *format; /* raw or qcow2 */
 	bool read_only;
+	bool nvme;
+	uint64_t sector_size; /* logical and physical; 0: 512 bytes */
 };
+
+#define VM_VIRTIO_ID "/dev/disk/by-id/virtio-"
+#define VM_NVME_ID "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_"
 
 struct vm_config {
 	const char *folder; /* for sockets and firmware variables; of this machine alone */
@@ -90,6 +95,7 @@ enum vm_accel vm_find_accel(struct runner *runner, const char *appliance,
  */
 bool vm_tells_emulator_fault(const char *line);
 
+const char *vm_disk_driver(const struct vm_disk *disk); /* QEMU's name of it */
 const char *const *vm_accel_arguments(enum vm_accel accel);
 unsigned vm_processors(void);
 

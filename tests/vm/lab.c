@@ -92,20 +92,22 @@ static int add_disk(struct lab *lab, const char *text, bool overlay)
 {
 	_cleanup_free_ char *name = NULL, *file = NULL;
 	uint64_t size = DISK_SIZE;
+	struct vm_disk disk;
 	int r = split_disk(lab, text, &name, &file, &size);
 
 	if (r)
 		return r;
+	disk = (struct vm_disk){ .file = file, .serial = name, .format = "raw" };
 	if (overlay)
-		return machine_add_overlay(&lab->machine, &lab->runner, file, name,
-					   lab->folder, &lab->diag);
+		return machine_add_overlay(&lab->machine, &lab->runner, &disk, lab->folder,
+					   &lab->diag);
 	if (access(file, F_OK) < 0) {
 		_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
 		if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
 			return diag_error(&lab->diag, -errno, "cannot make %s: %m", file);
 	}
-	machine_add_disk(&lab->machine, file, name, "raw", false);
+	machine_add_disk(&lab->machine, &disk);
 	return 0;
 }
 
@@ -204,10 +206,11 @@ static int add_kept(struct lab *lab)
 	FOR_EACH_DISK(disk, layout)
 	{
 		_cleanup_free_ char *file = str_printf("%s/%s.img", lab->boot, disk->name);
+		struct vm_disk kept = machine_disk(disk, file, "raw");
 
 		if (r == 0 && !strv_has(&lab->without, disk->name))
-			r = machine_add_overlay(&lab->machine, &lab->runner, file,
-						disk->name, lab->folder, &lab->diag);
+			r = machine_add_overlay(&lab->machine, &lab->runner, &kept, lab->folder,
+						&lab->diag);
 	}
 	lab->machine.bios = layout->firmware == FIRMWARE_BIOS || lab->bios;
 	machine_add_script(&lab->machine, boot_script, "", true);
@@ -232,7 +235,9 @@ static int gather(struct lab *lab, enum vm_accel *ret_accel)
 	/* After the machine's own: a BIOS starts from its first disk. */
 	r = add_kept(lab);
 	if (r == 0)
-		machine_add_disk(&lab->machine, cargo, "cargo", "raw", true);
+		machine_add_disk(&lab->machine, &(struct vm_disk){ .file = cargo, .serial = "cargo",
+								   .format = "raw",
+								   .read_only = true });
 	return r ? r : add_disks(lab);
 }
 

@@ -7,7 +7,7 @@ static const char everything[] =
 	"firmware: uefi\n"
 	"disks:\n"
 	"  a: { path: \"/dev/disk/by-id/a: #1\", size: 8GiB }\n"
-	"  b: { path: /dev/b }\n"
+	"  b: { path: /dev/b, sector-size: 4096 }\n"
 	"  c: { path: /dev/c, size: 12884901889 }\n"
 	"  d: { path: /dev/d }\n"
 	"encryption:\n"

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "rehearse/machine.h"
 #include "rehearse/rehearse.h"
 
 #define LAYOUT(unlock) \
@@ -84,6 +85,35 @@ static void test_drills_of_peers(void **state)
 		assert_int_equal(all.items[drills.n_items + i].n_starts, more[i].n_starts);
 	}
 	drills_deinit(&all);
+}
+
+/* What the rehearsal has in the place of a disk is like it. */
+static void test_virtual_disks(void **state)
+{
+	static const struct {
+		const char *disk, *id, *device;
+	} cases[] = {
+		{ "{ path: /dev/sdb }", VM_VIRTIO_ID, "right) echo virtio-blk-pci ;;" },
+		{ "{ path: /dev/disk/by-id/nvme-X, sector-size: 4096 }", VM_NVME_ID,
+		  "right) echo nvme,logical_block_size=4096,physical_block_size=4096 ;;" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = str_printf(
+			"id: 6a1c7f0e-6a3b-4d0f-9a52-2f4b8d1e7c35\nhost: falcon\n"
+			"disks: { left: { path: /dev/sda }, right: %s }\n"
+			"pool: { name: tank, vdevs: [ mirror: [left, right] ] }\n"
+			"datasets: { ROOT/debian: { mountpoint: / } }\n", cases[i].disk);
+		_cleanup_free_ char *path = str_printf("%sright", cases[i].id), *script = NULL;
+		_cleanup_(layout_freep) struct layout *plain = NULL, *adapted = NULL;
+
+		assert_int_equal(layout_parse("test", text, &plain, NULL), 0);
+		adapted = rehearse_adapt(plain, VM_TCG);
+		script = rehearse_boot_script(adapted, VM_TCG);
+		assert_string_equal(layout_disk(adapted, "right")->path, path);
+		assert_non_null(strstr(script, cases[i].device));
+	}
 }
 
 static void test_adapted_layout(void **state)
@@ -307,6 +337,7 @@ int main(void)
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
 		TEST(test_report_of_nonsense),	TEST(test_kinds_of_firmware),
+		TEST(test_virtual_disks),
 		TEST(test_judge_key_device),
 	};
 
