@@ -56,7 +56,7 @@ static enum cli_exit boot_sync(struct cli *cli)
 
 	if (layout_read(cli->n_args > 1 ? cli->args[1] : CLI_LAYOUT_FILE, &layout, &cli->diag))
 		return CLI_REFUSED;
-	if (lock_take(/* wait= */ true, &lock, &cli->diag) || cli_observe(cli, layout, &have))
+	if (lock_take(&lock, &cli->diag) || cli_observe(cli, layout, &have))
 		return CLI_FAILED;
 	if (plan_make(layout, have, &options, &plan, &cli->diag))
 		return CLI_REFUSED;

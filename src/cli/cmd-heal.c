@@ -358,7 +358,7 @@ static enum cli_exit run_heal(struct cli *cli)
 		opening_deinit(&heal.opening);
 		return CLI_REFUSED;
 	}
-	if (lock_take(/* wait= */ true, &lock, &cli->diag) == 0 && heal_machine(&heal) == 0)
+	if (lock_take(&lock, &cli->diag) == 0 && heal_machine(&heal) == 0)
 		result = stays_apart(&heal) ? CLI_FAILED : CLI_OK;
 	show(&heal);
 	opening_deinit(&heal.opening);

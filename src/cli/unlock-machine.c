@@ -218,7 +218,7 @@ enum cli_exit unlock_machine(struct cli *cli, const char *set)
 		return CLI_REFUSED;
 	}
 	luks_read_only();
-	if (lock_take(/* wait= */ true, &lock, &cli->diag) || configure(cli, set, &o.config))
+	if (lock_take(&lock, &cli->diag) || configure(cli, set, &o.config))
 		return CLI_REFUSED;
 	if (o.config.pool_guid && is_imported(cli, &o, &imported))
 		return CLI_FAILED;

@@ -218,7 +218,10 @@ enum cli_exit work_run(struct cli *cli, const struct layout *layout,
 	enum cli_exit status = CLI_OK;
 	bool more = true;
 
-	if (lock_take(/* wait= */ false, &lock, &cli->diag))
+	if (!cli->options.quiet && lock_is_taken())
+		fprintf(stderr, "another eyrie is at work on this machine; this one begins when it "
+			"has ended (fuser /run/eyrie/lock)\n");
+	if (lock_take(&lock, &cli->diag))
 		return CLI_REFUSED;
 	work.cxt = (struct apply_context){ .layout = layout, .target = cli_target(cli),
 					   .run = &cli->run, .layout_file = cli_layout_path(cli),
