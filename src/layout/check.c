@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "layout/check.h"
 
-#include "layout/gate.h"
-
 #include <ctype.h>
 #include <uuid/uuid.h>
+
+#include "layout/finding.h"
+#include "layout/gate.h"
 
 #define NAME_MAX_DISK 16u
 #define ESP_SIZE_MIN (256 * MIB)
@@ -14,30 +15,6 @@
 #define BIOS_SIZE_MIN (1 * MIB)
 #define KEY_SIZE_MIN (20 * MIB) /* md 1 MiB, LUKS2 header 16 MiB, and room for a key */
 #define KEY_SIZE_MAX (1 * GIB)
-
-struct checker {
-	struct layout *layout;
-	const struct yaml_source *source;
-	struct diag *diag;
-	size_t n_findings;
-};
-
-/* A finding about the value at `path`, whose keys are separated by tabs: names hold slashes. */
-static void finding(struct checker *c, const char *path, const char *format, ...)
-	_printf_(3, 4);
-
-static void finding(struct checker *c, const char *path, const char *format, ...)
-{
-	_cleanup_free_ char *text = NULL;
-	va_list ap;
-
-	va_start(ap, format);
-	text = str_vprintf(format, ap);
-	va_end(ap);
-	c->n_findings++;
-	(void)diag_error(c->diag, 0, "%s", text);
-	yaml_place(c->source, c->diag, path);
-}
 
 static bool made_of(const char *s, const char *also)
 {

@@ -90,14 +90,12 @@ static void finding(struct reader *reader, struct fy_node *node, const char *for
 
 static void finding(struct reader *reader, struct fy_node *node, const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL;
 	va_list ap;
 
 	va_start(ap, format);
-	text = str_vprintf(format, ap);
+	(void)diag_verror(reader->diag, 0, format, ap);
 	va_end(ap);
 	reader->n_findings++;
-	(void)diag_error(reader->diag, 0, "%s", text);
 	place_node(reader->source, reader->diag, node);
 }
 
