@@ -19,13 +19,10 @@ static void add_units(struct strbuf *b, const struct held_gate *gate)
 	size_t n = 0;
 
 	FOR_EACH_UNIT(unit, gate)
-	{
-		if (n++ == NAMES_MAX)
-			break;
-		strbuf_printf(b, "%s%s", n > 1 ? ", " : "", unit->name);
-	}
-	if (gate->units.n_items > NAMES_MAX)
-		strbuf_printf(b, " and %zu more", gate->units.n_items - NAMES_MAX);
+		if (!unit->asleep && n++ < NAMES_MAX)
+			strbuf_printf(b, "%s%s", n > 1 ? ", " : "; waiting for it: ", unit->name);
+	if (n > NAMES_MAX)
+		strbuf_printf(b, " and %zu more", n - NAMES_MAX);
 }
 
 char *hint_make(const struct held_gate *gate, enum gate_state state)
@@ -39,10 +36,8 @@ char *hint_make(const struct held_gate *gate, enum gate_state state)
 					      "imported" :
 		      state == GATE_OVERDUE ? "locked, and the machine went on without it" :
 					      "locked");
-	if (gate->units.n_items && state != GATE_OVERDUE) {
-		strbuf_add(&b, "; waiting for it: ");
+	if (state != GATE_OVERDUE)
 		add_units(&b, gate);
-	}
 	strbuf_printf(&b, "\nRun 'eyrie unlock %s'\n", gate->name);
 	return strbuf_take(&b);
 }
