@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "boot/files.h"
 #include "boot/text.h"
-#include "gate/held.h"
+#include "gate/find.h"
 #include "gate/zfs.h"
 
 #define WORK_FOLDER "/var/cache/eyrie"
@@ -192,7 +192,10 @@ static int add_held(struct apply_context *cxt, const struct gate *gate, struct h
 		return r;
 	held_from_zfs(&cxt->layout->gates, gate, state, added);
 	take_target_away(cxt, added);
-	return 0;
+	r = find_bad_mounts(added, cxt->diag);
+	if (r)
+		diag_context(cxt->diag, "the gate '%s'", gate->name);
+	return r;
 }
 
 /*

@@ -209,8 +209,11 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	r = load_keys(cli, &work.cxt, state);
 	if (r == 0)
 		r = gate_lock_take(&lock, &cli->diag);
+	work.cxt.hints_elsewhere = true; /* once for all that open */
 	if (r == 0)
 		r = open_gates(&work, name);
+	work.cxt.hints_elsewhere = false;
+	(void)gate_show_hints(&work.cxt, /* loud= */ false);
 	/* What no gate holds is mounted all the same. */
 	if (r == 0) {
 		state = zfs_state_free(state);

@@ -54,7 +54,9 @@ static char *escape(const char *text)
 
 static void tell_console(const char *text)
 {
-	_cleanup_close_ int fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	/* A serial line that nobody reads must not hold up who opens gates. */
+	_cleanup_close_ int fd =
+		open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
 	strbuf_add(&b, "\r\n");
@@ -67,15 +69,18 @@ static void tell_console(const char *text)
 int hint_show(struct runner *run_by, const char *text, bool loud, struct diag *diag)
 {
 	const char *const again[] = { "agetty", "--reload", NULL };
-	_cleanup_free_ char *old = file_read_line(GATE_ISSUE);
+	_cleanup_strbuf_ struct strbuf old = STRBUF_NULL;
 	_cleanup_free_ char *escaped = escape(text);
 	int r = 0;
 
+	(void)file_read(GATE_ISSUE, &old);
+	if (!loud && streq(old.data ? old.data : "", escaped))
+		return 0;
 	if (*text)
 		r = file_replace(GATE_ISSUE, escaped, 0644, diag);
 	else if (unlink(GATE_ISSUE) < 0 && errno != ENOENT)
 		r = diag_error(diag, -errno, "cannot remove %s: %m", GATE_ISSUE);
-	if (*text || old)
+	if (*text || old.size)
 		(void)run(run_by, &(struct command){ .argv = again, .flags = RUN_OPTIONAL }, NULL);
 	if (*text && loud)
 		tell_console(text);

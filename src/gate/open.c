@@ -36,8 +36,9 @@ int gate_lock_take(int *ret_fd, struct diag *diag)
 	fd = open(GATE_RUN "/.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return diag_error(diag, -errno, "cannot open " GATE_RUN "/.lock: %m");
+	/* Whoever has it may wait for a pool: who waits here can be told to end. */
 	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
+		if (errno != EINTR || run_interrupted())
 			return diag_error(diag, -errno, "cannot lock " GATE_RUN "/.lock: %m");
 	*ret_fd = take_fd(&fd);
 	return 0;
