@@ -72,6 +72,20 @@ int device_partition(const struct apply_context *cxt, const char *disk, enum rol
 	return r;
 }
 
+int device_new_partition(const struct apply_context *cxt, const char *disk, enum role role,
+			 const char *settled, char **ret_node)
+{
+	_cleanup_free_ char *node = NULL, *name = NULL;
+	int r = device_partition(cxt, disk, role, &node, &name);
+
+	if (r)
+		return r;
+	if (streq(name, settled))
+		return diag_error(cxt->diag, -EEXIST, "%s is not new any more", node);
+	*ret_node = take_ptr(node);
+	return 0;
+}
+
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node)
 {

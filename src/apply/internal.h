@@ -20,6 +20,9 @@ char *device_disk(const struct apply_context *cxt, const char *disk); /* its nod
  */
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
 		     char **ret_node, char **ret_name);
+/* The node of a partition that is still marked new; -EEXIST when `settled` is its name. */
+int device_new_partition(const struct apply_context *cxt, const char *disk, enum role role,
+			 const char *settled, char **ret_node);
 /* The running md array of a role: its node. -ENODEV with a diag when none runs. */
 int device_array(const struct apply_context *cxt, enum role role, char **ret_node);
 int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */

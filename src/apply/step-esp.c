@@ -16,15 +16,10 @@
 /* Interrupted: the partition is marked new, and FAT is made again. */
 int apply_ESP_FORMAT(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *node = NULL, *name = NULL;
-	int r;
+	_cleanup_free_ char *node = NULL;
+	int r = device_new_partition(cxt, step->disk, ROLE_ESP, step->object, &node);
 
-	r = device_partition(cxt, step->disk, ROLE_ESP, &node, &name);
-	if (r)
-		return r;
-	if (streq(name, step->object))
-		return diag_error(cxt->diag, -EEXIST, "%s is not new any more", node);
-	return run_words(cxt->run, cxt->diag, "mkfs.vfat", "-F", "32", "-n", "EYRIE", node, NULL);
+	return r ? r : run_words(cxt->run, cxt->diag, "mkfs.vfat", "-F", "32", "-n", "EYRIE", node, NULL);
 }
 
 /*

@@ -129,14 +129,11 @@ int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
 	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
-	_cleanup_free_ char *node = NULL, *name = NULL, *label = name_label_new(step->disk);
-	int r;
+	_cleanup_free_ char *node = NULL, *label = name_label_new(step->disk);
+	int r = device_new_partition(cxt, step->disk, ROLE_MEMBER, step->object, &node);
 
-	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
 	if (r)
 		return r;
-	if (streq(name, step->object))
-		return diag_error(cxt->diag, -EEXIST, "%s is not new any more", node);
 	r = crypt_init(&cd, node);
 	if (r)
 		return failed(cxt, r, "open", step->disk, &said);
@@ -203,55 +200,56 @@ int apply_LUKS_FILLED(struct apply_context *cxt, const struct step *step)
 	return r ? failed(cxt, r, "mark", step->disk, &said) : 0;
 }
 
+/* The members of the layout, each where it lies. */
+struct members {
+	struct strv nodes;
+	struct keyfile_member *items;
+	size_t n;
+};
+
+static void members_deinit(struct members *members)
+{
+	strv_deinit(&members->nodes);
+	free(members->items);
+}
+
+#define _cleanup_members_ _cleanup_(members_deinit)
+
+static int find_members(struct apply_context *cxt, struct members *ret)
+{
+	ret->items = mem_alloc(cxt->layout->disks.n_items * sizeof(*ret->items));
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
+	{
+		_cleanup_free_ char *node = NULL, *name = NULL;
+		int r = device_partition(cxt, want->name, ROLE_MEMBER, &node, &name);
+
+		if (r)
+			return r;
+		strv_add(&ret->nodes, node);
+		ret->items[ret->n++] = (struct keyfile_member){
+			ret->nodes.items[ret->nodes.n_items - 1], want->name };
+	}
+	return 0;
+}
+
 /* What a crash leaves here is explained in docs/peer-format.md, "Making or changing a set". */
 int apply_ENROLL(struct apply_context *cxt, const struct step *step)
 {
-	size_t n = 0, room = cxt->layout->disks.n_items;
-	_cleanup_free_ struct enroll_member *members = mem_alloc(room * sizeof(*members));
-	_cleanup_strv_ struct strv nodes = STRV_NULL;
-	int r = 0;
+	_cleanup_members_ struct members found = {};
+	_cleanup_free_ struct enroll_member *members = NULL;
+	int r = find_members(cxt, &found);
 
 	(void)step;
-	FOR_EACH_MEMBER_DISK(want, cxt->layout)
-	{
-		_cleanup_free_ char *node = NULL, *name = NULL;
-
-		r = device_partition(cxt, want->name, ROLE_MEMBER, &node, &name);
-		if (r)
-			return r;
-		strv_add(&nodes, node);
-		members[n].name = want->name;
-		members[n++].path = nodes.items[nodes.n_items - 1];
-	}
-	return set_enroll(members, n, cxt->layout->id, cxt->passphrase, 0, cxt->diag);
+	if (r)
+		return r;
+	members = mem_alloc(found.n * sizeof(*members));
+	for (size_t i = 0; i < found.n; i++)
+		members[i] = (struct enroll_member){ .path = found.items[i].path,
+						     .name = found.items[i].name };
+	return set_enroll(members, found.n, cxt->layout->id, cxt->passphrase, 0, cxt->diag);
 }
 
 /* the key device */
-
-/* The members of the layout; their texts are in `nodes`. */
-static int find_members(struct apply_context *cxt, struct strv *nodes,
-			struct keyfile_member *members, size_t *ret_n)
-{
-	size_t n = 0;
-	int r = 0;
-
-	FOR_EACH_MEMBER_DISK(want, cxt->layout)
-	{
-		_cleanup_free_ char *node = NULL, *name = NULL;
-
-		r = device_partition(cxt, want->name, ROLE_MEMBER, &node, &name);
-		if (r)
-			return r;
-		strv_add(nodes, node);
-	}
-	FOR_EACH_MEMBER_DISK(want, cxt->layout)
-	{
-		members[n] = (struct keyfile_member){ nodes->items[n], want->name };
-		n++;
-	}
-	*ret_n = n;
-	return 0;
-}
 
 /* Members that exist have a passphrase: the key device shall not get another one. */
 static int check_passphrase(struct apply_context *cxt)
@@ -393,29 +391,23 @@ static int read_key(struct apply_context *cxt, struct secret **ret)
 /* What a crash leaves stands at keyfile_enroll(). */
 int apply_KEY_ENROLL(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ struct keyfile_member *members =
-		mem_alloc(cxt->layout->disks.n_items * sizeof(*members));
+	_cleanup_members_ struct members members = {};
 	_cleanup_(secret_freep) struct secret *key = NULL;
-	_cleanup_strv_ struct strv nodes = STRV_NULL;
-	size_t n;
-	int r = find_members(cxt, &nodes, members, &n);
+	int r = find_members(cxt, &members);
 
 	(void)step;
 	if (r == 0)
 		r = read_key(cxt, &key);
-	return r ? r : keyfile_enroll(members, n, cxt->passphrase, key, cxt->diag);
+	return r ? r : keyfile_enroll(members.items, members.n, cxt->passphrase, key, cxt->diag);
 }
 
 int apply_PEER_REMOVE(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ struct keyfile_member *members =
-		mem_alloc(cxt->layout->disks.n_items * sizeof(*members));
-	_cleanup_strv_ struct strv nodes = STRV_NULL;
-	size_t n;
-	int r = find_members(cxt, &nodes, members, &n);
+	_cleanup_members_ struct members members = {};
+	int r = find_members(cxt, &members);
 
 	(void)step;
-	return r ? r : peers_remove(members, n, cxt->passphrase, cxt->diag);
+	return r ? r : peers_remove(members.items, members.n, cxt->passphrase, cxt->diag);
 }
 
 /* Its key slots: without them what it holds is random bytes to everybody. */
@@ -444,14 +436,11 @@ static int erase_key_device(struct apply_context *cxt)
  */
 int apply_KEY_REMOVE(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ struct keyfile_member *members =
-		mem_alloc(cxt->layout->disks.n_items * sizeof(*members));
-	_cleanup_strv_ struct strv nodes = STRV_NULL;
-	size_t n;
-	int r = find_members(cxt, &nodes, members, &n);
+	_cleanup_members_ struct members members = {};
+	int r = find_members(cxt, &members);
 
 	(void)step;
 	if (r == 0)
-		r = keyfile_remove(members, n, cxt->passphrase, cxt->diag);
+		r = keyfile_remove(members.items, members.n, cxt->passphrase, cxt->diag);
 	return r ? r : erase_key_device(cxt);
 }

@@ -13,7 +13,8 @@
 #include "base/file.h"
 #include "boot/files.h"
 #include "boot/text.h"
-#include "layout/gate.h"
+#include "gate/find.h"
+#include "gate/zfs.h"
 
 #define WORK_FOLDER "/var/cache/eyrie"
 #define POOL_CACHE "/run/zpool.cache"
@@ -164,6 +165,55 @@ static int write_boot_files(struct apply_context *cxt)
 	for (size_t i = 0; r == 0 && i < files.n_items; i++)
 		r = generated_write(cxt->target, &files.items[i], cxt->diag);
 	return r;
+}
+
+/* As it will be without the folder that the target is mounted at. */
+static void take_target_away(const struct apply_context *cxt, struct held_gate *held)
+{
+	FOR_EACH_MOUNT(mount, held)
+	{
+		const char *rest = starts_with(mount->path, cxt->target);
+		_cleanup_free_ char *path = NULL;
+
+		if (!rest || (*rest && *rest != '/'))
+			continue;
+		path = str_dup(*rest ? rest : "/");
+		str_set(&mount->path, path);
+	}
+}
+
+static int add_held(struct apply_context *cxt, const struct gate *gate, struct held *held)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	struct held_gate *added = held_gate(held, gate->name);
+	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
+
+	if (r)
+		return r;
+	held_from_zfs(&cxt->layout->gates, gate, state, added);
+	take_target_away(cxt, added);
+	r = find_bad_mounts(added, cxt->diag);
+	if (r)
+		diag_context(cxt->diag, "the gate '%s'", gate->name);
+	return r;
+}
+
+/*
+ * Which datasets a gate holds, for the first start of the new system: it has to know before ZFS can
+ * be asked. Which services, its generator sees in their files.
+ */
+static int write_held(struct apply_context *cxt)
+{
+	_cleanup_(held_freep) struct held *held = mem_alloc(sizeof(*held));
+	int r = 0;
+
+	if (!cxt->layout->gates.n_items)
+		return 0;
+	held_complete(held, &cxt->layout->gates);
+	FOR_EACH_GATE(gate, &cxt->layout->gates)
+		if (r == 0)
+			r = add_held(cxt, gate, held);
+	return r ? r : write_taken(cxt, HELD_FILE, held_dump(held));
 }
 
 /*
@@ -323,7 +373,7 @@ static int set_unlock(struct apply_context *cxt, const char *root)
 int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
 	static int (*const parts[])(struct apply_context *) = {
-		write_layout, write_boot_files, write_pool_cache, write_identity,
+		write_layout, write_boot_files, write_held, write_pool_cache, write_identity,
 		write_network, write_timezone, write_keyboard, write_access, install_debs,
 		enable_services,
 	};

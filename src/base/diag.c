@@ -19,6 +19,12 @@ static struct diag_item *newest(struct diag *diag)
 	return diag && diag->n_items ? &diag->items[diag->n_items - 1] : NULL;
 }
 
+int diag_verror(struct diag *diag, int r, const char *format, va_list ap)
+{
+	add(diag, DIAG_ERROR, format, ap);
+	return r;
+}
+
 int diag_error(struct diag *diag, int r, const char *format, ...)
 {
 	va_list ap;

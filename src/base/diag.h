@@ -42,6 +42,7 @@ struct diag {
 
 /* Add an error and return `r`, so that a failure is one line: return diag_error(d, -EIO, …). */
 int diag_error(struct diag *diag, int r, const char *format, ...) _printf_(3, 4);
+int diag_verror(struct diag *diag, int r, const char *format, va_list ap) _printf_(3, 0);
 void diag_warning(struct diag *diag, const char *format, ...) _printf_(2, 3);
 void diag_note(struct diag *diag, const char *format, ...) _printf_(2, 3);
 

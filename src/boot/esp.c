@@ -205,8 +205,14 @@ static void make_room(struct esp *e)
 
 static int no_room(struct esp *e, const struct observed_kernel *kernel)
 {
-	(void)diag_error(e->diag, -ENOSPC,
-			 "the EFI system partition has no room for kernel %s", kernel->version);
+	_cleanup_free_ char *wanted = str_size_for_people(kernel->size);
+	_cleanup_free_ char *free_size = NULL;
+	struct statvfs fs = {};
+
+	(void)statvfs(e->path, &fs);
+	free_size = str_size_for_people((uint64_t)fs.f_bavail * fs.f_bsize);
+	(void)diag_error(e->diag, -ENOSPC, "the EFI system partition has no room for kernel %s: it "
+			 "wants %s, and %s are free", kernel->version, wanted, free_size);
 	diag_hint(e->diag, "remove a kernel package that you do not need; what is on the "
 		  "partition still boots");
 	return -ENOSPC;

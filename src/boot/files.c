@@ -59,6 +59,8 @@ void boot_files(const struct layout *layout, const struct observed *have, struct
 		add(ret, PATH_INITRAMFS_TOOLS_CONF, true, boot_initramfs_tools_conf(layout));
 	add(ret, PATH_INITRD_DROPIN, true, ours ? NULL : boot_initrd_dropin(layout));
 	add(ret, PATH_UNLOCK_CONF, true, ours ? boot_unlock_conf(layout, have) : NULL);
+	add(ret, PATH_SLEEP_CONF, false,
+	    layout->swap.on == SWAP_NONE ? NULL : boot_sleep_conf(layout));
 	if (layout->gates.n_items)
 		add(ret, GATE_FILE, false, boot_gates(layout));
 }

@@ -19,7 +19,7 @@ struct boot_file {
 };
 
 struct boot_files {
-	struct boot_file items[8];
+	struct boot_file items[10];
 	size_t n_items;
 };
 

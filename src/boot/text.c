@@ -278,6 +278,18 @@ char *boot_fstab(const struct layout *layout)
 	return strbuf_take(&b);
 }
 
+/* Suspending to memory stays as it is. */
+char *boot_sleep_conf(const struct layout *layout)
+{
+	const char *why = layout->swap.on == SWAP_VOLUME ?
+		"# Swap lies in the pool, and a pool that is imported before an image of memory goes\n"
+		"# on with it is lost.\n" :
+		"# Swap has a new key at every start: an image in it could not be read again.\n";
+
+	return str_printf(HEADER "%s[Sleep]\nAllowHibernation=no\nAllowHybridSleep=no\n"
+			  "AllowSuspendThenHibernate=no\n", why);
+}
+
 /*
  * Not host-only: the image is made in a chroot of an installer, and a machine whose disks move
  * to another one has to boot there. Every storage and keyboard driver is in it; network,

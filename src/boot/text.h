@@ -28,6 +28,7 @@ char *boot_mdadm_conf(const struct layout *layout);
 
 /* Each disk of the layout as it lies in `have`, which may lack some. */
 char *boot_crypttab(const struct layout *layout, const struct observed *have);
+char *boot_sleep_conf(const struct layout *layout); /* where there is swap */
 char *boot_fstab(const struct layout *layout);
 char *boot_unlock_conf(const struct layout *layout, const struct observed *have); /* JSON */
 char *boot_gates(const struct layout *layout); /* gate.yaml, eyrie-gate(8) */

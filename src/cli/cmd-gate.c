@@ -8,6 +8,7 @@
 #include "gate/find.h"
 #include "gate/smf.h"
 #include "gate/systemd.h"
+#include "gate/unitfile.h"
 #include "gate/units.h"
 #include "gate/watch.h"
 #include "unlock/ask.h"
@@ -187,6 +188,7 @@ static enum cli_exit run_status(struct cli *cli)
 
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
+	gate_work_follow(&work);
 	FOR_EACH_HELD(gate, work.held)
 	{
 		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
@@ -301,18 +303,49 @@ static int write_unit(struct cli *cli, const struct unit_file *file)
 	return r;
 }
 
-/* systemd.generator(7): NORMAL EARLY LATE. */
+/* What unit files say, beside what sync found: a finding takes nothing away from the others. */
+static void add_from_files(struct cli *cli, const char *root, struct held *held)
+{
+	_cleanup_free_ char *file = str_printf("%s" GATE_FILE, root);
+	_cleanup_(unit_list_freep) struct unit_list *units = mem_alloc(sizeof(*units));
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	if (access(file, F_OK) < 0 || gates_read(file, &gates, &cli->diag))
+		return;
+	held_complete(held, &gates->gates);
+	unit_files_read(root, units);
+	FOR_EACH_GATE(gate, &gates->gates)
+		(void)find_units(gate, units, held_gate(held, gate->name), &cli->diag);
+}
+
+static int write_held(struct cli *cli, const struct held *held)
+{
+	const char *name = strrchr(HELD_GENERATED, '/');
+	_cleanup_free_ char *path = str_printf("%s%s", cli->args[1], name);
+	_cleanup_free_ char *text = held_dump(held);
+
+	return file_replace(path, text, 0644, &cli->diag);
+}
+
+/* systemd.generator(7): NORMAL EARLY LATE, and the root of a system for tests. */
 static enum cli_exit run_generate(struct cli *cli)
 {
+	const char *root = cli->n_args > 4 ? cli->args[4] : "";
+	_cleanup_free_ char *file = str_printf("%s" HELD_FILE, root);
 	_cleanup_(held_freep) struct held *held = NULL;
 	struct list files = {};
-	int r = held_read(cli->n_args > 4 ? cli->args[4] : HELD_FILE, &held, &cli->diag);
+	int r;
 
-	if (r)
-		return CLI_REFUSED;
+	if (held_read(file, &held, &cli->diag))
+		held = mem_alloc(sizeof(*held));
+	add_from_files(cli, root, held);
 	units_make(held, &files);
-	for (size_t i = 0; i < files.n_items && r == 0; i++)
-		r = write_unit(cli, list_at(&files, &record_unit_file, i));
+	r = write_held(cli, held);
+	for (size_t i = 0; i < files.n_items; i++) {
+		int q = write_unit(cli, list_at(&files, &record_unit_file, i));
+
+		r = r ? r : q;
+	}
 	list_deinit(&files, &record_unit_file);
 	return r ? CLI_FAILED : CLI_OK;
 }

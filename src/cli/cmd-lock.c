@@ -23,7 +23,9 @@ static int close_one(struct cli *cli, struct gate_work *work, const char *name)
 		return r;
 	if (!state->exists)
 		return diag_error(&cli->diag, -ENOENT, "there is no dataset %s", name);
-	if (!gate)
+	if (gate)
+		gate_work_refresh_roots(work, gate);
+	else
 		gate = make_gate(work, state);
 	if (!gate->roots.n_items) {
 		(void)diag_error(&cli->diag, -EINVAL, "%s is not encrypted by itself", name);
@@ -43,6 +45,7 @@ static enum cli_exit run_lock(struct cli *cli)
 
 	if (gate_work_begin(cli, &work) || gate_lock_take(&lock, &cli->diag))
 		return CLI_REFUSED;
+	gate_work_follow(&work);
 	r = close_one(cli, &work, cli->args[0]);
 	return r == 0				  ? gate_show(cli, cli->args[0]) :
 	       r == -ENOENT || r == -EINVAL || r == -EBUSY ? CLI_REFUSED :

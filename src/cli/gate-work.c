@@ -28,6 +28,31 @@ int gate_work_begin(struct cli *cli, struct gate_work *work)
 	return r;
 }
 
+void gate_work_follow(struct gate_work *work)
+{
+	held_complete(work->held, &work->gates->gates);
+	FOR_EACH_HELD(gate, work->held)
+		(void)held_follow(gate, HELD_GENERATED);
+}
+
+void gate_work_refresh_roots(struct gate_work *work, struct held_gate *held)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	struct held_gate now = {};
+
+	if (zfs_read(work->cxt.run, held->name, &state, NULL) || !state->exists)
+		return;
+	FOR_EACH_GATE(gate, &work->gates->gates)
+		if (streq(gate->name, held->name))
+			held_from_zfs(&work->gates->gates, gate, state, &now);
+	if (now.roots.n_items) {
+		strv_deinit(&held->roots);
+		held->roots = now.roots;
+		now.roots = (struct strv)STRV_NULL;
+	}
+	record_deinit(&record_held_gate, &now);
+}
+
 void gate_work_end(struct gate_work *work)
 {
 	work->gates = gates_free(work->gates);
@@ -135,27 +160,9 @@ static bool concerns(const struct held_gate *gate, const char *name)
 	return gate_is_below(gate->name, name) || gate_is_below(name, gate->name);
 }
 
-/* gate.json may be older than the pool: roots are taken from what is there. */
-static void refresh_roots(struct gate_context *cxt, struct held_gate *held)
+static int open_gates(struct gate_work *work, const char *name)
 {
-	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
-	struct held_gate now = {};
-
-	if (zfs_read(cxt->run, held->name, &state, NULL) || !state->exists)
-		return;
-	FOR_EACH_GATE(gate, &cxt->gates->gates)
-		if (streq(gate->name, held->name))
-			held_from_zfs(&cxt->gates->gates, gate, state, &now);
-	if (now.roots.n_items) {
-		strv_deinit(&held->roots);
-		held->roots = now.roots;
-		now.roots = (struct strv)STRV_NULL;
-	}
-	record_deinit(&record_held_gate, &now);
-}
-
-static int open_gates(struct gate_context *cxt, const char *name, size_t *ret_n)
-{
+	struct gate_context *cxt = &work->cxt;
 	int r = 0;
 
 	FOR_EACH_HELD(gate, cxt->held)
@@ -164,8 +171,7 @@ static int open_gates(struct gate_context *cxt, const char *name, size_t *ret_n)
 
 		if (!concerns(gate, name))
 			continue;
-		(*ret_n)++;
-		refresh_roots(cxt, gate);
+		gate_work_refresh_roots(work, gate);
 		q = gate_is_open(gate->name) ? 0 : gate_open(cxt, gate);
 		if (q == -EAGAIN)
 			diag_note(cxt->diag, "%s still waits for another key", gate->name);
@@ -192,19 +198,22 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	_cleanup_gate_work_ struct gate_work work = {};
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 	_cleanup_close_ int lock = -1;
-	size_t n = 0;
 	int r, q = 0;
 
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
+	gate_work_follow(&work);
 	r = read_or_import(&work.cxt, name, &state);
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
 	r = load_keys(cli, &work.cxt, state);
 	if (r == 0)
 		r = gate_lock_take(&lock, &cli->diag);
+	work.cxt.hints_elsewhere = true; /* once for all that open */
 	if (r == 0)
-		r = open_gates(&work.cxt, name, &n);
+		r = open_gates(&work, name);
+	work.cxt.hints_elsewhere = false;
+	(void)gate_show_hints(&work.cxt, /* loud= */ false);
 	/* What no gate holds is mounted all the same. */
 	if (r == 0) {
 		state = zfs_state_free(state);

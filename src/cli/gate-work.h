@@ -13,6 +13,9 @@ struct gate_work {
 };
 
 int gate_work_begin(struct cli *cli, struct gate_work *work);
+/* From what the generator knows, and the keys from ZFS: gate.json may be older, or not be there. */
+void gate_work_follow(struct gate_work *work);
+void gate_work_refresh_roots(struct gate_work *work, struct held_gate *held);
 void gate_work_end(struct gate_work *work);
 
 #define _cleanup_gate_work_ _cleanup_(gate_work_end)

@@ -162,6 +162,14 @@ struct finder {
 static bool take(struct finder *f, const char *unit, const char *format, ...)
 	_printf_(3, 4);
 
+static bool is_asleep(const struct finder *f, const char *name)
+{
+	const struct unit *unit = unit_list_find(f->units, name);
+
+	return unit && !unit->wanted_by.n_items && !unit->required_by.n_items &&
+	       !unit->triggered_by.n_items && !strv_has(&f->gate->services, name);
+}
+
 static bool take(struct finder *f, const char *name, const char *format, ...)
 {
 	struct held_unit *unit;
@@ -177,6 +185,7 @@ static bool take(struct finder *f, const char *name, const char *format, ...)
 	}
 	unit = list_add(&f->held->units, &record_held_unit);
 	unit->name = str_dup(name);
+	unit->asleep = is_asleep(f, name);
 	va_start(ap, format);
 	unit->why = str_vprintf(format, ap);
 	va_end(ap);

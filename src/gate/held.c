@@ -16,6 +16,7 @@ const struct record record_held_mount = RECORD(held_mount, mount_fields);
 static const struct field unit_fields[] = {
 	{ "name", FIELD_STRING, AT(held_unit, name) },
 	{ "why", FIELD_STRING, AT(held_unit, why) },
+	{ "asleep", FIELD_BOOL, AT(held_unit, asleep) },
 };
 const struct record record_held_unit = RECORD(held_unit, unit_fields);
 
@@ -108,12 +109,53 @@ struct held_gate *held_gate(const struct held *held, const char *name)
 	return NULL;
 }
 
+/* "a@.service" of "a@b.service"; NULL: it is no instance. */
+static char *template_of(const char *name)
+{
+	const char *at = strchr(name, '@'), *dot = strrchr(name, '.');
+
+	return at && dot > at ? str_printf("%.*s%s", (int)(at + 1 - name), name, dot) : NULL;
+}
+
 bool held_has_unit(const struct held_gate *gate, const char *name)
 {
+	_cleanup_free_ char *template = template_of(name);
+
 	FOR_EACH_UNIT(unit, gate)
-		if (streq(unit->name, name))
+		if (streq(unit->name, name) || streq(unit->name, template))
 			return true;
 	return false;
+}
+
+void held_complete(struct held *held, const struct list *gates)
+{
+	FOR_EACH_GATE(gate, gates)
+	{
+		struct held_gate *added;
+
+		if (held_gate(held, gate->name))
+			continue;
+		added = list_add(&held->gates, &record_held_gate);
+		added->name = str_dup(gate->name);
+		added->hold = gate->hold;
+	}
+}
+
+bool held_follow(struct held_gate *gate, const char *path)
+{
+	_cleanup_(held_freep) struct held *now = NULL;
+	struct held_gate *same = held_read(path, &now, NULL) ? NULL : held_gate(now, gate->name);
+	struct list before = gate->units;
+	bool changed;
+
+	if (!same)
+		return false;
+	changed = before.n_items != same->units.n_items;
+	FOR_EACH_UNIT(unit, same)
+		changed |= !held_has_unit(gate, unit->name);
+	gate->units = same->units;
+	same->units = before;
+	return changed;
 }
 
 static int by_path(const void *a, const void *b)

@@ -4,13 +4,15 @@
 /*
  * What is held, as eyrie gate sync found it: a value with a JSON form in /etc/eyrie/gate.json.
  * The generator makes units of it before anything of the system runs, when neither ZFS nor
- * systemd can be asked.
+ * systemd can be asked; who else is held by what unit files say, it adds, and leaves the whole in
+ * HELD_GENERATED.
  */
 
 #include "gate/zfs.h"
 #include "layout/gate.h"
 
-#define HELD_FILE "/etc/eyrie/gate.json"
+#define HELD_FILE      "/etc/eyrie/gate.json"
+#define HELD_GENERATED "/run/systemd/generator/eyrie-gate.json"
 
 struct held_mount {
 	char *dataset;
@@ -20,6 +22,7 @@ struct held_mount {
 struct held_unit {
 	char *name;
 	char *why; /* for people */
+	bool asleep; /* nobody starts it by itself: it is held, and does not wait */
 };
 
 struct held_gate {
@@ -42,7 +45,16 @@ struct held *held_free(struct held *held);
 DEFINE_CLEANUP(struct held *, held_free)
 
 struct held_gate *held_gate(const struct held *held, const char *name);
-bool held_has_unit(const struct held_gate *gate, const char *unit);
+bool held_has_unit(const struct held_gate *gate, const char *unit); /* or its template */
+
+/* A gate that nobody has looked at yet is there, too, with nothing in it. */
+void held_complete(struct held *held, const struct list *gates);
+
+/*
+ * Whom it holds now: the generator may have found more since `held` was read, in a package that
+ * has just been installed. It is as it was where no generator ran.
+ */
+bool held_follow(struct held_gate *gate, const char *path); /* it holds others than before */
 
 /*
  * Roots and mounts of one gate, from what ZFS says now: the encryption roots of what is

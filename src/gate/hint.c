@@ -19,13 +19,10 @@ static void add_units(struct strbuf *b, const struct held_gate *gate)
 	size_t n = 0;
 
 	FOR_EACH_UNIT(unit, gate)
-	{
-		if (n++ == NAMES_MAX)
-			break;
-		strbuf_printf(b, "%s%s", n > 1 ? ", " : "", unit->name);
-	}
-	if (gate->units.n_items > NAMES_MAX)
-		strbuf_printf(b, " and %zu more", gate->units.n_items - NAMES_MAX);
+		if (!unit->asleep && n++ < NAMES_MAX)
+			strbuf_printf(b, "%s%s", n > 1 ? ", " : "; waiting for it: ", unit->name);
+	if (n > NAMES_MAX)
+		strbuf_printf(b, " and %zu more", n - NAMES_MAX);
 }
 
 char *hint_make(const struct held_gate *gate, enum gate_state state)
@@ -39,10 +36,8 @@ char *hint_make(const struct held_gate *gate, enum gate_state state)
 					      "imported" :
 		      state == GATE_OVERDUE ? "locked, and the machine went on without it" :
 					      "locked");
-	if (gate->units.n_items && state != GATE_OVERDUE) {
-		strbuf_add(&b, "; waiting for it: ");
+	if (state != GATE_OVERDUE)
 		add_units(&b, gate);
-	}
 	strbuf_printf(&b, "\nRun 'eyrie unlock %s'\n", gate->name);
 	return strbuf_take(&b);
 }
@@ -59,7 +54,9 @@ static char *escape(const char *text)
 
 static void tell_console(const char *text)
 {
-	_cleanup_close_ int fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	/* A serial line that nobody reads must not hold up who opens gates. */
+	_cleanup_close_ int fd =
+		open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
 	strbuf_add(&b, "\r\n");
@@ -72,15 +69,18 @@ static void tell_console(const char *text)
 int hint_show(struct runner *run_by, const char *text, bool loud, struct diag *diag)
 {
 	const char *const again[] = { "agetty", "--reload", NULL };
-	_cleanup_free_ char *old = file_read_line(GATE_ISSUE);
+	_cleanup_strbuf_ struct strbuf old = STRBUF_NULL;
 	_cleanup_free_ char *escaped = escape(text);
 	int r = 0;
 
+	(void)file_read(GATE_ISSUE, &old);
+	if (!loud && streq(old.data ? old.data : "", escaped))
+		return 0;
 	if (*text)
 		r = file_replace(GATE_ISSUE, escaped, 0644, diag);
 	else if (unlink(GATE_ISSUE) < 0 && errno != ENOENT)
 		r = diag_error(diag, -errno, "cannot remove %s: %m", GATE_ISSUE);
-	if (*text || old)
+	if (*text || old.size)
 		(void)run(run_by, &(struct command){ .argv = again, .flags = RUN_OPTIONAL }, NULL);
 	if (*text && loud)
 		tell_console(text);

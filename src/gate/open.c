@@ -36,8 +36,9 @@ int gate_lock_take(int *ret_fd, struct diag *diag)
 	fd = open(GATE_RUN "/.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return diag_error(diag, -errno, "cannot open " GATE_RUN "/.lock: %m");
+	/* Whoever has it may wait for a pool: who waits here can be told to end. */
 	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
+		if (errno != EINTR || run_interrupted())
 			return diag_error(diag, -errno, "cannot lock " GATE_RUN "/.lock: %m");
 	*ret_fd = take_fd(&fd);
 	return 0;
@@ -308,6 +309,7 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 		return r;
 	if (!state->exists || !has_keys(gate, state))
 		return -EAGAIN;
+	(void)held_follow(gate, HELD_GENERATED);
 	r = gate_mount(cxt, state);
 	if (r == 0 && systemd_runs())
 		forget_overdue(cxt, gate);
@@ -326,6 +328,7 @@ int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 
 	if (r)
 		return r;
+	(void)held_follow(gate, HELD_GENERATED);
 	say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
 	return release(cxt, gate);
@@ -457,6 +460,7 @@ int gate_close(struct gate_context *cxt, struct held_gate *gate)
 	_cleanup_strv_ struct strv stopped = STRV_NULL;
 	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
 
+	(void)held_follow(gate, HELD_GENERATED);
 	if (r == 0)
 		r = refuse_strangers(cxt, gate, state, /* stopped= */ false);
 	if (r)

@@ -77,6 +77,17 @@ int systemd_parse(char *text, struct unit_list *list)
 	return 0;
 }
 
+/* A template stands for its instances, which systemctl finds by a pattern. */
+static void add_name(struct strv *argv, const char *name)
+{
+	const char *open = strstr(name, "@.");
+
+	if (open)
+		strv_addf(argv, "%.*s@*%s", (int)(open - name), name, open + 1);
+	else
+		strv_add(argv, name);
+}
+
 int systemd_show(struct runner *run_by, const struct strv *names, struct unit_list **ret,
 		 struct diag *diag)
 {
@@ -87,7 +98,7 @@ int systemd_show(struct runner *run_by, const struct strv *names, struct unit_li
 
 	strv_add_all(&argv, "systemctl", "show", "--all", "--property=" PROPERTIES, "--", NULL);
 	for (size_t i = 0; names && i < names->n_items; i++)
-		strv_add(&argv, names->items[i]);
+		add_name(&argv, names->items[i]);
 	if (!names)
 		strv_add(&argv, "*");
 	r = names && !names->n_items ? 0 :
@@ -129,6 +140,14 @@ struct unit_list *unit_list_free(struct unit_list *list)
 	return NULL;
 }
 
+struct unit *unit_list_add(struct unit_list *list, const char *name)
+{
+	struct unit *unit = list_add(&list->units, &record_unit);
+
+	unit->name = str_dup(name);
+	return unit;
+}
+
 struct unit *unit_list_find(const struct unit_list *list, const char *name)
 {
 	FOR_EACH_SYSTEMD_UNIT(unit, list)
@@ -149,7 +168,7 @@ int systemd_do(struct runner *run_by, const char *verb, bool block, const struct
 		strv_add(&argv, "--no-block");
 	strv_add(&argv, "--");
 	for (size_t i = 0; i < units->n_items; i++)
-		strv_add(&argv, units->items[i]);
+		add_name(&argv, units->items[i]);
 	return run(run_by, &(struct command){ .argv = (const char *const *)argv.items }, diag);
 }
 

@@ -35,6 +35,7 @@ int systemd_parse(char *text, struct unit_list *list); /* what systemctl show pr
 
 struct unit_list *unit_list_free(struct unit_list *list);
 DEFINE_CLEANUP(struct unit_list *, unit_list_free)
+struct unit *unit_list_add(struct unit_list *list, const char *name);
 struct unit *unit_list_find(const struct unit_list *list, const char *name);
 
 /* systemctl VERB [--no-block] UNIT... of all `units`, in one call; none: nothing is run. */

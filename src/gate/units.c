@@ -11,7 +11,7 @@ static const struct field file_fields[] = {
 };
 const struct record record_unit_file = RECORD(unit_file, file_fields);
 
-#define HEADER "# Made by eyrie-gate-generator from " HELD_FILE ", which eyrie gate sync writes.\n"
+#define HEADER "# Made by eyrie-gate-generator: eyrie-gate(8).\n"
 
 /* '+' is in no name of a dataset. */
 char *gate_mark(const char *name)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/file.h"
@@ -42,6 +43,7 @@ struct watch {
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
 	char *status;
+	struct timespec generated; /* when HELD_GENERATED was written that was read last */
 };
 
 static int64_t now_ms(void)
@@ -50,6 +52,11 @@ static int64_t now_ms(void)
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 static void watch_deinit(struct watch *w)
@@ -305,9 +312,23 @@ static void show_hints(struct watch *w)
 	w->loud = false;
 }
 
+/* The generator ran: whom a gate holds may be others now, and the hints name them. */
+static bool follow_generator(struct watch *w)
+{
+	struct stat st = {};
+	bool changed = false;
+
+	if (stat(HELD_GENERATED, &st) < 0 || same_time(&st.st_mtim, &w->generated))
+		return false;
+	w->generated = st.st_mtim;
+	for (size_t i = 0; i < w->n_items; i++)
+		changed |= held_follow(w->items[i].held, HELD_GENERATED);
+	return changed;
+}
+
 static void look(struct watch *w, bool closely)
 {
-	bool changed = closely;
+	bool changed = follow_generator(w) | closely;
 
 	for (size_t i = 0; i < w->n_items; i++) {
 		struct watched *item = &w->items[i];
@@ -363,28 +384,21 @@ static bool is_done(const struct watch *w)
 
 static void add_gates(struct watch *w)
 {
+	held_complete(w->cxt->held, &w->cxt->gates->gates); /* it does not move any more */
 	FOR_EACH_GATE(gate, &w->cxt->gates->gates)
 	{
-		struct held_gate *held = held_gate(w->cxt->held, gate->name);
 		struct watched *item;
 		uint64_t wait = GATE_FOREVER;
 
 		if (w->options->boot_only && gate->hold != GATE_BOOT)
 			continue;
-		if (!held) {
-			held = list_add(&w->cxt->held->gates, &record_held_gate);
-			held->name = str_dup(gate->name);
-			held->hold = gate->hold;
-		}
 		w->items = mem_grow(w->items, w->n_items, sizeof(*w->items));
 		item = &w->items[w->n_items++];
 		item->gate = gate;
+		item->held = held_gate(w->cxt->held, gate->name);
 		(void)gate_wait(gate, &wait);
 		item->limit = wait == GATE_FOREVER ? INT64_MAX : (int64_t)wait * 1000;
 	}
-	/* The list does not move any more. */
-	for (size_t i = 0; i < w->n_items; i++)
-		w->items[i].held = held_gate(w->cxt->held, w->items[i].gate->name);
 }
 
 int gate_watch(struct gate_context *cxt, const struct watch_options *options)

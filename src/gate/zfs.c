@@ -89,14 +89,31 @@ int zfs_parse(const char *text, struct list *datasets)
 	return r;
 }
 
-static bool pool_is_imported(struct runner *run_by, const char *name)
+/* It answered that there is no such thing; else it did not come to an answer. */
+static bool says_no(int r)
+{
+	return r == -EIO;
+}
+
+static int no_answer(const char *program, const char *name, int r, struct diag *diag)
+{
+	if (r == -ENOENT)
+		return diag_error(diag, r, "cannot start '%s': it is not installed", program);
+	return diag_error(diag, r, "%s does not say what %s is: %s", program, name, strerror(-r));
+}
+
+static int is_imported(struct runner *run_by, const char *name, bool *ret, struct diag *diag)
 {
 	_cleanup_free_ char *pool = str_printf("%.*s", (int)strcspn(name, "/"), name);
 	_cleanup_free_ char *output = NULL;
 	const char *const argv[] = { "zpool", "list", "-H", "-o", "name", pool, NULL };
+	int r = run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL,
+					       .ret_output = &output }, NULL);
 
-	return run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL,
-					      .ret_output = &output }, NULL) == 0;
+	if (r && !says_no(r))
+		return no_answer("zpool", pool, r, diag);
+	*ret = r == 0;
+	return 0;
 }
 
 int zfs_read(struct runner *run_by, const char *name, struct zfs_state **ret, struct diag *diag)
@@ -110,11 +127,14 @@ int zfs_read(struct runner *run_by, const char *name, struct zfs_state **ret, st
 	state->name = str_dup(name);
 	r = run(run_by, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL,
 					   .ret_output = &output }, NULL);
-	if (r == -ENOENT)
-		return diag_error(diag, r, "cannot start 'zfs': it is not installed");
-	state->exists = r == 0;
-	state->imported = state->exists || pool_is_imported(run_by, name);
-	if (r == 0 && zfs_parse(output, &state->datasets))
+	if (r && !says_no(r))
+		return no_answer("zfs", name, r, diag);
+	state->exists = state->imported = r == 0;
+	if (r)
+		r = is_imported(run_by, name, &state->imported, diag);
+	if (r)
+		return r;
+	if (state->exists && zfs_parse(output, &state->datasets))
 		return diag_error(diag, -EINVAL, "zfs get says what nobody expects");
 	*ret = take_ptr(state);
 	return 0;

@@ -36,7 +36,10 @@ struct zfs_state {
 					  (state)->datasets.n_items;                           \
 	     dataset++)
 
-/* A name that is not there is no error: `exists` says so. */
+/*
+ * A name that is not there is no error: `exists` says so. A negative errno is one: nobody knows,
+ * and what was known before is no less true.
+ */
 int zfs_read(struct runner *run, const char *name, struct zfs_state **ret, struct diag *diag);
 
 /* Of the lines that zfs get -Hp printed; -EINVAL for anything else. */

@@ -1,43 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "layout/check.h"
 
-#include "layout/gate.h"
-
 #include <ctype.h>
 #include <uuid/uuid.h>
 
+#include "layout/finding.h"
+#include "layout/gate.h"
+
 #define NAME_MAX_DISK 16u
-#define ESP_SIZE_MIN (256 * MIB)
+#define KERNEL_SIZE (120 * MIB) /* with its initramfs of every storage driver, and to spare */
+#define KERNELS_MIN 2		/* one to fall back to */
+#define ESP_SPARE   (16 * MIB)	/* the loader, and what FAT or ext4 needs itself */
 #define VOLUME_SIZE_MIN (1 * MIB)
 #define PBKDF2_ITERATIONS_MIN 100000u /* zfsprops(7), "pbkdf2iters" */
-#define BOOT_SIZE_MIN (256 * MIB)
 #define BIOS_SIZE_MIN (1 * MIB)
 #define KEY_SIZE_MIN (20 * MIB) /* md 1 MiB, LUKS2 header 16 MiB, and room for a key */
 #define KEY_SIZE_MAX (1 * GIB)
-
-struct checker {
-	struct layout *layout;
-	const struct yaml_source *source;
-	struct diag *diag;
-	size_t n_findings;
-};
-
-/* A finding about the value at `path`, whose keys are separated by tabs: names hold slashes. */
-static void finding(struct checker *c, const char *path, const char *format, ...)
-	_printf_(3, 4);
-
-static void finding(struct checker *c, const char *path, const char *format, ...)
-{
-	_cleanup_free_ char *text = NULL;
-	va_list ap;
-
-	va_start(ap, format);
-	text = str_vprintf(format, ap);
-	va_end(ap);
-	c->n_findings++;
-	(void)diag_error(c->diag, 0, "%s", text);
-	yaml_place(c->source, c->diag, path);
-}
 
 static bool made_of(const char *s, const char *also)
 {
@@ -396,7 +374,7 @@ static void check_initramfs(struct checker *c)
 		[UNLOCK_SHARED] = "ask for each disk by itself",
 		[UNLOCK_PEER] = NULL,
 		[UNLOCK_KEYSTORE] = "leave the key device open",
-		[UNLOCK_NATIVE] = "import every pool that it finds",
+		[UNLOCK_NATIVE] = NULL,
 	};
 	unsigned unlock = c->layout->encryption.unlock;
 
@@ -404,8 +382,46 @@ static void check_initramfs(struct checker *c)
 		return;
 	finding(c, "boot\tinitramfs", "with 'unlock: %s' initramfs-tools would %s",
 		layout_unlock_name(unlock), would[unlock]);
-	diag_hint(c->diag, "encryption: { unlock: peer } asks once with it; dracut asks once with "
-		  "any");
+	diag_hint(c->diag, "unlock: peer and native ask once with it; dracut asks once with any");
+}
+
+/* For the kernels that a disk starts from. */
+static void check_room(struct checker *c, const char *at, const char *what, uint64_t size)
+{
+	_cleanup_free_ char *is = str_from_size(size);
+	_cleanup_free_ char *least = str_from_size(KERNELS_MIN * KERNEL_SIZE + ESP_SPARE);
+
+	if (size >= KERNELS_MIN * KERNEL_SIZE + ESP_SPARE)
+		return;
+	finding(c, at, "%s of %s has no room for two kernels", what, is);
+	diag_hint(c->diag, "a kernel and its initramfs take up to 120MiB, and one to fall back to "
+		  "as much: %s at least", least);
+}
+
+/*
+ * An image of memory is of no use, or worse: who resumes from one after the pool was imported
+ * loses the pool.
+ */
+static void check_cmdline(struct checker *c)
+{
+	static const char *const why[] = {
+		[SWAP_NONE] = "there is no swap to resume from",
+		[SWAP_VOLUME] = "swap lies in the pool, which would be imported before memory "
+				"goes on with it, and be lost",
+		[SWAP_PARTITION] = "swap has a new key at every start, and no image in it can be "
+				   "read again",
+	};
+	_cleanup_strv_ struct strv words = STRV_NULL;
+
+	strv_split(&words, c->layout->boot.cmdline ? c->layout->boot.cmdline : "", " \t");
+	for (size_t i = 0; i < words.n_items; i++) {
+		if (!starts_with(words.items[i], "resume=") &&
+		    !starts_with(words.items[i], "resume_offset="))
+			continue;
+		finding(c, "boot\tcmdline", "'%s': a root on ZFS cannot hibernate: %s",
+			words.items[i], why[c->layout->swap.on]);
+		return;
+	}
 }
 
 /* What GRUB and the key device need; a size that nobody uses is checked all the same. */
@@ -414,15 +430,13 @@ static void check_sizes(struct checker *c)
 	const struct layout_boot *boot = &c->layout->boot;
 	uint64_t key = layout_key_size(c->layout);
 
-	if (boot->esp_size < ESP_SIZE_MIN)
-		finding(c, "boot\tesp-size", "an ESP below 256MiB has no room for two kernels");
+	check_room(c, "boot\tesp-size", "an ESP", boot->esp_size);
 	if (boot->bios_size < BIOS_SIZE_MIN) {
 		finding(c, "boot\tbios-size",
 			"a BIOS boot partition below 1MiB does not hold GRUB");
 		diag_hint(c->diag, "without one a BIOS starts nothing from a GPT disk");
 	}
-	if (boot->size < BOOT_SIZE_MIN)
-		finding(c, "boot\tsize", "a /boot below 256MiB has no room for two kernels");
+	check_room(c, "boot\tsize", "a /boot", boot->size);
 	if (key && (key < KEY_SIZE_MIN || key > KEY_SIZE_MAX))
 		finding(c, "encryption\tkey-device-size", "'key-device-size' is 20MiB to 1GiB");
 }
@@ -468,6 +482,7 @@ static void check_system(struct checker *c)
 	if (layout_rejoin(c->layout, &rejoin))
 		finding(c, "boot\trejoin", "'rejoin' is in seconds, or always");
 	check_initramfs(c);
+	check_cmdline(c);
 }
 
 /* Only eyrie-unlock can keep what was typed. */

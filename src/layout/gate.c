@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "base/file.h"
+#include "layout/finding.h"
 
 static const char *const hold_choices[] = { "by-mounts", "listed", "all", "boot", NULL };
 static const char *const prompt_choices[] = { "hint", "console", NULL };
@@ -51,29 +52,10 @@ const struct record record_gates = RECORD(gates, gates_fields);
 
 /* rules */
 
-struct checker {
-	const struct yaml_source *source;
-	struct diag *diag;
-	size_t n_findings;
-};
-
-static void finding(struct checker *c, const struct gate *gate, const char *key,
-		    const char *format, ...) _printf_(4, 5);
-
-static void finding(struct checker *c, const struct gate *gate, const char *key,
-		    const char *format, ...)
+/* Where a gate, or a key of it, stands in the file. */
+static char *place(const struct gate *gate, const char *key)
 {
-	_cleanup_free_ char *path = str_printf("gates\t%s%s%s", gate->name, key ? "\t" : "",
-					       key ? key : "");
-	_cleanup_free_ char *text = NULL;
-	va_list ap;
-
-	va_start(ap, format);
-	text = str_vprintf(format, ap);
-	va_end(ap);
-	c->n_findings++;
-	(void)diag_error(c->diag, 0, "%s", text);
-	yaml_place(c->source, c->diag, path);
+	return str_printf("gates\t%s%s%s", gate->name, key ? "\t" : "", key ? key : "");
 }
 
 /* zfs(8), "Dataset names"; without snapshots and bookmarks. */
@@ -109,49 +91,58 @@ static bool complete_service(char **name)
 	return true;
 }
 
-static void check_services(struct checker *c, const struct gate *gate, const char *key,
-			   struct strv *services)
+static void check_services(struct checker *c, const char *at, struct strv *services)
 {
 	for (size_t i = 0; i < services->n_items; i++)
 		if (!complete_service(&services->items[i]))
-			finding(c, gate, key, "'%s' is no name of a service",
-				services->items[i]);
+			finding(c, at, "'%s' is no name of a service", services->items[i]);
+}
+
+static void check_lists(struct checker *c, struct gate *gate)
+{
+	_cleanup_free_ char *at_services = place(gate, "services");
+	_cleanup_free_ char *at_except = place(gate, "except");
+
+	check_services(c, at_services, &gate->services);
+	check_services(c, at_except, &gate->except);
+	for (size_t i = 0; i < gate->except.n_items; i++)
+		if (strv_has(&gate->services, gate->except.items[i]))
+			finding(c, at_except, "%s is in 'services' and in 'except'",
+				gate->except.items[i]);
+	if (gate->hold == GATE_BOOT && gate->services.n_items)
+		finding(c, at_services, "'hold: boot' holds everything; it takes no services");
+	if (gate->hold == GATE_LISTED && gate->except.n_items)
+		finding(c, at_except, "'except' takes away from what is found; with "
+			"'hold: listed' nothing is");
 }
 
 static void check_combinations(struct checker *c, const struct gate *gate)
 {
+	_cleanup_free_ char *at_wait = place(gate, "wait"), *at_hold = place(gate, "hold");
 	uint64_t wait = 0;
 
 	if (gate_wait(gate, &wait))
-		finding(c, gate, "wait", "'wait' is in seconds, or forever");
+		finding(c, at_wait, "'wait' is in seconds, or forever");
 	else if (gate->hold == GATE_BOOT && gate->then == GATE_FAIL && wait != GATE_FOREVER) {
-		finding(c, gate, "hold",
+		finding(c, at_hold,
 			"'hold: boot' cannot fail: local-fs.target would, and the machine would "
 			"end in emergency mode");
 		diag_hint(c->diag, "then: continue goes on without the data; or wait: forever");
 	}
-	if (gate->hold == GATE_BOOT && gate->services.n_items)
-		finding(c, gate, "services", "'hold: boot' holds everything; it takes no services");
 	if (gate->hold == GATE_LISTED && !gate->services.n_items)
-		finding(c, gate, "hold", "'hold: listed' without services holds nothing");
-	if (gate->hold == GATE_LISTED && gate->except.n_items)
-		finding(c, gate, "except", "'except' takes away from what is found; with "
-			"'hold: listed' nothing is");
+		finding(c, at_hold, "'hold: listed' without services holds nothing");
 }
 
 static void check_gate(struct checker *c, struct gate *gate, const struct list *gates)
 {
+	_cleanup_free_ char *at = place(gate, NULL);
+
 	if (!is_dataset(gate->name))
-		finding(c, gate, NULL, "'%s' is no name of a pool or dataset", gate->name);
+		finding(c, at, "'%s' is no name of a pool or dataset", gate->name);
 	FOR_EACH_GATE(other, gates)
 		if (other < gate && streq(other->name, gate->name))
-			finding(c, gate, NULL, "there are two gates '%s'", gate->name);
-	check_services(c, gate, "services", &gate->services);
-	check_services(c, gate, "except", &gate->except);
-	for (size_t i = 0; i < gate->except.n_items; i++)
-		if (strv_has(&gate->services, gate->except.items[i]))
-			finding(c, gate, "except", "%s is in 'services' and in 'except'",
-				gate->except.items[i]);
+			finding(c, at, "there are two gates '%s'", gate->name);
+	check_lists(c, gate);
 	check_combinations(c, gate);
 }
 

@@ -170,7 +170,8 @@ static const struct field swap_fields[] = {
 	  .help = "volume: a ZFS volume named swap, as in the article; mirrored, but known to "
 	  "deadlock when memory is all but gone. partition: one on each disk, encrypted with a "
 	  "new random key at every boot; not mirrored: losing a disk in use as swap kills what "
-	  "was swapped to it." },
+	  "was swapped to it. With either, hibernation is turned off: no image of memory could be "
+	  "gone on with." },
 	{ "size", FIELD_SIZE, AT(layout_swap, size), .fallback = "2GiB", .help =
 	  "The article's 2 GiB; for each disk with on: partition." },
 };
@@ -223,7 +224,7 @@ static const struct field boot_fields[] = {
 	  .fallback = "dracut", .help =
 	  "Who makes the initramfs. In dracut's runs systemd, and whoever answers its questions can "
 	  "answer; initramfs-tools is Debian's own choice until now, plain shell, for those who "
-	  "have things built on it. It wants unlock: peer." },
+	  "have things built on it. It wants unlock: peer or encryption: native." },
 	{ "timeout", FIELD_NUMBER, AT(layout_boot, timeout), .fallback = "3", .help =
 	  "Seconds that the boot menu waits." },
 	{ "device-timeout", FIELD_NUMBER, AT(layout_boot, device_timeout), .fallback = "20",

@@ -90,14 +90,12 @@ static void finding(struct reader *reader, struct fy_node *node, const char *for
 
 static void finding(struct reader *reader, struct fy_node *node, const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL;
 	va_list ap;
 
 	va_start(ap, format);
-	text = str_vprintf(format, ap);
+	(void)diag_verror(reader->diag, 0, format, ap);
 	va_end(ap);
 	reader->n_findings++;
-	(void)diag_error(reader->diag, 0, "%s", text);
 	place_node(reader->source, reader->diag, node);
 }
 
@@ -349,6 +347,25 @@ static int check_encoding(struct reader *reader)
 	return -EINVAL;
 }
 
+/* libfyaml 0.7 can crash on a mistake behind a key that is marked so, which nobody needs here. */
+static int check_keys(struct reader *reader)
+{
+	unsigned line = 1;
+
+	for (const char *s = reader->source->text; s; line++) {
+		const char *first = s + strspn(s, " \t-");
+
+		if (*first == '?' && (!first[1] || strchr(" \t\r\n", first[1]))) {
+			(void)diag_error(reader->diag, 0, "keys are written without '?'");
+			place_at(reader->source, reader->diag, line, (unsigned)(first - s) + 1);
+			return -EINVAL;
+		}
+		s = strchr(s, '\n');
+		s = s ? s + 1 : NULL;
+	}
+	return 0;
+}
+
 int yaml_read(const char *name, const char *text, const struct record *record, void *at,
 	      struct yaml_source **ret_source, struct diag *diag)
 {
@@ -360,7 +377,7 @@ int yaml_read(const char *name, const char *text, const struct record *record, v
 
 	source->name = str_dup(name);
 	source->text = str_dup(text);
-	if (check_encoding(&reader))
+	if (check_encoding(&reader) || check_keys(&reader))
 		return -EINVAL;
 	cfg.diag = errors = fy_diag_create(&(struct fy_diag_cfg){ .level = FYET_ERROR,
 								  .module_mask = UINT_MAX });

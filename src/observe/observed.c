@@ -122,6 +122,7 @@ static const struct field kernel_fields[] = {
 	{ "version", FIELD_STRING, AT(observed_kernel, version) },
 	{ "hash", FIELD_STRING, AT(observed_kernel, hash) },
 	{ "has-zfs", FIELD_BOOL, AT(observed_kernel, has_zfs) },
+	{ "size", FIELD_NUMBER, AT(observed_kernel, size) },
 };
 const struct record record_observed_kernel = RECORD(observed_kernel, kernel_fields);
 

@@ -124,6 +124,7 @@ struct observed_kernel {
 	char *version;
 	char *hash;	 /* over kernel and initramfs; NULL without an initramfs */
 	bool has_zfs;	 /* the initramfs holds this kernel's zfs.ko */
+	uint64_t size;	 /* bytes of both together; 0: not known */
 };
 
 /* One that eyrie generates, or somebody else in its place. */

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fts.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "base/file.h"
@@ -60,6 +61,13 @@ static bool initrd_has(struct runner *run_by, const char *root, const char *init
 	return false;
 }
 
+static uint64_t size_of(const char *path)
+{
+	struct stat st = {};
+
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
 static void observe_kernel(struct runner *run_by, const char *root, const char *version,
 			   struct observed_kernel *kernel)
 {
@@ -72,6 +80,7 @@ static void observe_kernel(struct runner *run_by, const char *root, const char *
 	if (kernel_hash(image, initrd, hash))
 		return;
 	kernel->hash = str_dup(hash);
+	kernel->size = size_of(image) + size_of(initrd);
 	kernel->has_zfs = module && initrd_has(run_by, root, initrd + strlen(root), module);
 }
 
@@ -118,7 +127,7 @@ void observe_files(const char *root, struct list *files)
 	static const char *const paths[] = { PATH_CRYPTTAB, PATH_FSTAB, PATH_MDADM_CONF,
 					     PATH_DRACUT_CONF, PATH_UNLOCK_CONF,
 					     PATH_INITRD_DROPIN, PATH_INITRAMFS_TOOLS_CONF,
-					     GATE_FILE };
+					     PATH_SLEEP_CONF, GATE_FILE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		_cleanup_free_ char *path = str_printf("%s%s", root, paths[i]);

@@ -101,20 +101,25 @@ static void model_esp_format(struct model *m)
 	esp->esp.readable = true;
 }
 
-static void model_luks_format(struct model *m)
+/* A header with one slot; `label` is taken. */
+static void encrypt(struct model *m, char **content, struct observed_luks *luks, char *label)
 {
-	struct observed_partition *member = member_of(m);
-	struct observed_luks *luks = &member->luks;
-
-	str_set(&member->content, "crypto_LUKS");
+	str_set(content, "crypto_LUKS");
 	luks->state = LUKS_WHOLE;
 	luks->n_keyslots = 1;
 	free(luks->uuid);
 	luks->uuid = str_printf(MODEL_HASH "-%s", m->step->disk);
 	free(luks->label);
 	free(luks->subsystem);
-	luks->label = name_label_new(m->step->disk);
+	luks->label = label;
 	luks->subsystem = name_subsystem(m->layout);
+}
+
+static void model_luks_format(struct model *m)
+{
+	struct observed_partition *member = member_of(m);
+
+	encrypt(m, &member->content, &member->luks, name_label_new(m->step->disk));
 }
 
 static enum role role_of(struct model *m)
@@ -204,17 +209,8 @@ static void model_boot_format(struct model *m)
 static void model_key_format(struct model *m)
 {
 	struct observed_array *array = array_of(m, ROLE_KEY);
-	struct observed_luks *luks = &array->luks;
 
-	str_set(&array->content, "crypto_LUKS");
-	luks->state = LUKS_WHOLE;
-	luks->n_keyslots = 1;
-	free(luks->uuid);
-	luks->uuid = str_printf(MODEL_HASH "-%s", m->step->disk);
-	free(luks->label);
-	free(luks->subsystem);
-	luks->label = name_key_label(m->layout);
-	luks->subsystem = name_subsystem(m->layout);
+	encrypt(m, &array->content, &array->luks, name_key_label(m->layout));
 }
 
 static void model_settle(struct model *m)

@@ -95,14 +95,12 @@ bool planner_has(const struct planner *p, enum step_kind kind, const char *objec
 
 void planner_refuse(struct planner *p, const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL;
 	va_list ap;
 
 	va_start(ap, format);
-	text = str_vprintf(format, ap);
+	(void)diag_verror(p->diag, 0, format, ap);
 	va_end(ap);
 	p->refused = true;
-	(void)diag_error(p->diag, 0, "%s", text);
 }
 
 /* The root's pool being there. False when what is in it must be looked at first. */

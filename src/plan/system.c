@@ -279,6 +279,24 @@ static void plan_removal(struct planner *p)
 
 /* the system as it runs */
 
+/* What is on it still boots: a kernel that finds no room is left out, and said. */
+static void check_room(struct planner *p, const struct planned_disk *d,
+		       const struct observed_partition *esp)
+{
+	uint64_t wanted = 0;
+
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &p->have->system.kernels)
+		wanted += kernel->has_zfs ? kernel->size : 0;
+	if (wanted && esp->size && wanted > esp->size) {
+		_cleanup_free_ char *need = str_size_for_people(wanted);
+		_cleanup_free_ char *is = str_size_for_people(esp->size);
+
+		diag_warning(p->diag, "disk '%s': the EFI system partition has %s, and the kernels "
+			     "want %s", d->want->name, is, need);
+		diag_hint(p->diag, "remove a kernel package that you do not need");
+	}
+}
+
 static void plan_kernels(struct planner *p)
 {
 	check_kernels(p);
@@ -288,8 +306,10 @@ static void plan_kernels(struct planner *p)
 		const struct observed_partition *esp =
 			d->have ? find_partition(d->have, ROLE_ESP, d->want->name) : NULL;
 
-		if (esp && can_sync(p, d) && !in_step(p, &esp->esp))
-			add_esp_sync(p, d);
+		if (!esp || !can_sync(p, d) || in_step(p, &esp->esp))
+			continue;
+		check_room(p, d, esp);
+		add_esp_sync(p, d);
 	}
 }
 

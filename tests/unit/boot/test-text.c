@@ -353,6 +353,22 @@ static void test_unlock_conf_of_gates(void **state)
 	assert_null(strstr(some, "nest"));
 }
 
+/* Each place that swap has says why nobody can go on from there. */
+static void test_no_hibernation(void **state)
+{
+	_cleanup_(layout_freep) struct layout *volume = test_layout(SHARED "swap: { on: volume }\n");
+	_cleanup_(layout_freep) struct layout *part = test_layout(SHARED "swap: { on: partition }\n");
+
+	(void)state;
+	expect(boot_sleep_conf(volume),
+	       HEADER "# Swap lies in the pool, and a pool that is imported before an image of memory "
+	       "goes\n# on with it is lost.\n[Sleep]\nAllowHibernation=no\nAllowHybridSleep=no\n"
+	       "AllowSuspendThenHibernate=no\n");
+	expect(boot_sleep_conf(part),
+	       HEADER "# Swap has a new key at every start: an image in it could not be read again.\n"
+	       "[Sleep]\nAllowHibernation=no\nAllowHybridSleep=no\nAllowSuspendThenHibernate=no\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_mdadm_conf),
 		cmocka_unit_test(test_fstab_with_boot),
 		cmocka_unit_test(test_grub_config),
+		cmocka_unit_test(test_no_hibernation),
 		cmocka_unit_test(test_dropin_of_a_key_device),
 	};
 

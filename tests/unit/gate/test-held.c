@@ -132,6 +132,40 @@ static void test_bad_files(void **state)
 	}
 }
 
+static struct held_gate *add_gate(struct held *held, const char *name, const char *unit)
+{
+	struct held_gate *gate = list_add(&held->gates, &record_held_gate);
+
+	gate->name = str_dup(name);
+	((struct held_unit *)list_add(&gate->units, &record_held_unit))->name = str_dup(unit);
+	return gate;
+}
+
+/* What the generator says takes the place of what was known; without it nothing changes. */
+static void test_follow(void **state)
+{
+	const char *path = test_path("generated.json");
+	_cleanup_(held_freep) struct held *held = mem_alloc(sizeof(*held));
+	_cleanup_(held_freep) struct held *now = mem_alloc(sizeof(*now));
+	struct held_gate *gate = add_gate(held, "nest", "a.service");
+	_cleanup_free_ char *text = NULL;
+
+	(void)state;
+	assert_false(held_follow(gate, path));
+	(void)add_gate(now, "cellar", "c.service");
+	(void)add_gate(now, "nest", "b@.service");
+	text = held_dump(now);
+	test_write(path, text, strlen(text));
+	assert_true(held_follow(gate, path));
+	assert_false(held_follow(gate, path));
+	assert_false(held_has_unit(gate, "a.service"));
+	assert_true(held_has_unit(gate, "b@1.service"));
+	assert_false(held_has_unit(gate, "b.service"));
+	test_write(path, "{", 1);
+	assert_false(held_follow(gate, path));
+	assert_true(held_has_unit(gate, "b@.service"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_no_file_holds_nothing),
 		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_follow),
 	};
 
 	return cmocka_run_group_tests_name("held", tests, NULL, NULL);

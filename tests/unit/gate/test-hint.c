@@ -29,6 +29,10 @@ static void test_hint(void **state)
 	expect(&gate, GATE_CLOSED,
 	       "nest is locked; waiting for it: a.service, b.service, c.service, d.service and 2 "
 	       "more\nRun 'eyrie unlock nest'\n");
+	((struct held_unit *)gate.units.items)[1].asleep = true;
+	expect(&gate, GATE_CLOSED,
+	       "nest is locked; waiting for it: a.service, c.service, d.service, e.service and 1 "
+	       "more\nRun 'eyrie unlock nest'\n");
 	expect(&gate, GATE_OVERDUE,
 	       "nest is locked, and the machine went on without it\nRun 'eyrie unlock nest'\n");
 	gate.units.n_items = 1;

@@ -5,7 +5,7 @@
 #include "gate/units.h"
 #include "test.h"
 
-#define HEADER "# Made by eyrie-gate-generator from /etc/eyrie/gate.json, which eyrie gate sync writes.\n"
+#define HEADER "# Made by eyrie-gate-generator: eyrie-gate(8).\n"
 
 static struct held_gate *add_gate(struct held *held, const char *name, enum gate_hold hold)
 {

@@ -103,6 +103,23 @@ static void test_read(void **state)
 	assert_string_equal(ran, "zpool list -H -o name nest");
 }
 
+/* Stopped, or out of time: a gate that is open must not close for that. */
+static void test_no_answer(void **state)
+{
+	struct runner runner = { .start = start };
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = NULL;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	(void)state;
+	said = "";
+	status = -ETIMEDOUT;
+	assert_int_equal(zfs_read(&runner, "nest", &zfs, &diag), -ETIMEDOUT);
+	assert_non_null(strstr(test_only_finding(&diag), "zfs does not say what nest is: "));
+	status = -EINTR;
+	assert_int_equal(zfs_read(&runner, "nest", &zfs, NULL), -EINTR);
+	assert_null(zfs);
+}
+
 /* The passphrase goes through a pipe and is no word of the command. */
 static void test_load_key(void **state)
 {
@@ -133,6 +150,7 @@ int main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_parse_of_what_is_no_answer),
 		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_load_key),
 	};
 
