@@ -114,7 +114,7 @@ static void test_entry(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
 		test_layout(TEST_LAYOUT "boot: { cmdline: quiet console=ttyS0, timeout: 0 }\n");
-	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
 	_cleanup_free_ char *wanted = str_printf(
 		HEADER "title falcon, kernel 6.12-x\nsort-key eyrie\nversion 6.12-x\n"
 		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
@@ -123,8 +123,8 @@ static void test_entry(void **state)
 	(void)state;
 	assert_non_null(starts_with(cmdline, "root=zfs:AUTO"));
 	assert_non_null(strstr(cmdline, " quiet console=ttyS0"));
-	expect(boot_entry(layout, "6.12-x", "0123456789abcdef"), wanted);
-	expect(boot_entry_name("6.12-x", "0123456789abcdef"), "eyrie-6.12-x-0123456789abcdef.conf");
+	expect(boot_entry(layout, NULL, "6.12-x", "0123456789abcdef"), wanted);
+	expect(boot_entry_name(NULL, "6.12-x", "0123456789abcdef"), "eyrie-6.12-x-0123456789abcdef.conf");
 	expect(boot_kernel_folder("6.12-x", "0123456789abcdef"), "eyrie/6.12-x-0123456789abcdef");
 	expect(boot_loader_conf(layout), HEADER "timeout 0\nconsole-mode keep\n");
 }
@@ -132,7 +132,7 @@ static void test_entry(void **state)
 static void test_cmdline_without_more(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
-	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
 
 	(void)state;
 	assert_non_null(starts_with(cmdline, "root=zfs:AUTO"));
