@@ -399,25 +399,44 @@ enum cli_exit boot_create(struct cli *cli)
 
 /* activate */
 
-static bool has_entries(const struct machine *m, const struct environment *environment)
+/* Boot Loader Specification: "+0" once it did not come up too often; such entries come last. */
+static bool has_no_tries(const struct observed_entry *entry)
+{
+	const char *plus = strrchr(entry->file, '+');
+
+	return plus && plus[1] == '0' && (plus[2] == '-' || plus[2] == '.');
+}
+
+static void count_entries(const struct machine *m, const struct environment *environment,
+			  size_t *ret_n, size_t *ret_without_tries)
 {
 	struct list entries = {};
-	bool has;
 
+	*ret_without_tries = 0;
 	environment_entries(m->layout, m->have, environment, &entries);
-	has = entries.n_items > 0;
+	*ret_n = entries.n_items;
+	FOR_EACH_ITEM(struct observed_entry, entry, &entries)
+		*ret_without_tries += has_no_tries(entry);
 	list_deinit(&entries, &record_observed_entry);
-	return has;
 }
 
 static enum cli_exit check_activation(struct machine *m, const struct environment *environment)
 {
+	size_t n, n_without_tries;
+
+	count_entries(m, environment, &n, &n_without_tries);
 	if (environment->half_made) {
 		(void)diag_error(&m->cli->diag, -EINVAL, "'%s' is half-made", environment->name);
 		diag_hint(&m->cli->diag, "eyrie boot create %s makes it anew", environment->name);
 		return CLI_REFUSED;
 	}
-	if (has_entries(m, environment))
+	if (n && n == n_without_tries) {
+		diag_warning(&m->cli->diag, "'%s' did not come up too often, and the menu passes over "
+			     "it", environment->name);
+		diag_hint(&m->cli->diag, "choose it in the menu; once it is up, its tries are "
+			  "forgotten");
+	}
+	if (n)
 		return CLI_OK;
 	(void)diag_error(&m->cli->diag, -ENOENT, "'%s' is in no boot menu: no disk would start it",
 			 environment->name);
