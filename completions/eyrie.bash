@@ -22,6 +22,12 @@ _eyrie()
 			/etc/eyrie/unlock.json 2>/dev/null)" -- "$cur")
 		return
 		;;
+	--from)
+		mapfile -t COMPREPLY < <(compgen -W "$(eyrie boot list 2>/dev/null |
+			sed '1d; s/ .*//') $(zfs list -H -o name -t snapshot 2>/dev/null |
+			grep /ROOT/)" -- "$cur")
+		return
+		;;
 	--suite)
 		mapfile -t COMPREPLY < <(compgen -W "trixie bookworm" -- "$cur")
 		return
@@ -31,7 +37,11 @@ _eyrie()
 		mapfile -t COMPREPLY < <(compgen -W "$(eyrie "${COMP_WORDS[1]}" --help |
 			grep -o -- '--[a-z-]*' | sort -u)" -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == boot && $COMP_CWORD == 2 ]]; then
-		mapfile -t COMPREPLY < <(compgen -W sync -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "sync write list create activate destroy" -- "$cur")
+	elif [[ ${COMP_WORDS[1]} == boot && ${COMP_WORDS[2]} == @(activate|destroy) ]] &&
+		((COMP_CWORD == 3)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(eyrie boot list 2>/dev/null |
+			sed '1d; s/ .*//')" -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == gate && $COMP_CWORD == 2 ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "check sync status wait emit" -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == lock || ${COMP_WORDS[1]} == unlock ||

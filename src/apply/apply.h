@@ -31,6 +31,7 @@ struct apply_context {
 	const struct apply_key *keys; /* apply_key_roots() says of what */
 	size_t n_keys;
 	const char *layout_file; /* goes to /etc/eyrie/eyrie.yaml of the system */
+	const char *filling;	 /* a boot environment that counts already though half-made, or NULL */
 	const struct strv *debs; /* packages to install into the system, eyrie's own among them */
 	const struct apply_events *events;
 	struct diag *diag;

@@ -290,7 +290,7 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 	bool any = false;
 
 	(void)step;
-	observe_kernels(cxt->run, cxt->target, &kernels);
+	observe_kernels(cxt->run, cxt->target, NULL, &kernels);
 	FOR_EACH_ITEM(struct observed_kernel, kernel, &kernels)
 		any |= kernel->has_zfs;
 	text = boot_grub_config(cxt->layout, &kernels);

@@ -203,6 +203,13 @@ int data_hash(const void *data, size_t size, char ret[static HASH_HEX_SIZE])
 	return 0;
 }
 
+uint64_t file_size(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
 int file_hash(const char *path, char ret[static HASH_HEX_SIZE])
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -27,5 +27,6 @@ int fd_read_all(int fd, void *data, size_t size); /* -EIO when it ends early */
 /* SHA-256 in lower-case hex, 64 digits; `max` bytes at most are read from where fd stands. */
 #define HASH_HEX_SIZE 65
 int fd_hash(int fd, uint64_t max, char ret[static HASH_HEX_SIZE]);
+uint64_t file_size(const char *path); /* bytes; 0 when it is not there */
 int file_hash(const char *path, char ret[static HASH_HEX_SIZE]);
 int data_hash(const void *data, size_t size, char ret[static HASH_HEX_SIZE]);

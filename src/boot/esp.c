@@ -21,15 +21,33 @@
 #define TRIES		3
 #define SPARE		(4 * MIB) /* for the loader, entries and FAT's own bookkeeping */
 
+/* A kernel of an environment, and the names by which the partition has it. */
+struct wish {
+	const struct esp_system *system;
+	const struct observed_kernel *kernel;
+	char *entry;  /* in loader/entries, without a counter */
+	char *folder; /* below the partition */
+	bool published; /* the folder is there, whole */
+};
+
 struct esp {
 	struct runner *run;
 	const struct layout *layout;
-	const char *root;
+	const struct esp_system *systems;
+	size_t n_systems;
+	bool several; /* environments: entries name theirs */
 	const char *path;
-	const struct list *kernels; /* of struct observed_kernel */
-	const char *running;	    /* version of the kernel that runs from here, or NULL */
+	struct list *kernels; /* for each system, of struct observed_kernel */
+	struct wish *wishes;
+	size_t n_wishes;
+	const char *running; /* version of the kernel that runs from here, or NULL */
 	struct diag *diag;
 };
+
+static const struct environment *in_menu(const struct esp *e, const struct esp_system *system)
+{
+	return e->several ? system->environment : NULL;
+}
 
 static int copy_data(int from, int to)
 {
@@ -109,7 +127,7 @@ static int sync_loader(struct esp *e)
 {
 	static const char *const places[][2] = { { FALLBACK_FOLDER, FALLBACK },
 						 { LOADER_FOLDER, LOADER } };
-	_cleanup_free_ char *source = str_printf("%s/" LOADER_SOURCE, e->root);
+	_cleanup_free_ char *source = str_printf("%s/" LOADER_SOURCE, e->systems[0].root);
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		_cleanup_free_ char *copy = str_printf("%s/%s", e->path, places[i][1]);
@@ -126,32 +144,94 @@ static int sync_loader(struct esp *e)
 	return 0;
 }
 
-static bool has_kernel(const struct esp *e, const char *folder)
-{
-	FOR_EACH_ITEM(struct observed_kernel, kernel, e->kernels)
-	{
-		_cleanup_free_ char *wanted =
-			kernel->has_zfs ? boot_kernel_folder(kernel->version, kernel->hash) : NULL;
+/* what is there */
 
-		if (wanted && streq(wanted + strlen("eyrie/"), folder))
-			return true;
-	}
-	return false;
+static bool is_ours(const char *file)
+{
+	return starts_with(file, "eyrie-");
 }
 
-static bool has_entry(const struct esp *e, const char *file)
+static int read_entry(const struct esp *e, const char *file, struct strbuf *ret)
+{
+	_cleanup_free_ char *path = str_printf("%s/loader/entries/%s", e->path, file);
+
+	return file_read(path, ret);
+}
+
+/* Call `each` for every entry of ours, until it returns true. */
+static bool for_each_entry(const struct esp *e,
+			   bool (*each)(const struct esp *e, const char *file, const char *text,
+					void *context),
+			   void *context)
+{
+	_cleanup_free_ char *folder = str_printf("%s/loader/entries", e->path);
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+
+		if (is_ours(entry->d_name) && read_entry(e, entry->d_name, &text) == 0 && text.data)
+			found = each(e, entry->d_name, text.data, context);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static const struct esp_system *system_of_entry(const struct esp *e, const char *text)
+{
+	for (size_t i = 0; i < e->n_systems; i++)
+		if (environment_is_started_by(text, e->systems[i].environment->dataset, i == 0))
+			return &e->systems[i];
+	return NULL;
+}
+
+static const struct wish *find_wish(const struct esp *e, const char *file)
 {
 	_cleanup_free_ char *plain = entry_name(file);
 
-	FOR_EACH_ITEM(struct observed_kernel, kernel, e->kernels)
-	{
-		_cleanup_free_ char *wanted =
-			kernel->has_zfs ? boot_entry_name(kernel->version, kernel->hash) : NULL;
+	for (size_t i = 0; i < e->n_wishes; i++)
+		if (streq(e->wishes[i].entry, plain))
+			return &e->wishes[i];
+	return NULL;
+}
 
-		if (streq(wanted, plain))
-			return true;
+/* Nobody would miss it: its environment is gone, or that one's /boot has nothing of its version. */
+static bool is_of_nobody(const struct esp *e, const char *file, const char *text)
+{
+	const struct esp_system *system = system_of_entry(e, text);
+
+	if (!system)
+		return true;
+	if (!system->root)
+		return false;
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &e->kernels[system - e->systems])
+	{
+		_cleanup_free_ char *line = str_printf("\nversion %s\n", kernel->version);
+
+		if (strstr(text, line))
+			return false;
 	}
-	return false;
+	return !find_wish(e, file);
+}
+
+/* Everything that is wanted is there: what is not, goes. */
+static bool is_unwanted(const struct esp *e, const char *file, const char *text)
+{
+	const struct esp_system *system = system_of_entry(e, text);
+
+	return !find_wish(e, file) && (!system || system->root);
+}
+
+static bool names_folder(const struct esp *e, const char *file, const char *text, void *context)
+{
+	_cleanup_free_ char *folder = boot_entry_folder(text);
+
+	(void)e;
+	(void)file;
+	return streq(folder, context);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -162,85 +242,153 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path) < 0 ? -errno : 0;
 }
 
-/* Remove from a folder what eyrie put there and no kernel wants any more. */
-static void remove_old(struct esp *e, const char *folder,
-		       bool (*wanted)(const struct esp *, const char *))
+struct removal {
+	bool (*goes)(const struct esp *e, const char *file, const char *text);
+	struct strv files;
+};
+
+static bool note_entry(const struct esp *e, const char *file, const char *text, void *context)
 {
-	_cleanup_free_ char *path = str_printf("%s/%s", e->path, folder);
+	struct removal *removal = context;
+
+	if (removal->goes(e, file, text))
+		strv_add(&removal->files, file);
+	return false;
+}
+
+static void remove_entries(const struct esp *e,
+			   bool (*goes)(const struct esp *e, const char *file, const char *text))
+{
+	struct removal removal = { .goes = goes };
+
+	(void)for_each_entry(e, note_entry, &removal);
+	for (size_t i = 0; i < removal.files.n_items; i++) {
+		_cleanup_free_ char *path =
+			str_printf("%s/loader/entries/%s", e->path, removal.files.items[i]);
+
+		(void)unlink(path);
+	}
+	strv_deinit(&removal.files);
+}
+
+static bool is_wanted_folder(const struct esp *e, const char *folder)
+{
+	for (size_t i = 0; i < e->n_wishes; i++)
+		if (streq(e->wishes[i].folder, folder))
+			return true;
+	return for_each_entry(e, names_folder, (void *)folder);
+}
+
+/* Folders that no entry names: left by an interrupted run, or of kernels that are gone. */
+static void remove_folders(const struct esp *e)
+{
+	_cleanup_free_ char *path = str_printf("%s/eyrie", e->path);
 	DIR *dir = opendir(path);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		_cleanup_free_ char *old = str_printf("%s/%s", path, entry->d_name);
+		_cleanup_free_ char *folder = str_printf("eyrie/%s", entry->d_name);
+		_cleanup_free_ char *old = str_printf("%s/%s", e->path, folder);
 
-		if (*entry->d_name == '.' || wanted(e, entry->d_name))
-			continue;
-		(void)nftw(old, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		if (*entry->d_name != '.' && !is_wanted_folder(e, folder))
+			(void)nftw(old, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static bool keep_entry(const struct esp *e, const char *file)
+/* room */
+
+static bool is_published(const struct esp *e, const struct wish *wish)
 {
-	return !starts_with(file, "eyrie-") || has_entry(e, file);
+	_cleanup_free_ char *image = str_printf("%s/%s/linux", e->path, wish->folder);
+	_cleanup_free_ char *initrd = str_printf("%s/%s/initrd", e->path, wish->folder);
+	char hash[KERNEL_HASH_SIZE];
+
+	return kernel_hash(image, initrd, hash) == 0 && streq(hash, wish->kernel->hash);
 }
 
-static bool has_room(const struct esp *e, const char *kernel, const char *initrd)
+static char *source_of(const struct wish *wish, const char *file)
 {
-	struct stat a, b;
+	return str_printf("%s/boot/%s-%s", wish->system->root, file, wish->kernel->version);
+}
+
+/* Bytes that are not there yet, a shared folder once. */
+static uint64_t bytes_missing(struct esp *e, const struct wish **ret_first)
+{
+	uint64_t n = 0;
+
+	*ret_first = NULL;
+	for (size_t i = 0; i < e->n_wishes; i++) {
+		struct wish *wish = &e->wishes[i];
+		_cleanup_free_ char *image = source_of(wish, "vmlinuz");
+		_cleanup_free_ char *initrd = source_of(wish, "initrd.img");
+		size_t k = 0;
+
+		while (!streq(e->wishes[k].folder, wish->folder))
+			k++;
+		wish->published = k < i ? e->wishes[k].published : is_published(e, wish);
+		if (k < i || wish->published)
+			continue;
+		n += file_size(image) + file_size(initrd);
+		*ret_first = *ret_first ? *ret_first : wish;
+	}
+	return n;
+}
+
+static uint64_t bytes_free(const struct esp *e)
+{
 	struct statvfs fs;
 
-	return stat(kernel, &a) == 0 && stat(initrd, &b) == 0 && statvfs(e->path, &fs) == 0 &&
-	       (uint64_t)fs.f_bavail * fs.f_bsize >
-		       (uint64_t)a.st_size + (uint64_t)b.st_size + SPARE;
+	return statvfs(e->path, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_bsize;
 }
 
-/* Folders that no entry names: left by an interrupted run, or of kernels that are gone. */
-static void make_room(struct esp *e)
+static bool has_room(const struct esp *e, uint64_t bytes)
 {
-	remove_old(e, "loader/entries", keep_entry);
-	remove_old(e, "eyrie", has_kernel);
+	return !bytes || bytes_free(e) > bytes + SPARE;
 }
 
-static int no_room(struct esp *e, const struct observed_kernel *kernel)
+/* Before anything is written: what nobody would miss goes, and then there is room, or not. */
+static int make_room(struct esp *e)
 {
-	_cleanup_free_ char *wanted = str_size_for_people(kernel->size);
-	_cleanup_free_ char *free_size = NULL;
-	struct statvfs fs = {};
+	const struct wish *first;
+	uint64_t bytes = bytes_missing(e, &first);
+	_cleanup_free_ char *wanted = str_size_for_people(bytes), *free_size = NULL;
 
-	(void)statvfs(e->path, &fs);
-	free_size = str_size_for_people((uint64_t)fs.f_bavail * fs.f_bsize);
-	(void)diag_error(e->diag, -ENOSPC, "the EFI system partition has no room for kernel %s: it "
-			 "wants %s, and %s are free", kernel->version, wanted, free_size);
-	diag_hint(e->diag, "remove a kernel package that you do not need; what is on the "
-		  "partition still boots");
+	if (has_room(e, bytes))
+		return 0;
+	remove_entries(e, is_of_nobody);
+	remove_folders(e);
+	if (has_room(e, bytes))
+		return 0;
+	free_size = str_size_for_people(bytes_free(e));
+	(void)diag_error(e->diag, -ENOSPC,
+			 "the EFI system partition has no room for kernel %s%s%s: %s are wanted, and %s "
+			 "are free", first->kernel->version, e->several ? " of the environment " : "",
+			 e->several ? first->system->environment->name : "", wanted, free_size);
+	diag_hint(e->diag, "remove a kernel package that you do not need%s; what is on the "
+		  "partition still boots",
+		  e->several ? ", or an environment (eyrie boot destroy)" : "");
 	return -ENOSPC;
 }
 
-static int copy_kernel(struct esp *e, const struct observed_kernel *kernel, const char *folder)
+static int copy_kernel(struct esp *e, struct wish *wish)
 {
-	_cleanup_free_ char *image = str_printf("%s/boot/vmlinuz-%s", e->root, kernel->version);
-	_cleanup_free_ char *initrd = str_printf("%s/boot/initrd.img-%s", e->root,
-						 kernel->version);
-	_cleanup_free_ char *image_name = str_printf("%s/linux", folder);
-	_cleanup_free_ char *initrd_name = str_printf("%s/initrd", folder);
-	_cleanup_free_ char *there_image = str_printf("%s/%s", e->path, image_name);
-	_cleanup_free_ char *there_initrd = str_printf("%s/%s", e->path, initrd_name);
-	char hash[KERNEL_HASH_SIZE];
+	_cleanup_free_ char *image = source_of(wish, "vmlinuz");
+	_cleanup_free_ char *initrd = source_of(wish, "initrd.img");
+	_cleanup_free_ char *image_name = str_printf("%s/linux", wish->folder);
+	_cleanup_free_ char *initrd_name = str_printf("%s/initrd", wish->folder);
 	int r;
 
-	if (kernel_hash(there_image, there_initrd, hash) == 0 && streq(hash, kernel->hash))
+	if (wish->published)
 		return 0;
-	if (!has_room(e, image, initrd))
-		make_room(e);
-	if (!has_room(e, image, initrd))
-		return no_room(e, kernel);
-	r = make_folder(e, folder);
+	r = make_folder(e, wish->folder);
 	if (r == 0)
 		r = copy_file(e, image, image_name);
 	if (r == 0)
 		r = copy_file(e, initrd, initrd_name);
+	for (size_t i = 0; r == 0 && i < e->n_wishes; i++)
+		e->wishes[i].published |= streq(e->wishes[i].folder, wish->folder);
 	return r;
 }
 
@@ -280,65 +428,189 @@ static char *entry_path(const struct esp *e, const char *name)
 			str_printf("%s/loader/entries/%s", e->path, name);
 }
 
-static int sync_kernel(struct esp *e, const struct observed_kernel *kernel)
+/* Of an environment that is not worked on, an entry keeps its text, but for its place in the menu. */
+static char *entry_text(const struct esp *e, const struct wish *wish, const char *path)
 {
-	_cleanup_free_ char *folder = boot_kernel_folder(kernel->version, kernel->hash);
-	_cleanup_free_ char *name = boot_entry_name(kernel->version, kernel->hash);
-	_cleanup_free_ char *plain = str_printf("%s/loader/entries/%s", e->path, name);
-	_cleanup_free_ char *path = entry_path(e, name);
-	_cleanup_free_ char *entry = boot_entry(e->layout, kernel->version, kernel->hash);
+	const struct environment *environment = in_menu(e, wish->system);
+	_cleanup_free_ char *sort_key = boot_entry_sort_key(environment);
+	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
+
+	if (wish->system != e->systems && file_read(path, &there) == 0 && there.size)
+		return boot_entry_resorted(there.data, sort_key);
+	return boot_entry(e->layout, environment, wish->kernel->version, wish->kernel->hash);
+}
+
+static int sync_kernel(struct esp *e, struct wish *wish)
+{
+	_cleanup_free_ char *plain = str_printf("%s/loader/entries/%s", e->path, wish->entry);
+	_cleanup_free_ char *path = entry_path(e, wish->entry);
+	_cleanup_free_ char *entry = entry_text(e, wish, path);
 	int r;
 
-	r = copy_kernel(e, kernel, folder);
+	r = copy_kernel(e, wish);
 	if (r == 0)
 		r = file_replace(path, entry, 0700, e->diag); /* the commit point */
-	if (r == 0 && streq(kernel->version, e->running) && rename(path, plain) < 0)
+	if (r == 0 && wish->system == e->systems &&
+	    streq(wish->kernel->version, e->running) && rename(path, plain) < 0)
 		r = diag_error(e->diag, -errno, "cannot rename %s: %m", path);
 	return r;
 }
 
-static int sync_kernels(struct esp *e)
-{
-	size_t n = 0;
-	int r = 0;
+/* what is wanted */
 
-	FOR_EACH_ITEM(struct observed_kernel, kernel, e->kernels)
+static bool is_called(const struct esp *e, const char *file, const char *text, void *context)
+{
+	_cleanup_free_ char *plain = entry_name(file);
+
+	(void)e;
+	(void)text;
+	return streq(plain, context);
+}
+
+/* It was seen to hold its zfs.ko before it got an entry. */
+static bool may_be_published(const struct esp *e, const struct esp_system *system,
+			     const struct observed_kernel *kernel, const char *entry)
+{
+	if (!kernel->hash)
+		return false;
+	return kernel->has_zfs || (system != e->systems &&
+				   for_each_entry(e, is_called, (void *)entry));
+}
+
+static void add_wishes(struct esp *e, const struct esp_system *system, const struct list *kernels)
+{
+	FOR_EACH_ITEM(struct observed_kernel, kernel, kernels)
 	{
-		if (!kernel->has_zfs)
+		_cleanup_free_ char *entry =
+			kernel->hash ? boot_entry_name(in_menu(e, system), kernel->version,
+						       kernel->hash) :
+				       NULL;
+
+		if (!may_be_published(e, system, kernel, entry))
 			continue;
-		r = sync_kernel(e, kernel);
-		if (r)
-			return r;
-		n++;
+		e->wishes = mem_grow(e->wishes, e->n_wishes, sizeof(*e->wishes));
+		e->wishes[e->n_wishes++] = (struct wish){
+			.system = system, .kernel = kernel, .entry = take_ptr(entry),
+			.folder = boot_kernel_folder(kernel->version, kernel->hash) };
 	}
-	if (n)
+}
+
+static int no_kernel(struct esp *e, const struct esp_system *system)
+{
+	const char *name = system->environment->name;
+
+	if (system->is_new)
+		return diag_error(e->diag, -ENOENT, "the boot environment %s would have no kernel "
+				  "whose initramfs holds its zfs.ko", name);
+	if (system != e->systems) {
+		diag_warning(e->diag, "the boot environment %s has no kernel that would find its "
+			     "root", name);
 		return 0;
+	}
 	(void)diag_error(e->diag, -ENOENT, "there is no kernel whose initramfs holds its zfs.ko");
 	diag_hint(e->diag, "install linux-image-amd64 and zfs-dkms; dkms status shows what is built");
 	return -ENOENT;
 }
 
-int esp_sync(struct runner *run, const struct layout *layout, const char *root, const char *path,
-	     struct diag *diag)
+static int look_at_systems(struct esp *e)
 {
-	_cleanup_free_ char *config = str_printf("%s/loader/loader.conf", path);
-	_cleanup_free_ char *config_text = boot_loader_conf(layout);
-	struct list kernels = {};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->n_systems; i++) {
+		const struct esp_system *system = &e->systems[i];
+		size_t n = e->n_wishes;
+
+		if (!system->root && !system->is_new)
+			continue;
+		if (system->root)
+			observe_kernels(e->run, system->root, i ? &e->kernels[0] : NULL, &e->kernels[i]);
+		add_wishes(e, system, &e->kernels[i]);
+		if (e->n_wishes == n)
+			r = no_kernel(e, system);
+	}
+	return r;
+}
+
+struct resorting {
+	const struct esp_system *system;
+	struct strv files, texts;
+};
+
+static bool note_resorting(const struct esp *e, const char *file, const char *text, void *context)
+{
+	struct resorting *resorting = context;
+	_cleanup_free_ char *sort_key =
+		boot_entry_sort_key(in_menu(e, resorting->system));
+	_cleanup_free_ char *resorted = boot_entry_resorted(text, sort_key);
+
+	if (system_of_entry(e, text) == resorting->system && !streq(text, resorted)) {
+		strv_add(&resorting->files, file);
+		strv_add(&resorting->texts, resorted);
+	}
+	return false;
+}
+
+/* One that cannot be read may have become the active one, or ceased to be. */
+static int sort_unread(struct esp *e, const struct esp_system *system)
+{
+	struct resorting resorting = { .system = system };
+	int r = 0;
+
+	(void)for_each_entry(e, note_resorting, &resorting);
+	for (size_t i = 0; r == 0 && i < resorting.files.n_items; i++) {
+		_cleanup_free_ char *path =
+			str_printf("%s/loader/entries/%s", e->path, resorting.files.items[i]);
+
+		r = file_replace(path, resorting.texts.items[i], 0700, e->diag);
+	}
+	strv_deinit(&resorting.files);
+	strv_deinit(&resorting.texts);
+	return r;
+}
+
+static int sync_all(struct esp *e)
+{
+	_cleanup_free_ char *config = str_printf("%s/loader/loader.conf", e->path);
+	_cleanup_free_ char *config_text = boot_loader_conf(e->layout);
+	int r = look_at_systems(e);
+
+	if (r == 0)
+		r = make_room(e);
+	for (size_t i = 0; r == 0 && i < e->n_wishes; i++)
+		r = sync_kernel(e, &e->wishes[i]);
+	for (size_t i = 0; r == 0 && i < e->n_systems; i++)
+		if (!e->systems[i].root)
+			r = sort_unread(e, &e->systems[i]);
+	if (r == 0)
+		r = file_replace(config, config_text, 0700, e->diag);
+	if (r == 0)
+		r = sync_loader(e);
+	if (r)
+		return r;
+	remove_entries(e, is_unwanted);
+	remove_folders(e);
+	return 0;
+}
+
+int esp_sync(struct runner *run, const struct layout *layout, const struct esp_system *systems,
+	     size_t n_systems, const char *path, struct diag *diag)
+{
 	struct utsname running;
-	struct esp e = { .run = run, .layout = layout, .root = root, .path = path,
-			 .kernels = &kernels, .diag = diag };
+	struct esp e = { .run = run, .layout = layout, .systems = systems, .n_systems = n_systems,
+			 .several = n_systems > 1, .path = path, .diag = diag,
+			 .kernels = mem_alloc(n_systems * sizeof(*e.kernels)) };
 	int r;
 
-	if (!*root && uname(&running) == 0)
+	if (!*systems[0].root && uname(&running) == 0)
 		e.running = running.release;
-	observe_kernels(run, root, &kernels);
-	r = sync_kernels(&e);
-	if (r == 0)
-		r = file_replace(config, config_text, 0700, diag);
-	if (r == 0)
-		r = sync_loader(&e);
-	if (r == 0)
-		make_room(&e);
-	list_deinit(&kernels, &record_observed_kernel);
+	r = sync_all(&e);
+	for (size_t i = 0; i < n_systems; i++)
+		list_deinit(&e.kernels[i], &record_observed_kernel);
+	for (size_t i = 0; i < e.n_wishes; i++) {
+		free(e.wishes[i].entry);
+		free(e.wishes[i].folder);
+	}
+	free(e.wishes);
+	free(e.kernels);
 	return r;
 }

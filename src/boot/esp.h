@@ -6,7 +6,8 @@
  *
  * FAT has no atomic rename, so nothing that an entry names is ever written over: kernels go to
  * a folder named by their hash, are read back, and only then get an entry; what is old goes
- * last. A crash leaves every entry that was there with the files that it names.
+ * last. A crash leaves every entry that was there with the files that it names. Environments
+ * with the same kernel share its folder.
  *
  * A kernel that joins others gets three tries (Boot Loader Specification, "Boot counting"): when
  * it does not come up, systemd-boot falls back to one that did. The next sync on the running
@@ -14,12 +15,21 @@
  */
 
 #include "base/run.h"
+#include "boot/environment.h"
 #include "layout/layout.h"
 
+/* One boot environment, and where its /boot is to be read. */
+struct esp_system {
+	const struct environment *environment;
+	const char *root; /* "" for the running one; NULL: it cannot be read, and keeps what it has */
+	bool is_new;	  /* it must get an entry */
+};
+
 /*
- * Bring the mounted ESP at `esp` in step with the system on `root` ("" for the running one).
- * Kernels without an initramfs that holds their zfs.ko are left out. -ENOSPC when they do not
- * fit, -ENOENT when there is no kernel to publish: the ESP is then as it was.
+ * Bring the mounted ESP at `path` in step with all of `systems`, the current one first. Kernels
+ * without an initramfs that holds their zfs.ko are left out. -ENOSPC when not everything fits,
+ * -ENOENT when the current one, or a new one, has no kernel to publish: every entry that is still wanted is then
+ * as it was.
  */
-int esp_sync(struct runner *run, const struct layout *layout, const char *root, const char *esp,
-	     struct diag *diag);
+int esp_sync(struct runner *run, const struct layout *layout, const struct esp_system *systems,
+	     size_t n_systems, const char *path, struct diag *diag);

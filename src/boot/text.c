@@ -11,13 +11,13 @@
 
 #define HEADER BOOT_HEADER "\n"
 
-char *boot_cmdline(const struct layout *layout)
+char *boot_cmdline(const struct layout *layout, const struct environment *environment)
 {
 	const char *further = layout->boot.cmdline;
 
-	/* The pool's bootfs decides which dataset. */
-	return str_printf("root=zfs:AUTO%s%s", is_empty(further) ? "" : " ",
-			  further ? further : "");
+	/* AUTO: the pool's bootfs decides which dataset. */
+	return str_printf("root=zfs:%s%s%s", environment ? environment->dataset : "AUTO",
+			  is_empty(further) ? "" : " ", further ? further : "");
 }
 
 char *boot_loader_conf(const struct layout *layout)
@@ -63,7 +63,7 @@ static const struct observed_kernel **sort_kernels(const struct list *kernels, s
 char *boot_grub_config(const struct layout *layout, const struct list *kernels)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
-	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
 	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_BOOT);
 	size_t n;
 	_cleanup_free_ const struct observed_kernel **sorted = sort_kernels(kernels, &n);
@@ -91,19 +91,58 @@ char *boot_kernel_folder(const char *version, const char *hash)
 	return str_printf("eyrie/%s-%s", version, hash);
 }
 
-char *boot_entry_name(const char *version, const char *hash)
+char *boot_entry_name(const struct environment *environment, const char *version,
+		      const char *hash)
 {
-	return str_printf("eyrie-%s-%s.conf", version, hash);
+	return str_printf("eyrie-%s%s%s-%s.conf", environment ? environment->name : "",
+			  environment ? "-" : "", version, hash);
 }
 
-char *boot_entry(const struct layout *layout, const char *version, const char *hash)
+char *boot_entry_sort_key(const struct environment *environment)
+{
+	return environment && !environment->active ? str_printf("eyrie-%s", environment->name) :
+						     str_dup("eyrie");
+}
+
+char *boot_entry(const struct layout *layout, const struct environment *environment,
+		 const char *version, const char *hash)
 {
 	_cleanup_free_ char *folder = boot_kernel_folder(version, hash);
-	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, environment);
+	_cleanup_free_ char *sort_key = boot_entry_sort_key(environment);
 
-	return str_printf(HEADER "title %s, kernel %s\nsort-key eyrie\nversion %s\n"
+	return str_printf(HEADER "title %s%s%s, kernel %s\nsort-key %s\nversion %s\n"
 			  "linux /%s/linux\ninitrd /%s/initrd\noptions %s\n",
-			  layout->host, version, version, folder, folder, cmdline);
+			  layout->host, environment ? ", " : "",
+			  environment ? environment->name : "", version, sort_key, version, folder,
+			  folder, cmdline);
+}
+
+char *boot_entry_resorted(const char *entry, const char *sort_key)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	for (const char *line = entry; *line;) {
+		size_t n = strcspn(line, "\n");
+
+		if (starts_with(line, "sort-key "))
+			strbuf_printf(&b, "sort-key %s", sort_key);
+		else
+			strbuf_add_bytes(&b, line, n);
+		strbuf_add(&b, "\n");
+		line += n + (line[n] == '\n');
+	}
+	return strbuf_take(&b);
+}
+
+char *boot_entry_folder(const char *entry)
+{
+	const char *line = strstr(entry, "\nlinux /"), *from = line ? line + strlen("\nlinux /") : NULL;
+	size_t n = from ? strcspn(from, "\n") : 0;
+
+	while (n && from[n - 1] != '/')
+		n--;
+	return n > 1 ? str_printf("%.*s", (int)n - 1, from) : NULL;
 }
 
 static struct observed_partition *partition_of(const struct observed *have,

@@ -6,17 +6,33 @@
  * them uses file_replace(). Each text begins with a line that says who wrote it.
  */
 
+#include "boot/environment.h"
 #include "layout/layout.h"
 #include "observe/observed.h"
 
 #define BOOT_HEADER "# Written by eyrie; eyrie.yaml(5) says what from." /* its first line begins so */
 
-char *boot_cmdline(const struct layout *layout); /* kernel parameters */
+/*
+ * Kernel parameters. Here and below, `environment` is NULL when the machine has one only:
+ * environment_in_menu().
+ */
+char *boot_cmdline(const struct layout *layout, const struct environment *environment);
 char *boot_loader_conf(const struct layout *layout); /* loader.conf of systemd-boot */
 
-/* An entry of the Boot Loader Specification, type #1. */
-char *boot_entry(const struct layout *layout, const char *version, const char *hash);
-char *boot_entry_name(const char *version, const char *hash);  /* file in loader/entries */
+/*
+ * An entry of the Boot Loader Specification, type #1. The active environment's come first by their
+ * sort key, newest kernel first, and so one of them is the default; one that uses up its tries
+ * goes to the end, and what comes next may be another environment.
+ */
+char *boot_entry(const struct layout *layout, const struct environment *environment,
+		 const char *version, const char *hash);
+char *boot_entry_sort_key(const struct environment *environment);
+char *boot_entry_resorted(const char *entry, const char *sort_key); /* the rest as it is */
+
+/* Its file in loader/entries. */
+char *boot_entry_name(const struct environment *environment, const char *version,
+		      const char *hash);
+char *boot_entry_folder(const char *entry); /* that it takes its kernel from, or NULL */
 char *boot_kernel_folder(const char *version, const char *hash); /* below the ESP */
 
 /*

@@ -52,6 +52,8 @@ enum cli_exit {
 	TEXT(SUITE, suite, "suite", 0, "SUITE", "Debian's suite to install")                   \
 	TEXT(ZFS_MODULES, zfs_modules, "zfs-modules", 0, "DEB",                                \
 	     "take ZFS's kernel modules from DEB, build none")                                 \
+	TEXT(FROM, from, "from", 0, "SNAPSHOT",                                                \
+	     "create from this snapshot or environment, not from what runs")                   \
 	TEXT(CUTS, cuts, "cuts", 0, "N", "then install again, and let the power fail N times") \
 	TEXT(SEED, seed, "seed", 0, "NUMBER", "where the power cuts fall, to repeat them")      \
 	MANY(WIPE, wipe, "wipe", 0, "DISK", "what is on DISK of the layout may be destroyed")  \
@@ -118,7 +120,9 @@ extern const struct cli_command cmd_init, cmd_plan, cmd_apply, cmd_install, cmd_
 
 const char *cli_layout_path(const struct cli *cli); /* the argument, or the system's own */
 enum cli_exit cli_read_layout(struct cli *cli, struct layout **ret);
-int cli_observe(struct cli *cli, const struct layout *layout, struct observed **ret);
+
+/* With a layout, that one then means the boot environment that runs: environment_follow(). */
+int cli_observe(struct cli *cli, struct layout *layout, struct observed **ret);
 const char *cli_target(const struct cli *cli);
 struct plan_options cli_plan_options(const struct cli *cli);
 FILE *cli_output(struct cli *cli); /* stdout, or --output; NULL with a finding */

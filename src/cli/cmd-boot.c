@@ -43,64 +43,96 @@ static void keep_boot_steps(struct plan *plan)
 	plan->steps.n_items = n;
 }
 
+enum cli_exit boot_sync_disks(struct cli *cli, const struct layout *layout,
+			      const struct observed *have, const char *filling, struct plan **ret)
+{
+	_cleanup_(plan_freep) struct plan *plan = NULL;
+	struct plan_options options = cli_plan_options(cli);
+	const struct apply_events events = { sync_begins, sync_ends, cli };
+	struct apply_context cxt = { .layout = layout, .target = "", .run = &cli->run,
+				     .filling = filling, .events = &events,
+				     .diag = &cli->diag };
+
+	options.filling = filling;
+	if (plan_make(layout, have, &options, &plan, &cli->diag))
+		return CLI_REFUSED;
+	keep_boot_steps(plan);
+	if (apply_run(plan, &cxt))
+		return CLI_FAILED;
+	if (ret)
+		*ret = take_ptr(plan);
+	return CLI_OK;
+}
+
 static enum cli_exit boot_sync(struct cli *cli)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
 	_cleanup_(observed_freep) struct observed *have = NULL;
 	_cleanup_(plan_freep) struct plan *plan = NULL;
-	const struct plan_options options = cli_plan_options(cli);
-	const struct apply_events events = { sync_begins, sync_ends, cli };
-	struct apply_context cxt = { .target = "", .run = &cli->run, .events = &events,
-				     .diag = &cli->diag };
 	_cleanup_close_ int lock = -1;
+	enum cli_exit status;
 
 	if (layout_read(cli->n_args > 1 ? cli->args[1] : CLI_LAYOUT_FILE, &layout, &cli->diag))
 		return CLI_REFUSED;
 	if (lock_take(&lock, &cli->diag) || cli_observe(cli, layout, &have))
 		return CLI_FAILED;
-	if (plan_make(layout, have, &options, &plan, &cli->diag))
-		return CLI_REFUSED;
-	keep_boot_steps(plan);
-	cxt.layout = layout;
-	if (apply_run(plan, &cxt))
-		return CLI_FAILED;
-	if (cli->options.json)
+	status = boot_sync_disks(cli, layout, have, NULL, &plan);
+	if (status == CLI_OK && cli->options.json)
 		view_json(record_to_json(&record_plan, plan), stdout);
-	return CLI_OK;
+	return status;
 }
 
-static const struct {
+static const struct verb {
 	const char *name;
 	enum cli_exit (*run)(struct cli *cli);
+	size_t n_names; /* arguments before the layout */
 	bool needs_root;
 } verbs[] = {
-	{ "sync", boot_sync, true },
-	{ "write", boot_write, false },
+	{ "sync", boot_sync, 0, true },
+	{ "write", boot_write, 0, false },
+	{ "list", boot_list, 0, false },
+	{ "create", boot_create, 1, true },
+	{ "activate", boot_activate, 1, true },
+	{ "destroy", boot_destroy, 1, true },
 };
+
+static enum cli_exit run_verb(struct cli *cli, const struct verb *verb)
+{
+	if (cli->n_args < 1 + verb->n_names || cli->n_args > 2 + verb->n_names) {
+		(void)diag_error(&cli->diag, -EINVAL, "usage: eyrie boot %s%s [LAYOUT]", verb->name,
+				 verb->n_names ? " NAME" : "");
+		return CLI_USAGE;
+	}
+	/* What is on a disk is root's to read; what --observed says is anybody's. */
+	if (geteuid() == 0 || (!verb->needs_root && cli->options.observed))
+		return verb->run(cli);
+	(void)diag_error(&cli->diag, -EPERM, "eyrie boot %s reads disks and needs root", verb->name);
+	return CLI_REFUSED;
+}
 
 static enum cli_exit run_boot(struct cli *cli)
 {
+	_cleanup_strv_ struct strv names = STRV_NULL;
+	_cleanup_free_ char *known = NULL;
+
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (!streq(cli->args[0], verbs[i].name))
-			continue;
-		/* What is on a disk is root's to read; what --observed says is anybody's. */
-		if (geteuid() == 0 || (!verbs[i].needs_root && cli->options.observed))
-			return verbs[i].run(cli);
-		(void)diag_error(&cli->diag, -EPERM, "eyrie boot %s reads disks and needs root",
-				 verbs[i].name);
-		return CLI_REFUSED;
+		if (streq(cli->args[0], verbs[i].name))
+			return run_verb(cli, &verbs[i]);
+		strv_add(&names, verbs[i].name);
 	}
-	(void)diag_error(&cli->diag, -EINVAL, "eyrie boot knows: sync, write");
+	known = strv_join(&names, ", ");
+	(void)diag_error(&cli->diag, -EINVAL, "eyrie boot knows: %s", known);
 	return CLI_USAGE;
 }
 
 const struct cli_command cmd_boot = {
 	.name = "boot",
-	.synopsis = "sync|write [LAYOUT]",
-	.summary = "Kernels and boot loader onto every disk; or the files that make it boot",
+	.synopsis = "VERB [NAME] [LAYOUT]",
+	.summary = "What starts the machine: sync and write; environments: list, create, activate, "
+		   "destroy",
 	.n_args_min = 1,
-	.n_args_max = 2,
+	.n_args_max = 3,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(VERBOSE) | CLI_TAKES(QUIET) | CLI_TAKES(CHECK) |
-		 CLI_TAKES(ROOT) | CLI_TAKES(OVERWRITE) | CLI_TAKES(OBSERVED),
+		 CLI_TAKES(ROOT) | CLI_TAKES(OVERWRITE) | CLI_TAKES(OBSERVED) | CLI_TAKES(FROM),
 	.run = run_boot,
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "boot/environment.h"
 #include "cli/cli.h"
 #include "observe/observe.h"
 
@@ -41,11 +42,15 @@ static int read_observed(struct cli *cli, const char *path, struct observed **re
 	return r;
 }
 
-int cli_observe(struct cli *cli, const struct layout *layout, struct observed **ret)
+int cli_observe(struct cli *cli, struct layout *layout, struct observed **ret)
 {
-	if (cli->options.observed)
-		return read_observed(cli, cli->options.observed, ret);
-	return observe_machine(&cli->run, layout, cli_target(cli), ret, &cli->diag);
+	int r = cli->options.observed ?
+			read_observed(cli, cli->options.observed, ret) :
+			observe_machine(&cli->run, layout, cli_target(cli), ret, &cli->diag);
+
+	if (r == 0 && layout)
+		environment_follow(layout, *ret);
+	return r;
 }
 
 FILE *cli_output(struct cli *cli)

@@ -8,7 +8,7 @@
 
 struct work {
 	struct cli *cli;
-	const struct layout *layout;
+	struct layout *layout;
 	struct apply_context cxt;
 	struct secret *passphrase;
 	struct apply_key *keys; /* of what was asked for so far */
@@ -196,7 +196,7 @@ static enum cli_exit one_round(struct work *work, bool *ret_more)
 	const struct observed_pool *pool;
 	enum cli_exit status;
 
-	if (observe_machine(&cli->run, work->layout, cli_target(cli), &have, &cli->diag))
+	if (cli_observe(cli, work->layout, &have))
 		return CLI_FAILED;
 	if (plan_make(work->layout, have, &options, &plan, &cli->diag))
 		return CLI_REFUSED;
@@ -209,7 +209,7 @@ static enum cli_exit one_round(struct work *work, bool *ret_more)
 	return status;
 }
 
-enum cli_exit work_run(struct cli *cli, const struct layout *layout,
+enum cli_exit work_run(struct cli *cli, struct layout *layout,
 		       int (*then)(struct apply_context *cxt))
 {
 	struct work work = { .cli = cli, .layout = layout };

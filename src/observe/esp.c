@@ -84,6 +84,7 @@ static void read_entry(const char *root, const char *name, struct observed_esp *
 	entry->version = take_ptr(version);
 	entry->hash = str_dup(hash);
 	entry->options = entry_value(text.data, "options");
+	entry->sort_key = entry_value(text.data, "sort-key");
 	entry->counting = !streq(plain, name);
 }
 

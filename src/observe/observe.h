@@ -31,7 +31,12 @@ int observe_pools(struct runner *run, struct observed *observed, struct diag *di
 #define GRUB_FOLDER "eyrie/grub" /* below /boot: /boot/grub belongs to whoever runs update-grub */
 char *observe_grub(const char *disk, uint64_t start);
 void observe_grub_system(const char *root, struct observed_system *system);
-void observe_kernels(struct runner *run, const char *root, struct list *kernels);
+/*
+ * Those of /boot below `root`. What is also among `known` (NULL: nothing is) is not looked into:
+ * listing an initramfs takes seconds.
+ */
+void observe_kernels(struct runner *run, const char *root, const struct list *known,
+		     struct list *kernels);
 /* Those of the generated files that are below `root`, of struct observed_file. */
 void observe_files(const char *root, struct list *files);
 int observe_system(struct runner *run, struct observed *observed, const char *target,

@@ -26,6 +26,7 @@ static const struct field entry_fields[] = {
 	{ "version", FIELD_STRING, AT(observed_entry, version) },
 	{ "hash", FIELD_STRING, AT(observed_entry, hash) },
 	{ "options", FIELD_STRING, AT(observed_entry, options) },
+	{ "sort-key", FIELD_STRING, AT(observed_entry, sort_key) },
 	{ "counting", FIELD_BOOL, AT(observed_entry, counting) },
 };
 const struct record record_observed_entry = RECORD(observed_entry, entry_fields);
@@ -101,6 +102,9 @@ static const struct field dataset_fields[] = {
 	{ "mounted", FIELD_STRING, AT(observed_dataset, mounted) },
 	{ "encryption-root", FIELD_STRING, AT(observed_dataset, encryption_root) },
 	{ "locked", FIELD_BOOL, AT(observed_dataset, locked) },
+	{ "origin", FIELD_STRING, AT(observed_dataset, origin) },
+	{ "created", FIELD_NUMBER, AT(observed_dataset, created) },
+	{ "used", FIELD_NUMBER, AT(observed_dataset, used) },
 	{ "properties", FIELD_RECORDS, AT(observed_dataset, properties), FIELD_PAIRS,
 	  .record = &record_pair },
 };

@@ -39,6 +39,7 @@ struct observed_entry {
 	char *version; /* of the kernel */
 	char *hash;    /* over kernel and initramfs as they are on the ESP */
 	char *options; /* kernel parameters */
+	char *sort_key;
 	bool counting; /* its boots are counted: it has not come up yet */
 };
 
@@ -107,6 +108,9 @@ struct observed_dataset {
 	char *mounted; /* where, or NULL */
 	char *encryption_root; /* NULL when it is not encrypted */
 	bool locked;	       /* its key is not loaded */
+	char *origin;	       /* the snapshot that it is a clone of, or NULL */
+	uint64_t created;      /* seconds since 1970 */
+	uint64_t used;	       /* bytes */
 	struct list properties; /* local ones, of struct pair */
 };
 

@@ -42,6 +42,15 @@ static bool is_column(const char *row, unsigned i, const char *text)
 	return streq(is, text);
 }
 
+static uint64_t number(const char *row, unsigned i)
+{
+	_cleanup_free_ char *text = column(row, i);
+	uint64_t value = 0;
+
+	(void)str_to_u64(text, &value);
+	return value;
+}
+
 /* Property rows "name property value" of the object called `name` into `properties`. */
 static void take_properties(const struct strv *rows, const char *name, struct list *properties)
 {
@@ -84,7 +93,8 @@ static void strip_altroot(struct observed_dataset *dataset, const char *altroot)
 static int observe_datasets(struct runner *run_by, struct observed_pool *pool, struct diag *diag)
 {
 	const char *const list[] = { "zfs", "list", "-Hp", "-r", "-t", "filesystem,volume", "-o",
-				     "name,type,encryptionroot,keystatus", pool->name, NULL };
+				     "name,type,encryptionroot,keystatus,origin,creation,used",
+				     pool->name, NULL };
 	const char *const get[] = { "zfs", "get", "-Hp", "-r", "-t", "filesystem,volume", "-s",
 				    "local", "-o", "name,property,value", "all", pool->name,
 				    NULL };
@@ -106,6 +116,9 @@ static int observe_datasets(struct runner *run_by, struct observed_pool *pool, s
 		dataset->type = column(rows.items[i], 1);
 		dataset->encryption_root = column_unless_dash(rows.items[i], 2);
 		dataset->locked = is_column(rows.items[i], 3, "unavailable");
+		dataset->origin = column_unless_dash(rows.items[i], 4);
+		dataset->created = number(rows.items[i], 5);
+		dataset->used = number(rows.items[i], 6);
 		dataset->mounted = mounted_at(mounts, dataset->name);
 		take_properties(&properties, dataset->name, &dataset->properties);
 		strip_altroot(dataset, pool->altroot);

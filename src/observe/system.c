@@ -61,15 +61,18 @@ static bool initrd_has(struct runner *run_by, const char *root, const char *init
 	return false;
 }
 
-static uint64_t size_of(const char *path)
+static bool is_known(const struct list *known, const char *version, const char *hash)
 {
-	struct stat st = {};
-
-	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+	if (known)
+		FOR_EACH_ITEM(struct observed_kernel, kernel, known)
+			if (kernel->has_zfs && streq(kernel->version, version) &&
+			    streq(kernel->hash, hash))
+				return true;
+	return false;
 }
 
-static void observe_kernel(struct runner *run_by, const char *root, const char *version,
-			   struct observed_kernel *kernel)
+static void observe_kernel(struct runner *run_by, const char *root, const struct list *known,
+			   const char *version, struct observed_kernel *kernel)
 {
 	_cleanup_free_ char *image = str_printf("%s/boot/vmlinuz-%s", root, version);
 	_cleanup_free_ char *initrd = str_printf("%s/boot/initrd.img-%s", root, version);
@@ -80,8 +83,9 @@ static void observe_kernel(struct runner *run_by, const char *root, const char *
 	if (kernel_hash(image, initrd, hash))
 		return;
 	kernel->hash = str_dup(hash);
-	kernel->size = size_of(image) + size_of(initrd);
-	kernel->has_zfs = module && initrd_has(run_by, root, initrd + strlen(root), module);
+	kernel->size = file_size(image) + file_size(initrd);
+	kernel->has_zfs = is_known(known, version, hash) ||
+			  (module && initrd_has(run_by, root, initrd + strlen(root), module));
 }
 
 static int by_version(const void *a, const void *b)
@@ -91,7 +95,8 @@ static int by_version(const void *a, const void *b)
 	return strcmp(x->version, y->version);
 }
 
-void observe_kernels(struct runner *run_by, const char *root, struct list *kernels)
+void observe_kernels(struct runner *run_by, const char *root, const struct list *known,
+		     struct list *kernels)
 {
 	_cleanup_free_ char *folder = str_printf("%s/boot", root);
 	DIR *dir = opendir(folder);
@@ -101,7 +106,7 @@ void observe_kernels(struct runner *run_by, const char *root, struct list *kerne
 		const char *version = starts_with(entry->d_name, "vmlinuz-");
 
 		if (version)
-			observe_kernel(run_by, root, version,
+			observe_kernel(run_by, root, known, version,
 				       list_add(kernels, &record_observed_kernel));
 	}
 	if (dir)
@@ -162,7 +167,7 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 	if (file_hash(loader, hash) == 0)
 		system->loader = str_dup(hash);
 	observe_grub_system(root, system);
-	observe_kernels(run_by, root, &system->kernels);
+	observe_kernels(run_by, root, NULL, &system->kernels);
 	observe_files(root, &system->files);
 	system->files_known = true;
 	return 0;

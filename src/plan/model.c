@@ -544,26 +544,50 @@ static void model_grub_install(struct model *m)
 	str_set(&find_partition(m->disk, ROLE_BIOS, m->step->disk)->grub, MODEL_HASH);
 }
 
+static void add_entry(struct model *m, struct list *entries, const struct environment *in_menu,
+		      const char *version, const char *hash)
+{
+	struct observed_entry *entry = list_add(entries, &record_observed_entry);
+
+	entry->file = boot_entry_name(in_menu, version, hash);
+	entry->version = str_dup(version);
+	entry->hash = str_dup(hash);
+	entry->options = boot_cmdline(m->layout, in_menu);
+	entry->sort_key = boot_entry_sort_key(in_menu);
+}
+
+/* What it has on other disks; nobody knows what is inside of one that has nothing. */
+static void add_entries_of(struct model *m, const struct environment *other, struct list *entries)
+{
+	struct list known = {};
+
+	environment_entries(m->layout, m->have, other, &known);
+	FOR_EACH_ITEM(struct observed_entry, entry, &known)
+		add_entry(m, entries, other, entry->version, entry->hash);
+	if (!known.n_items)
+		add_entry(m, entries, other, MODEL_HASH, MODEL_HASH);
+	list_deinit(&known, &record_observed_entry);
+}
+
 static void model_esp_sync(struct model *m)
 {
 	struct observed_esp *esp = &find_partition(m->disk, ROLE_ESP, m->step->disk)->esp;
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+	struct list entries = {};
 
+	environments_make(m->layout, m->have, m->options->filling, &list);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &m->have->system.kernels)
+		if (kernel->has_zfs)
+			add_entry(m, &entries, environment_in_menu(&list, &list.items[0]),
+				  kernel->version, kernel->hash);
+	FOR_EACH_ENVIRONMENT(other, &list)
+		if (!other->current && !other->half_made)
+			add_entries_of(m, other, &entries);
 	record_deinit(&record_observed_esp, esp);
 	*esp = (struct observed_esp){ .readable = true,
 				      .loader = str_dup(m->have->system.loader),
-				      .config = boot_loader_conf(m->layout) };
-	FOR_EACH_ITEM(struct observed_kernel, kernel, &m->have->system.kernels)
-	{
-		struct observed_entry *entry;
-
-		if (!kernel->has_zfs)
-			continue;
-		entry = list_add(&esp->entries, &record_observed_entry);
-		entry->file = boot_entry_name(kernel->version, kernel->hash);
-		entry->version = str_dup(kernel->version);
-		entry->hash = str_dup(kernel->hash);
-		entry->options = boot_cmdline(m->layout);
-	}
+				      .config = boot_loader_conf(m->layout),
+				      .entries = entries };
 }
 
 /* Importing brings back what was closed; only whoever closed it knows what that is. */

@@ -23,12 +23,15 @@
 #define NAME_UNLOCK_PROPERTY "eyrie:unlock" /* how the system on the root dataset opens its disks */
 #define NAME_EMPTY_SNAPSHOT "empty"
 
+#define NAME_CLONE_SNAPSHOT "eyrie-" /* then the name of the boot environment cloned from it */
+
 /* Values of eyrie:state; the two with ':' are followed by the SHA-256 of the source. */
 #define STATE_NEW "new"
 #define STATE_POPULATING "populating"
 #define STATE_UNPACKED "unpacked:"
 #define STATE_CONFIGURED "configured:"
 #define STATE_DONE "done:"
+#define STATE_CLONING "cloning" /* of a boot environment that no menu has yet */
 
 enum role {
 	ROLE_ESP,

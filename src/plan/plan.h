@@ -43,6 +43,7 @@ struct plan {
 
 struct plan_options {
 	const struct strv *wipe; /* names of disks whose content may go */
+	const char *filling; /* a boot environment that counts already though half-made, or NULL */
 	const char *target;	 /* where a system is mounted that is not the running one */
 };
 

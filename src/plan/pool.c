@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 
+#include "boot/environment.h"
 #include "plan/internal.h"
 
 const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *want)
@@ -202,13 +203,31 @@ static void plan_volume(struct planner *p, const struct layout_pool *pool,
 		(void)planner_add_in(p, pool, STEP_SWAP_FORMAT, want->name, "make swap on %s", name);
 }
 
+/* Another boot environment that somebody made the default stays it: activating is a person's. */
+static bool is_default_elsewhere(const struct planner *p)
+{
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+	bool elsewhere;
+
+	environments_make(p->layout, p->have, NULL, &list);
+	elsewhere = !list.items[0].active;
+	FOR_EACH_ENVIRONMENT(environment, &list)
+		if (elsewhere && environment->active) {
+			diag_note(p->diag, "the next start is of the boot environment %s, and this "
+				  "is %s", environment->name, list.items[0].name);
+			diag_hint(p->diag, "eyrie boot activate %s would go on with this one",
+				  list.items[0].name);
+		}
+	return elsewhere;
+}
+
 static void plan_bootfs(struct planner *p)
 {
 	const struct observed_pool *pool = observed_pool(p->have, p->layout->pool.name);
 	_cleanup_free_ char *root = name_dataset(&p->layout->pool, layout_root(p->layout)->name);
 	struct step *step;
 
-	if (pool && streq(pair_get(&pool->properties, "bootfs"), root))
+	if ((pool && streq(pair_get(&pool->properties, "bootfs"), root)) || is_default_elsewhere(p))
 		return;
 	step = planner_add_in(p, &p->layout->pool, STEP_POOL_SET, "bootfs", "boot from %s", root);
 	step->value = str_dup(root);

@@ -23,24 +23,73 @@ static void add_esp_sync(struct planner *p, const struct planned_disk *d)
 			  "put the boot loader and the kernels on '%s'", d->want->name);
 }
 
-static bool has_entry(const struct planner *p, const struct observed_esp *esp,
-		      const struct observed_kernel *kernel)
+/* Only with others does it matter which one comes first. */
+static bool is_sorted(const struct environment *in_menu, const struct observed_entry *entry)
 {
-	_cleanup_free_ char *cmdline = boot_cmdline(p->layout);
+	_cleanup_free_ char *sort_key = boot_entry_sort_key(in_menu);
+
+	return !in_menu || streq(entry->sort_key, sort_key);
+}
+
+static bool has_entry(const struct planner *p, const struct environment *in_menu,
+		      const struct observed_esp *esp, const struct observed_kernel *kernel)
+{
+	_cleanup_free_ char *cmdline = boot_cmdline(p->layout, in_menu);
 
 	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
 		if (streq(entry->version, kernel->version) && streq(entry->hash, kernel->hash) &&
-		    streq(entry->options, cmdline))
+		    streq(entry->options, cmdline) && is_sorted(in_menu, entry))
 			return !(entry->counting &&
 				 streq(entry->version, p->have->system.running));
 	return false;
 }
 
+static bool has_entry_of(const struct environment *other, const struct observed_esp *esp,
+			 const struct observed_entry *wanted)
+{
+	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
+		if (streq(entry->version, wanted->version) && streq(entry->hash, wanted->hash) &&
+		    environment_is_started_by(entry->options, other->dataset, false) &&
+		    is_sorted(other, entry))
+			return true;
+	return false;
+}
+
+/* What another environment has on any disk, it has on each. Adds the number to `ret_n`. */
+static bool has_entries_of(const struct planner *p, const struct environment *other,
+			   const struct observed_esp *esp, size_t *ret_n)
+{
+	struct list wanted = {};
+	bool all;
+
+	environment_entries(p->layout, p->have, other, &wanted);
+	*ret_n += wanted.n_items;
+	all = wanted.n_items > 0;
+	FOR_EACH_ITEM(struct observed_entry, entry, &wanted)
+		all = all && has_entry_of(other, esp, entry);
+	list_deinit(&wanted, &record_observed_entry);
+	return all;
+}
+
+static bool has_others(const struct planner *p, const struct environments *list,
+		       const struct observed_esp *esp, size_t *ret_n)
+{
+	FOR_EACH_ENVIRONMENT(other, list)
+		if (!other->current && !other->half_made && !has_entries_of(p, other, esp, ret_n))
+			return false;
+	return true;
+}
+
 static bool in_step(const struct planner *p, const struct observed_esp *esp)
 {
 	const struct observed_system *system = &p->have->system;
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
 	_cleanup_free_ char *config = boot_loader_conf(p->layout);
+	const struct environment *in_menu;
 	size_t n_publishable = 0;
+
+	environments_make(p->layout, p->have, p->options->filling, &list);
+	in_menu = environment_in_menu(&list, &list.items[0]);
 
 	if (!esp->readable || !streq(esp->loader, system->loader) ||
 	    !streq(esp->config, config))
@@ -48,10 +97,10 @@ static bool in_step(const struct planner *p, const struct observed_esp *esp)
 	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
 	{
 		n_publishable += kernel->has_zfs;
-		if (kernel->has_zfs && !has_entry(p, esp, kernel))
+		if (kernel->has_zfs && !has_entry(p, in_menu, esp, kernel))
 			return false;
 	}
-	return esp->entries.n_items == n_publishable;
+	return has_others(p, &list, esp, &n_publishable) && esp->entries.n_items == n_publishable;
 }
 
 static void check_kernels(struct planner *p)
@@ -346,6 +395,26 @@ static bool plan_standing(struct planner *p, const char *state)
 	return true;
 }
 
+/* Its initramfs is of its time: it goes on as long as what it opens the disks by is there. */
+static void check_environments(struct planner *p)
+{
+	const char *wanted = layout_unlock_name(p->layout->encryption.unlock);
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+
+	environments_make(p->layout, p->have, NULL, &list);
+	FOR_EACH_ENVIRONMENT(other, &list)
+	{
+		const char *unlock = other->current || other->half_made ? NULL :
+			pair_get(&other->have->properties, NAME_UNLOCK_PROPERTY);
+
+		if (!unlock || streq(unlock, wanted))
+			continue;
+		diag_warning(p->diag, "the boot environment %s opens its disks by unlock: %s, and the "
+			     "layout has %s: it may not start any more", other->name, unlock, wanted);
+		diag_hint(p->diag, "eyrie boot destroy %s", other->name);
+	}
+}
+
 static bool has_kernels(struct planner *p, const char *state)
 {
 	const struct observed_system *system = &p->have->system;
@@ -361,6 +430,7 @@ void plan_system(struct planner *p)
 	bool has_moved = false;
 
 	state = state ? state : "";
+	check_environments(p);
 	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE))
 		plan_installation(p, state);
 	else if (!root_is_closed(p) && has_kernels(p, state))

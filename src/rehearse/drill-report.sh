@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# drill-report.sh off|stay NUMBER [TASK [DISK]]
+# drill-report.sh off|stay NUMBER [TASK [DISK|ENVIRONMENT]]
 #
 # Runs in a machine that is rehearsed, put there from outside and never installed: notes the
 # number of this start on its root, does its task, and tells on the second serial port, one JSON
@@ -67,6 +67,12 @@ case $3 in
 whole)
 	echo '{"up":true}'
 	wait_until_whole
+	;;
+environment)
+	echo '{"up":true}'
+	eyrie boot create "$4" >/dev/ttyS0 2>&1
+	mv /usr/lib/systemd/systemd /usr/lib/systemd/systemd.broken
+	eyrie boot activate "$4" >/dev/ttyS0 2>&1
 	;;
 discard)
 	eyrie heal --discard "$4" >/dev/ttyS0 2>&1

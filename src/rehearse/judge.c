@@ -9,6 +9,7 @@
 
 #define KEY_DEVICE "keyfile" /* under /dev/mapper */
 #define REJOIN_UNIT "eyrie-rejoin.service"
+#define ENVIRONMENT "before" /* the name of one */
 
 static struct drill *add_drill(struct drills *drills, enum drill_kind kind, char *name)
 {
@@ -202,6 +203,27 @@ static void add_stale_first(struct drills *drills, const struct layout *layout)
 	start->expect.seen = str_dup("1 2");
 }
 
+/*
+ * The system breaks after a boot environment was made of it, which is activated and comes up. The
+ * broken one does that itself while it still runs: what a menu offers is the same, but a console
+ * that is emulated slowly is no place to press keys in time.
+ */
+static void add_environment(struct drills *drills, const struct layout *layout)
+{
+	const char *root = layout_root(layout)->name, *slash = strrchr(root, '/');
+	struct drill *drill = add_on_request(drills, str_dup("boot environment"));
+	struct drill_start *start = add_start(drill, layout);
+
+	start->task = str_dup("environment " ENVIRONMENT);
+	start->expect.seen = str_dup("1");
+	start = add_start(drill, layout);
+	start->whole = true;
+	start->expect.seen = str_dup("1 2");
+	free(start->expect.root);
+	start->expect.root = str_printf("%s/%.*s" ENVIRONMENT, layout->pool.name,
+					slash ? (int)(slash + 1 - root) : 0, root);
+}
+
 /* With all disks, and without each of them; `other`: by the other of two kinds of firmware. */
 static void add_boots(struct drills *drills, const struct layout *layout, bool other)
 {
@@ -226,6 +248,8 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	if (layout->firmware == FIRMWARE_BOTH)
 		add_boots(ret, layout, true);
 	add_most_pulled(ret, layout);
+	if (!layout_boots_bios(layout))
+		add_environment(ret, layout);
 	if (!is_peer(layout))
 		return;
 	add_late(ret, layout, mirror->items[mirror->n_items - 1]);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "boot/environment.h"
 #include "boot/files.h"
 #include "layout/paths.h"
 #include "plan/name.h"
@@ -812,6 +813,76 @@ static void test_work_of_a_person_stays(void **state)
 	}
 }
 
+static void add_environment(struct one *one)
+{
+	struct observed_pool *pool = observed_pool(one->world.have, one->layout->pool.name);
+	_cleanup_free_ char *folder = environment_folder(one->layout);
+	struct observed_dataset *clone = list_add(&pool->datasets, &record_observed_dataset);
+
+	clone->name = str_printf("%s/before", folder);
+	clone->type = str_dup("filesystem");
+	pair_set(&clone->properties, "mountpoint", "/");
+	pair_set(&clone->properties, NAME_STATE_PROPERTY, STATE_DONE);
+	strv_add(&one->story, "a boot environment");
+	if (!random_one_in(&one->r, 2))
+		return;
+	pair_set(&pool->properties, "bootfs", clone->name);
+	strv_add(&one->story, "it is activated");
+}
+
+/* Every disk that starts the machine starts the environment, or none does. */
+static void expect_in_menus(struct one *one, const char *dataset, bool wanted)
+{
+	FOR_EACH_MEMBER_DISK(want, one->layout)
+	{
+		struct observed_disk *disk = observed_disk(one->world.have, want->path);
+		struct observed_partition *esp =
+			disk ? find_partition(disk, ROLE_ESP, want->name) : NULL;
+		bool has = false;
+
+		if (!esp)
+			continue;
+		FOR_EACH_ITEM(struct observed_entry, entry, &esp->esp.entries)
+			has |= environment_is_started_by(entry->options, dataset, false);
+		if (has != wanted)
+			one_fail(one, "disk '%s' %s", want->name,
+				 has ? "starts what is gone" : "does not start the environment");
+	}
+}
+
+/* Environments that come, are activated and go: menus follow them, and bootfs stays as it was set. */
+static void test_environments_converge(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_free_ char *folder = NULL, *dataset = NULL, *bootfs = NULL;
+		struct observed_pool *pool;
+
+		expect_finished(&one);
+		if (!layout_has_system(one.layout) || !layout_boots_uefi(one.layout))
+			continue;
+		add_environment(&one);
+		folder = environment_folder(one.layout);
+		dataset = str_printf("%s/before", folder);
+		pool = observed_pool(one.world.have, one.layout->pool.name);
+		bootfs = str_dup(pair_get(&pool->properties, "bootfs"));
+		to_any_stage(&one);
+		expect_finished(&one);
+		expect_in_menus(&one, dataset, true);
+		pool = observed_pool(one.world.have, one.layout->pool.name);
+		if (!streq(pair_get(&pool->properties, "bootfs"), bootfs))
+			one_fail(&one, "an activation was undone");
+
+		pair_set(&observed_dataset(pool, dataset)->properties, NAME_STATE_PROPERTY,
+			 STATE_CLONING);
+		strv_add(&one.story, "it is half-made");
+		to_any_stage(&one);
+		expect_finished(&one);
+		expect_in_menus(&one, dataset, false);
+	}
+}
+
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
@@ -825,6 +896,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_result_of_a_plan_needs_no_plan),
 		cmocka_unit_test(test_any_cut_converges),
+		cmocka_unit_test(test_environments_converge),
 		cmocka_unit_test(test_every_prefix_converges),
 		cmocka_unit_test(test_strangers_are_not_touched),
 		cmocka_unit_test(test_content_of_others_goes_only_with_consent),

@@ -114,7 +114,7 @@ static void test_entry(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
 		test_layout(TEST_LAYOUT "boot: { cmdline: quiet console=ttyS0, timeout: 0 }\n");
-	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
 	_cleanup_free_ char *wanted = str_printf(
 		HEADER "title falcon, kernel 6.12-x\nsort-key eyrie\nversion 6.12-x\n"
 		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
@@ -123,16 +123,41 @@ static void test_entry(void **state)
 	(void)state;
 	assert_non_null(starts_with(cmdline, "root=zfs:AUTO"));
 	assert_non_null(strstr(cmdline, " quiet console=ttyS0"));
-	expect(boot_entry(layout, "6.12-x", "0123456789abcdef"), wanted);
-	expect(boot_entry_name("6.12-x", "0123456789abcdef"), "eyrie-6.12-x-0123456789abcdef.conf");
+	expect(boot_entry(layout, NULL, "6.12-x", "0123456789abcdef"), wanted);
+	expect(boot_entry_name(NULL, "6.12-x", "0123456789abcdef"), "eyrie-6.12-x-0123456789abcdef.conf");
 	expect(boot_kernel_folder("6.12-x", "0123456789abcdef"), "eyrie/6.12-x-0123456789abcdef");
 	expect(boot_loader_conf(layout), HEADER "timeout 0\nconsole-mode keep\n");
+}
+
+/* With several environments each entry names its own, and the active one's come first. */
+static void test_entry_of_an_environment(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
+	struct environment before = { .name = (char *)"before",
+				      .dataset = (char *)"rpool/ROOT/before" };
+	_cleanup_free_ char *entry = boot_entry(layout, &before, "6.12-x", "0123456789abcdef");
+
+	(void)state;
+	assert_string_equal(entry, HEADER
+		"title falcon, before, kernel 6.12-x\nsort-key eyrie-before\nversion 6.12-x\n"
+		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
+		"initrd /eyrie/6.12-x-0123456789abcdef/initrd\noptions root=zfs:rpool/ROOT/before\n");
+	expect(boot_entry_name(&before, "6.12-x", "0123456789abcdef"),
+	       "eyrie-before-6.12-x-0123456789abcdef.conf");
+	expect(boot_entry_folder(entry), "eyrie/6.12-x-0123456789abcdef");
+	before.active = true;
+	expect(boot_entry_sort_key(&before), "eyrie");
+	expect(boot_entry_resorted("title a\nsort-key b\nversion 1\n", "c"),
+	       "title a\nsort-key c\nversion 1\n");
+	expect(boot_entry_resorted("title a", "c"), "title a\n");
+	assert_null(boot_entry_folder("title a\nlinux \n"));
+	assert_null(boot_entry_folder("linux"));
 }
 
 static void test_cmdline_without_more(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
-	_cleanup_free_ char *cmdline = boot_cmdline(layout);
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
 
 	(void)state;
 	assert_non_null(starts_with(cmdline, "root=zfs:AUTO"));
@@ -379,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_gates),
 		cmocka_unit_test(test_unlock_conf_of_gates),
 		cmocka_unit_test(test_entry),
+		cmocka_unit_test(test_entry_of_an_environment),
 		cmocka_unit_test(test_cmdline_without_more),
 		cmocka_unit_test(test_initrd_dropin),
 		cmocka_unit_test(test_native),

@@ -35,7 +35,7 @@ static bool has_zfs(const char *program, const char *prints)
 
 	lister = program;
 	listing = prints;
-	observe_kernels(&runner, test_folder(), &kernels);
+	observe_kernels(&runner, test_folder(), NULL, &kernels);
 	assert_int_equal(kernels.n_items, 1);
 	kernel = kernels.items;
 	assert_string_equal(kernel->version, VERSION);

@@ -50,7 +50,7 @@ static int teardown(void **state)
 static void test_drills_of_a_mirror(void **state)
 {
 	(void)state;
-	assert_int_equal(drills.n_items, 4);
+	assert_int_equal(drills.n_items, 5);
 	assert_string_equal(drills.items[0].name, "install");
 	assert_int_equal(drills.items[0].kind, DRILL_INSTALL);
 	assert_string_equal(drills.items[1].name, "all disks");
@@ -60,6 +60,30 @@ static void test_drills_of_a_mirror(void **state)
 	assert_int_equal(drills.items[2].starts[0].expect.n_healthy, 1);
 	assert_int_equal(drills.items[1].starts[0].expect.n_healthy, 2);
 	assert_string_equal(drills.items[1].starts[0].expect.root, "tank/ROOT/debian");
+}
+
+/* What was made of the system before it broke comes up in its place. */
+static void test_drill_of_an_environment(void **state)
+{
+	_cleanup_(layout_freep) struct layout *both = NULL;
+	const struct drill *drill = &drills.items[4];
+	struct drills of_both;
+
+	(void)state;
+	assert_string_equal(drill->name, "boot environment");
+	assert_true(drill->on_request);
+	assert_int_equal(drill->n_starts, 2);
+	assert_string_equal(drill->starts[0].task, "environment before");
+	assert_string_equal(drill->starts[0].expect.root, "tank/ROOT/debian");
+	assert_string_equal(drill->starts[1].expect.root, "tank/ROOT/before");
+	assert_string_equal(drill->starts[1].expect.seen, "1 2");
+
+	/* With a /boot of its own there are none. */
+	assert_int_equal(layout_parse("test", LAYOUT("shared") "firmware: both\n", &both, NULL), 0);
+	drills_make(both, &of_both);
+	for (size_t i = 0; i < of_both.n_items; i++)
+		assert_string_not_equal(of_both.items[i].name, "boot environment");
+	drills_deinit(&of_both);
 }
 
 /* What members that open each other must stand, each drill in its own number of starts. */
@@ -332,7 +356,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_drills_of_a_mirror), TEST(test_drills_of_peers),
+		TEST(test_drills_of_a_mirror), TEST(test_drill_of_an_environment),
+		TEST(test_drills_of_peers),
 		TEST(test_adapted_layout),
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),

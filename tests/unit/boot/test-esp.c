@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is on an EFI system partition after a sync: folders stand in for the partition and for the
+ * roots of boot environments.
+ */
+
+#include <dirent.h>
+#include <ftw.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
+#include "base/file.h"
+#include "boot/esp.h"
+#include "test.h"
+
+static struct layout *layout;
+static struct environment debian, before, work;
+
+/* Whatever image it is, it holds the module; but for that of this version. */
+static const char *without;
+static unsigned n_listed;
+
+static int start(struct runner *runner, const struct command *command, char **ret_output,
+		 char **ret_errors)
+{
+	const char *version = starts_with(command->argv[1], "/boot/initrd.img-");
+
+	(void)runner;
+	*ret_output = *ret_errors = NULL;
+	assert_string_equal(command->argv[0], "lsinitramfs");
+	assert_non_null(version);
+	n_listed++;
+	*ret_output = streq(version, without) ?
+			      str_dup("usr/sbin/zfs\n") :
+			      str_printf("usr/lib/modules/%s/zfs.ko\n", version);
+	return 0;
+}
+
+static struct runner runner = { .start = start };
+
+static void write_text(const char *path, const char *text)
+{
+	test_write(test_path(path), text, strlen(text));
+}
+
+static void make_folder(const char *format, const char *a, const char *b)
+{
+	_cleanup_free_ char *name = str_printf(format, a, b);
+
+	assert_int_equal(file_make_folder(test_path(name), NULL), 0);
+}
+
+/* A kernel in the /boot of a root; `content` makes its hash. */
+static void add_kernel(const char *root, const char *version, const char *content)
+{
+	_cleanup_free_ char *image = str_printf("%s/boot/vmlinuz-%s", root, version);
+	_cleanup_free_ char *initrd = str_printf("%s/boot/initrd.img-%s", root, version);
+	_cleanup_free_ char *module =
+		str_printf("%s/usr/lib/modules/%s/zfs.ko", root, version);
+
+	make_folder("%s/boot%s", root, "");
+	make_folder("%s/usr/lib/modules/%s", root, version);
+	write_text(image, version);
+	write_text(initrd, content);
+	write_text(module, "m");
+}
+
+static void remove_kernel(const char *root, const char *version)
+{
+	_cleanup_free_ char *image = str_printf("%s/boot/vmlinuz-%s", root, version);
+
+	assert_int_equal(unlink(test_path(image)), 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	return ftw->level ? remove(path) : 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	(void)nftw(test_folder(), remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	without = NULL;
+	n_listed = 0;
+	layout = test_layout(TEST_LAYOUT);
+	debian = (struct environment){ .name = (char *)"debian",
+				       .dataset = (char *)"rpool/ROOT/debian", .active = true,
+				       .current = true };
+	before = (struct environment){ .name = (char *)"before",
+				       .dataset = (char *)"rpool/ROOT/before" };
+	work = (struct environment){ .name = (char *)"work",
+				     .dataset = (char *)"rpool/ROOT/work" };
+	make_folder("%s/usr/lib/systemd/boot/efi%s", "debian", "");
+	write_text("debian/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "loader");
+	make_folder("%s%s", "esp", "");
+	add_kernel("debian", "6.1", "one");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	layout = layout_free(layout);
+	return 0;
+}
+
+#define CURRENT	     { &debian, test_path("debian"), false }
+#define OTHER(e, folder) { &(e), (folder) ? test_path(folder) : NULL, false }
+
+static int sync_of(const struct esp_system *systems, size_t n, struct diag *diag)
+{
+	return esp_sync(&runner, layout, systems, n, test_path("esp"), diag);
+}
+
+static void sync_alone(void)
+{
+	const struct esp_system systems[] = { CURRENT };
+
+	assert_int_equal(sync_of(systems, 1, NULL), 0);
+}
+
+static void sync_with(const char *folder)
+{
+	const struct esp_system systems[] = { CURRENT, OTHER(before, folder) };
+
+	assert_int_equal(sync_of(systems, 2, NULL), 0);
+}
+
+static size_t count(const char *folder)
+{
+	DIR *dir = opendir(test_path(folder));
+	struct dirent *entry;
+	size_t n = 0;
+
+	while (dir && (entry = readdir(dir)))
+		n += *entry->d_name != '.';
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* The text of the only entry whose file begins so, or NULL. */
+static char *entry_of(const char *begin)
+{
+	DIR *dir = opendir(test_path("esp/loader/entries"));
+	struct dirent *entry;
+	char *text = NULL;
+
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_free_ char *path = str_printf("esp/loader/entries/%s", entry->d_name);
+		_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+		if (!starts_with(entry->d_name, begin))
+			continue;
+		assert_null(text);
+		assert_int_equal(file_read(test_path(path), &b), 0);
+		text = strbuf_take(&b);
+	}
+	if (dir)
+		closedir(dir);
+	return text;
+}
+
+static void expect_entry(const char *begin, const char *line)
+{
+	_cleanup_free_ char *text = entry_of(begin);
+
+	assert_non_null(text);
+	if (!strstr(text, line))
+		fail_msg("%s has no '%s': %s", begin, line, text);
+}
+
+static void expect_none(const char *begin)
+{
+	_cleanup_free_ char *text = entry_of(begin);
+
+	assert_null(text);
+}
+
+/* One environment alone: its entry leaves the dataset to bootfs. */
+static void test_alone(void **state)
+{
+	(void)state;
+	sync_alone();
+	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
+	expect_entry("eyrie-6.1-", "\nsort-key eyrie\n");
+	assert_int_equal(count("esp/eyrie"), 1);
+	assert_true(access(test_path("esp/EFI/BOOT/BOOTX64.EFI"), F_OK) == 0);
+}
+
+/* A clone has the same kernel: one folder, two entries, and the image is looked into once. */
+static void test_shared_kernel(void **state)
+{
+	(void)state;
+	sync_alone();
+	add_kernel("before", "6.1", "one");
+	n_listed = 0;
+	sync_with("before");
+	assert_int_equal(n_listed, 1);
+	assert_int_equal(count("esp/eyrie"), 1);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian\n");
+	expect_entry("eyrie-debian-6.1-", "\nsort-key eyrie\n");
+	expect_entry("eyrie-before-6.1-", "\ntitle falcon, before, kernel 6.1\n");
+	expect_entry("eyrie-before-6.1-", "\nsort-key eyrie-before\n");
+	expect_entry("eyrie-before-6.1-", "\noptions root=zfs:rpool/ROOT/before\n");
+}
+
+/* The newer one removes its old kernel: the older environment keeps it. */
+static void test_kernel_of_another(void **state)
+{
+	(void)state;
+	add_kernel("before", "6.1", "one");
+	sync_with("before");
+	add_kernel("debian", "6.2", "two");
+	remove_kernel("debian", "6.1");
+	sync_with("before");
+	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	expect_entry("eyrie-before-6.1-", "\nlinux /eyrie/6.1-");
+	expect_none("eyrie-debian-6.1-");
+	expect_entry("eyrie-debian-6.2-", "\nlinux /eyrie/6.2-");
+}
+
+/* An environment that is gone takes its entries and kernels along; one alone leaves it to bootfs. */
+static void test_gone(void **state)
+{
+	(void)state;
+	add_kernel("before", "6.0", "zero");
+	sync_with("before");
+	assert_int_equal(count("esp/eyrie"), 2);
+	sync_alone();
+	assert_int_equal(count("esp/eyrie"), 1);
+	assert_int_equal(count("esp/loader/entries"), 1);
+	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
+}
+
+/* What cannot be read now is neither removed nor left without its kernel. */
+static void test_unread(void **state)
+{
+	(void)state;
+	add_kernel("before", "6.0", "zero");
+	sync_with("before");
+	sync_with(NULL);
+	assert_int_equal(count("esp/eyrie"), 2);
+	expect_entry("eyrie-before-6.0-", "\nsort-key eyrie-before\n");
+	before.active = true;
+	debian.active = false;
+	sync_with(NULL);
+	expect_entry("eyrie-before-6.0-", "\nsort-key eyrie\n");
+	expect_entry("eyrie-debian-6.1-", "\nsort-key eyrie-debian\n");
+}
+
+/* Of another environment only the place in the menu changes: its parameters are its own. */
+static void test_activated(void **state)
+{
+	(void)state;
+	add_kernel("before", "6.1", "one");
+	sync_with("before");
+	layout->boot.cmdline = str_dup("quiet");
+	before.active = true;
+	debian.active = false;
+	sync_with("before");
+	expect_entry("eyrie-before-6.1-", "\nsort-key eyrie\n");
+	expect_entry("eyrie-before-6.1-", "\noptions root=zfs:rpool/ROOT/before\n");
+	expect_entry("eyrie-debian-6.1-", "\nsort-key eyrie-debian\n");
+	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian quiet\n");
+}
+
+/* The file of the only entry whose name begins so. */
+static char *file_of(const char *begin)
+{
+	DIR *dir = opendir(test_path("esp/loader/entries"));
+	struct dirent *entry;
+	char *file = NULL;
+
+	while (dir && (entry = readdir(dir)))
+		if (starts_with(entry->d_name, begin))
+			file = str_dup(entry->d_name);
+	if (dir)
+		closedir(dir);
+	assert_non_null(file);
+	return file;
+}
+
+/* A new entry among others has three tries, and keeps those that are left wherever it is sorted. */
+static void test_counters(void **state)
+{
+	_cleanup_free_ char *new = NULL, *used = NULL, *from = NULL, *to = NULL, *now = NULL;
+
+	(void)state;
+	sync_alone();
+	add_kernel("before", "6.1", "one");
+	sync_with("before");
+	new = file_of("eyrie-before-6.1-");
+	assert_non_null(strstr(new, "+3.conf"));
+	used = str_printf("%.*s+2-1.conf", (int)(strchr(new, '+') - new), new);
+	from = str_printf("esp/loader/entries/%s", new);
+	to = str_printf("esp/loader/entries/%s", used);
+	assert_int_equal(rename(test_path(from), test_path(to)), 0);
+	before.active = true;
+	debian.active = false;
+	sync_with("before");
+	assert_int_equal(count("esp/loader/entries"), 2);
+	now = file_of("eyrie-before-6.1-");
+	assert_string_equal(now, used);
+	expect_entry("eyrie-before-6.1-", "\nsort-key eyrie\n");
+}
+
+/* Two whose names begin alike are told apart. */
+static void test_alike(void **state)
+{
+	struct environment alike = { .name = (char *)"before-2",
+				     .dataset = (char *)"rpool/ROOT/before-2" };
+	const struct esp_system all[] = { CURRENT, OTHER(before, "before"), OTHER(alike, "alike") };
+	const struct esp_system two[] = { CURRENT, OTHER(alike, "alike") };
+
+	(void)state;
+	add_kernel("before", "6.1", "one");
+	add_kernel("alike", "6.1", "one");
+	assert_int_equal(sync_of(all, 3, NULL), 0);
+	assert_int_equal(count("esp/loader/entries"), 3);
+	assert_int_equal(sync_of(two, 2, NULL), 0);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	expect_entry("eyrie-before-2-6.1-", "root=zfs:rpool/ROOT/before-2\n");
+}
+
+/* An initramfs without zfs.ko was never published, and one that was stays. */
+static void test_without_zfs(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	struct esp_system systems[] = { CURRENT, OTHER(work, "work") };
+
+	(void)state;
+	add_kernel("work", "6.3", "three");
+	without = "6.3";
+	assert_int_equal(sync_of(systems, 2, &diag), 0);
+	assert_string_equal(test_only_finding(&diag),
+			    "the boot environment work has no kernel that would find its root");
+	assert_int_equal(count("esp/loader/entries"), 1);
+
+	systems[1].is_new = true;
+	assert_int_equal(sync_of(systems, 2, NULL), -ENOENT);
+
+	without = NULL;
+	assert_int_equal(sync_of(systems, 2, NULL), 0);
+	without = "6.3";
+	assert_int_equal(sync_of(systems, 2, NULL), 0);
+	expect_entry("eyrie-work-6.3-", "\nlinux /eyrie/6.3-");
+}
+
+/* A partition of five MiB, of which four are kept free; false where that cannot be had. */
+static bool make_small(void)
+{
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("none", test_path("esp"), "tmpfs", 0, "size=5M") == 0;
+}
+
+/* Nothing is written where not everything fits, and what was there stays. */
+static void test_no_room(void **state)
+{
+	const struct esp_system systems[] = { CURRENT, OTHER(before, "before") };
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_free_ char *large = mem_alloc(2 * MIB);
+
+	(void)state;
+	if (!make_small())
+		skip();
+	sync_alone();
+	add_kernel("before", "6.0", "zero");
+	test_write(test_path("before/boot/initrd.img-6.0"), large, 2 * MIB);
+	assert_int_equal(sync_of(systems, 2, &diag), -ENOSPC);
+	assert_string_equal(test_only_finding(&diag), "the EFI system partition has no room for "
+			    "kernel 6.0 of the environment before");
+	assert_int_equal(count("esp/eyrie"), 1);
+	assert_int_equal(count("esp/loader/entries"), 1);
+	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
+
+	/* An initramfs that was made anew stays what it is on the disk, too. */
+	test_write(test_path("debian/boot/initrd.img-6.1"), large, 2 * MIB);
+	assert_int_equal(sync_of(systems, 1, NULL), -ENOSPC);
+	expect_entry("eyrie-6.1-", "\nlinux /eyrie/6.1-");
+	assert_int_equal(umount(test_path("esp")), 0);
+}
+
+/* A torn copy, and a folder that no entry names, are put right. */
+static void test_torn(void **state)
+{
+	DIR *dir;
+	struct dirent *entry;
+
+	(void)state;
+	add_kernel("before", "6.0", "zero");
+	sync_with("before");
+	dir = opendir(test_path("esp/eyrie"));
+	while ((entry = readdir(dir)))
+		if (starts_with(entry->d_name, "6.0-")) {
+			_cleanup_free_ char *image =
+				str_printf("esp/eyrie/%s/linux", entry->d_name);
+
+			write_text(image, "torn");
+		}
+	closedir(dir);
+	make_folder("esp/eyrie/5.0-left%s%s", "", "");
+	sync_with("before");
+	assert_int_equal(count("esp/eyrie"), 2);
+	expect_entry("eyrie-before-6.0-", "\nlinux /eyrie/6.0-");
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_alone),	TEST(test_shared_kernel), TEST(test_kernel_of_another),
+		TEST(test_gone),	TEST(test_unread),	  TEST(test_activated),
+		TEST(test_counters),	TEST(test_alike),	  TEST(test_without_zfs),
+		TEST(test_no_room),	TEST(test_torn),
+	};
+
+	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);
+}
