@@ -175,11 +175,12 @@ static int make_cargo(struct lab *lab, char **ret)
 	return r;
 }
 
+/* The first newline ends what the firmware and its boot menu left on that line. */
 static const char boot_script[] = "mkdir -p /cargo\n"
 				  "mount -o ro /dev/disk/by-id/virtio-cargo /cargo\n"
 				  "stty -F /dev/ttyS1 raw -echo\n"
 				  "/cargo/run </dev/null >/dev/ttyS0 2>&1\n"
-				  "printf '{\"exit\":%s}\\n' $? >/dev/ttyS1\n"
+				  "printf '\\n{\"exit\":%s}\\n' $? >/dev/ttyS1\n"
 				  "systemctl poweroff --no-block\n";
 
 static int read_passphrase(struct lab *lab)

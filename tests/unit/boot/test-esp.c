@@ -376,8 +376,8 @@ static void test_no_room(void **state)
 	add_kernel("before", "6.0", "zero");
 	test_write(test_path("before/boot/initrd.img-6.0"), large, 2 * MIB);
 	assert_int_equal(sync_of(systems, 2, &diag), -ENOSPC);
-	assert_string_equal(test_only_finding(&diag), "the EFI system partition has no room for "
-			    "kernel 6.0 of the environment before");
+	assert_non_null(starts_with(test_only_finding(&diag), "the EFI system partition has no room "
+				    "for kernel 6.0 of the environment before: 2.00 MiB are wanted, "));
 	assert_int_equal(count("esp/eyrie"), 1);
 	assert_int_equal(count("esp/loader/entries"), 1);
 	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
