@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 
 #include "base/file.h"
+#include "boot/esp-file.h"
 #include "boot/text.h"
 #include "observe/observe.h"
 
@@ -49,77 +50,11 @@ static const struct environment *in_menu(const struct esp *e, const struct esp_s
 	return e->several ? system->environment : NULL;
 }
 
-static int copy_data(int from, int to)
-{
-	_cleanup_free_ char *chunk = mem_alloc(MIB);
-	ssize_t n;
-
-	while ((n = read(from, chunk, MIB)) != 0) {
-		int r = n < 0 ? -errno : fd_write_all(to, chunk, (size_t)n);
-
-		if (r)
-			return r;
-	}
-	return fsync(to) < 0 ? -errno : 0;
-}
-
-/* Compare with what the medium holds, not with what is still in memory. */
-static int read_back(const char *source, const char *copy)
-{
-	_cleanup_close_ int fd = open(copy, O_RDONLY | O_CLOEXEC);
-	char expected[HASH_HEX_SIZE], found[HASH_HEX_SIZE];
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	r = file_hash(source, expected);
-	if (r == 0)
-		r = fd_hash(fd, UINT64_MAX, found);
-	if (r)
-		return r;
-	return streq(expected, found) ? 0 : -EIO;
-}
-
-/* Copy aside, read back, rename: an interrupted copy never has the name of a whole one. */
-static int copy_file(struct esp *e, const char *source, const char *name)
-{
-	_cleanup_free_ char *copy = str_printf("%s/%s", e->path, name);
-	_cleanup_free_ char *aside = str_printf("%s.new", copy);
-	_cleanup_close_ int from = open(source, O_RDONLY | O_CLOEXEC), to = -1;
-	int r = 0;
-
-	if (from < 0)
-		return diag_error(e->diag, -errno, "cannot read %s: %m", source);
-	to = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (to < 0)
-		r = -errno;
-	if (r == 0)
-		r = copy_data(from, to);
-	if (r == 0)
-		r = read_back(source, aside);
-	if (r == 0 && rename(aside, copy) < 0)
-		r = -errno;
-	if (r) {
-		(void)unlink(aside);
-		return diag_error(e->diag, r, "cannot put %s on the EFI system partition: %s",
-				  source, strerror(-r));
-	}
-	return 0;
-}
-
 static int make_folder(struct esp *e, const char *name)
 {
 	_cleanup_free_ char *path = str_printf("%s/%s", e->path, name);
 
 	return file_make_folder(path, e->diag);
-}
-
-static bool is_same(const char *source, const char *copy)
-{
-	char a[HASH_HEX_SIZE], b[HASH_HEX_SIZE];
-
-	return file_hash(source, a) == 0 && file_hash(copy, b) == 0 && streq(a, b);
 }
 
 /* The fallback path is what firmware boots from a disk that it has never seen. */
@@ -133,11 +68,11 @@ static int sync_loader(struct esp *e)
 		_cleanup_free_ char *copy = str_printf("%s/%s", e->path, places[i][1]);
 		int r = 0;
 
-		if (is_same(source, copy))
+		if (esp_file_is_same(source, copy))
 			continue;
 		r = make_folder(e, places[i][0]);
 		if (r == 0)
-			r = copy_file(e, source, places[i][1]);
+			r = esp_file_copy(e->path, source, places[i][1], e->diag);
 		if (r)
 			return r;
 	}
@@ -384,9 +319,9 @@ static int copy_kernel(struct esp *e, struct wish *wish)
 		return 0;
 	r = make_folder(e, wish->folder);
 	if (r == 0)
-		r = copy_file(e, image, image_name);
+		r = esp_file_copy(e->path, image, image_name, e->diag);
 	if (r == 0)
-		r = copy_file(e, initrd, initrd_name);
+		r = esp_file_copy(e->path, initrd, initrd_name, e->diag);
 	for (size_t i = 0; r == 0 && i < e->n_wishes; i++)
 		e->wishes[i].published |= streq(e->wishes[i].folder, wish->folder);
 	return r;

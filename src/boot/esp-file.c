@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "boot/esp-file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/file.h"
+
+static int copy_data(int from, int to)
+{
+	_cleanup_free_ char *chunk = mem_alloc(MIB);
+	ssize_t n;
+
+	while ((n = read(from, chunk, MIB)) != 0) {
+		int r = n < 0 ? -errno : fd_write_all(to, chunk, (size_t)n);
+
+		if (r)
+			return r;
+	}
+	return fsync(to) < 0 ? -errno : 0;
+}
+
+/* Compare with what the medium holds, not with what is still in memory. */
+static int read_back(const char *source, const char *copy)
+{
+	_cleanup_close_ int fd = open(copy, O_RDONLY | O_CLOEXEC);
+	char expected[HASH_HEX_SIZE], found[HASH_HEX_SIZE];
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	r = file_hash(source, expected);
+	if (r == 0)
+		r = fd_hash(fd, UINT64_MAX, found);
+	if (r)
+		return r;
+	return streq(expected, found) ? 0 : -EIO;
+}
+
+int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag)
+{
+	_cleanup_free_ char *copy = str_printf("%s/%s", esp, name);
+	_cleanup_free_ char *aside = str_printf("%s.new", copy);
+	_cleanup_close_ int from = open(source, O_RDONLY | O_CLOEXEC), to = -1;
+	int r = 0;
+
+	if (from < 0)
+		return diag_error(diag, -errno, "cannot read %s: %m", source);
+	to = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (to < 0)
+		r = -errno;
+	if (r == 0)
+		r = copy_data(from, to);
+	if (r == 0)
+		r = read_back(source, aside);
+	if (r == 0 && rename(aside, copy) < 0)
+		r = -errno;
+	if (r) {
+		(void)unlink(aside);
+		return diag_error(diag, r, "cannot put %s on the EFI system partition: %s",
+				  source, strerror(-r));
+	}
+	return 0;
+}
+
+bool esp_file_is_same(const char *source, const char *copy)
+{
+	char a[HASH_HEX_SIZE], b[HASH_HEX_SIZE];
+
+	return file_hash(source, a) == 0 && file_hash(copy, b) == 0 && streq(a, b);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Files on FAT, which has no atomic replacement of a file and may hold something else than was written. */
+
+#include "base/diag.h"
+
+/*
+ * `source` becomes `name` below the folder `esp`: copied aside, read back from the medium, renamed.
+ * An interrupted copy never has the name of a whole one.
+ */
+int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag);
+bool esp_file_is_same(const char *source, const char *copy); /* both are there, byte for byte */
