@@ -102,8 +102,8 @@ static int get_package(struct cli *cli, const char *libexec, const char *cache,
 	return -ENOENT;
 }
 
-/* The root tarball of this layout's suite and packages, made once. */
-static int build_tarball(struct cli *cli, const struct layout *layout, const char *modules,
+/* The layout's own, or one of its suite and packages, made once. */
+static int get_tarball(struct cli *cli, const struct layout *layout, const char *modules,
 			 const char *cache, char **ret)
 {
 	_cleanup_strbuf_ struct strbuf inputs = STRBUF_NULL;
@@ -112,6 +112,11 @@ static int build_tarball(struct cli *cli, const struct layout *layout, const cha
 	_cleanup_free_ char *path = NULL;
 	char hash[HASH_HEX_SIZE];
 
+	if (layout->system.tarball) {
+		*ret = str_dup(layout->system.tarball);
+		return access(*ret, R_OK) < 0 ? diag_error(&cli->diag, -errno, "cannot read the root "
+							   "tarball %s: %m", *ret) : 0;
+	}
 	strbuf_printf(&inputs, "%s\n%s\n%s\n", layout->system.suite, packages, modules);
 	(void)data_hash(inputs.data, inputs.size, hash);
 	path = str_printf("%s/root-%s-%.12s.tar", cache, layout->system.suite, hash);
@@ -248,12 +253,13 @@ static enum cli_exit rehearse_it(struct cli *cli, const struct layout *layout,
 
 static enum cli_exit check(struct cli *cli, const struct layout *layout)
 {
-	if (!layout->system.suite) {
-		(void)diag_error(&cli->diag, -EINVAL, "the layout names no suite to rehearse with");
+	if (!layout_has_system(layout)) {
+		(void)diag_error(&cli->diag, -EINVAL, "the layout names no suite and no tarball to "
+				 "rehearse with");
 		diag_hint(&cli->diag, "system: { suite: trixie }");
 		return CLI_REFUSED;
 	}
-	if (streq(layout->system.suite, "bookworm")) {
+	if (layout->system.suite && streq(layout->system.suite, "bookworm")) {
 		(void)diag_error(&cli->diag, -EINVAL, "bookworm cannot be rehearsed: its systemd takes no "
 				 "units from outside, by which a rehearsed machine tells what came up");
 		diag_hint(&cli->diag, "rehearse the same layout with suite: trixie");
@@ -262,6 +268,8 @@ static enum cli_exit check(struct cli *cli, const struct layout *layout)
 	return CLI_OK;
 }
 
+/* A tarball does not say what is in it: the rehearsal takes it for the stable release. */
+#define TARBALL_SUITE "trixie"
 #define CUTS_MAX 1000u
 
 /* How often the power fails, and where: at moments that can be repeated. */
@@ -287,7 +295,7 @@ static enum cli_exit run_rehearse(struct cli *cli)
 	_cleanup_(layout_freep) struct layout *layout = NULL;
 	_cleanup_(parts_deinit) struct parts parts = { .libexec = libexec_folder(),
 						       .cache = cache_folder(cli) };
-	const char *libexec = parts.libexec, *cache = parts.cache;
+	const char *libexec = parts.libexec, *cache = parts.cache, *suite;
 	enum cli_exit status = cli_read_layout(cli, &layout);
 
 	if (status == CLI_OK)
@@ -300,9 +308,10 @@ static enum cli_exit run_rehearse(struct cli *cli)
 		return CLI_FAILED;
 	say(cli, "The system is made natively and kept in %s; the disks and the machine are "
 	    "virtual, and the cost of the passphrase is lowered for them.\n", cache);
-	if (get_package(cli, libexec, cache, layout->system.suite, &parts.package) ||
-	    build_modules(cli, libexec, cache, layout->system.suite, &parts.modules) ||
-	    build_tarball(cli, layout, parts.modules, cache, &parts.tarball))
+	suite = layout->system.suite ?: TARBALL_SUITE;
+	if (get_package(cli, libexec, cache, suite, &parts.package) ||
+	    build_modules(cli, libexec, cache, suite, &parts.modules) ||
+	    get_tarball(cli, layout, parts.modules, cache, &parts.tarball))
 		return CLI_FAILED;
 	return rehearse_it(cli, layout, &parts);
 }
