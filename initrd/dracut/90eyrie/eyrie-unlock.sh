@@ -12,6 +12,10 @@ eyrie_is_imported() {
 		grep -qxF "$(sed -n 's/.*"pool-guid" *: *"\([0-9]*\)".*/\1/p' $eyrie_config)"
 }
 
+# OpenZFS's own hook takes a systemctl in the image, which others bring, for a systemd that runs, and
+# waits for it without end. mount-zfs.sh has no need of it.
+rm -f "${hookdir:-/lib/dracut/hooks}"/pre-mount/*zfs-load-key.sh
+
 modprobe -q -a dm_crypt zfs
 eyrie-unlock $eyrie_config
 while ! eyrie_is_imported; do
