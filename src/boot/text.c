@@ -14,9 +14,11 @@
 char *boot_cmdline(const struct layout *layout, const struct environment *environment)
 {
 	const char *further = layout->boot.cmdline;
+	/* Else systemd of the initramfs starts the one that it finds in the root. */
+	const char *init = layout->system.init == INIT_OPENRC ? " init=/sbin/init" : "";
 
 	/* AUTO: the pool's bootfs decides which dataset. */
-	return str_printf("root=zfs:%s%s%s", environment ? environment->dataset : "AUTO",
+	return str_printf("root=zfs:%s%s%s%s", environment ? environment->dataset : "AUTO", init,
 			  is_empty(further) ? "" : " ", further ? further : "");
 }
 

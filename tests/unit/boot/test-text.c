@@ -154,6 +154,16 @@ static void test_entry_of_an_environment(void **state)
 	assert_null(boot_entry_folder("linux"));
 }
 
+static void test_cmdline_of_openrc(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "system: { init: openrc }\n");
+	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
+
+	(void)state;
+	assert_string_equal(cmdline, "root=zfs:AUTO init=/sbin/init");
+}
+
 static void test_cmdline_without_more(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
@@ -405,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_unlock_conf_of_gates),
 		cmocka_unit_test(test_entry),
 		cmocka_unit_test(test_entry_of_an_environment),
+		cmocka_unit_test(test_cmdline_of_openrc),
 		cmocka_unit_test(test_cmdline_without_more),
 		cmocka_unit_test(test_initrd_dropin),
 		cmocka_unit_test(test_native),
