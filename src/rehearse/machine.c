@@ -144,11 +144,16 @@ static char *script_unit(const char *word, bool whole)
 	"ExecStart=/bin/chmod 755 /sysroot/etc/init.d/eyrie-drill\n"                        \
 	"ExecStart=/bin/ln -sf /etc/init.d/eyrie-drill /sysroot/etc/runlevels/default/\n"
 
+/* `openrc` is what enters the runlevel: several services want to be the last one in it. */
 static char *openrc_service(const char *word)
 {
 	return str_printf("#!/sbin/openrc-run\n"
 			  "depend() { after \"*\"; }\n"
-			  "start() { sh /run/eyrie-report %s & }\n", word);
+			  "report() {\n"
+			  "\twhile pidof openrc >/dev/null; do sleep 1; done\n"
+			  "\tsh /run/eyrie-report %s\n"
+			  "}\n"
+			  "start() { report & }\n", word);
 }
 
 #define SCRIPT_TARGET                                                                      \
