@@ -344,7 +344,8 @@ static enum cli_exit publish(struct machine *m, const char *dataset, const char 
 	if (boot_sync_disks(m->cli, m->layout, m->have, name, NULL) == CLI_OK &&
 	    environment_set_state(&m->cxt, dataset, state) == 0)
 		return CLI_OK;
-	if (environment_remove(&m->cxt, dataset, origin) == 0 && look_again(m) == 0 && boot_sync_disks(m->cli, m->layout, m->have, NULL, NULL) == CLI_OK)
+	if (environment_remove(&m->cxt, dataset, origin) == 0 && look_again(m) == 0 &&
+	    boot_sync_disks(m->cli, m->layout, m->have, NULL, NULL) == CLI_OK)
 		diag_note(&m->cli->diag, "'%s' was taken back; everything is as it was", name);
 	else
 		diag_note(&m->cli->diag, "'%s' is half-made: create it again, or eyrie boot destroy "
@@ -395,6 +396,25 @@ enum cli_exit boot_create(struct cli *cli)
 		status = create(&m, &source, name, dataset);
 	free(source.snapshot);
 	return status;
+}
+
+/* one that is there */
+
+static enum cli_exit with_named(struct cli *cli,
+				enum cli_exit (*check)(struct machine *, const struct environment *),
+				enum cli_exit (*then)(struct machine *, const struct environment *))
+{
+	_cleanup_(machine_close) struct machine m = MACHINE(cli);
+	const struct environment *environment;
+	enum cli_exit status = machine_open(&m, 1, true);
+
+	if (status == CLI_OK)
+		status = check_machine(&m);
+	if (status != CLI_OK)
+		return status;
+	environment = find(&m, cli->args[1]);
+	status = environment ? check(&m, environment) : CLI_REFUSED;
+	return status == CLI_OK ? then(&m, environment) : status;
 }
 
 /* activate */
@@ -460,17 +480,7 @@ static enum cli_exit activate(struct machine *m, const struct environment *envir
 
 enum cli_exit boot_activate(struct cli *cli)
 {
-	_cleanup_(machine_close) struct machine m = MACHINE(cli);
-	const struct environment *environment;
-	enum cli_exit status = machine_open(&m, 1, true);
-
-	if (status == CLI_OK)
-		status = check_machine(&m);
-	if (status != CLI_OK)
-		return status;
-	environment = find(&m, cli->args[1]);
-	status = environment ? check_activation(&m, environment) : CLI_REFUSED;
-	return status == CLI_OK ? activate(&m, environment) : status;
+	return with_named(cli, check_activation, activate);
 }
 
 /* destroy */
@@ -514,15 +524,5 @@ static enum cli_exit destroy(struct machine *m, const struct environment *enviro
 
 enum cli_exit boot_destroy(struct cli *cli)
 {
-	_cleanup_(machine_close) struct machine m = MACHINE(cli);
-	const struct environment *environment;
-	enum cli_exit status = machine_open(&m, 1, true);
-
-	if (status == CLI_OK)
-		status = check_machine(&m);
-	if (status != CLI_OK)
-		return status;
-	environment = find(&m, cli->args[1]);
-	status = environment ? check_destruction(&m, environment) : CLI_REFUSED;
-	return status == CLI_OK ? destroy(&m, environment) : status;
+	return with_named(cli, check_destruction, destroy);
 }
