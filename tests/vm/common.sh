@@ -81,6 +81,21 @@ finish() {
 	exit $((n_failed > 0))
 }
 
+# esp NAME COMMAND: a shell's words, run in the EFI system partition of a disk, which stays as it is.
+esp() {
+	local command=$2
+
+	mkdir -p "/tmp/esp-$1"
+	mount -o ro "$(part "$1" esp)" "/tmp/esp-$1"
+	(cd "/tmp/esp-$1" && eval "$command")
+	umount "/tmp/esp-$1"
+}
+
+# esp_files NAME: sums of what is on it.
+esp_files() {
+	esp "$1" 'find . -type f ! -name random-seed -exec sha256sum {} + | sort -k 2'
+}
+
 # again [pulled]: run the script once more, as round 2 and so on, in the machine started anew; its
 # disks are as they are now, without those of --pull for this once when that is asked for.
 again() {

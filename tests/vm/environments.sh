@@ -17,19 +17,6 @@ root=$(findmnt -no SOURCE /)
 folder=${root%/*}
 pool=${root%%/*}
 
-esp() {
-	local command=$2
-
-	mkdir -p "/tmp/esp-$1"
-	mount -o ro "$(part "$1" esp)" "/tmp/esp-$1"
-	(cd "/tmp/esp-$1" && eval "$command")
-	umount "/tmp/esp-$1"
-}
-
-files() {
-	esp "$1" 'find . -type f ! -name random-seed -exec sha256sum {} + | sort -k 2'
-}
-
 n_folders() {
 	esp "$1" 'ls eyrie | wc -l'
 }
@@ -40,7 +27,7 @@ started() {
 }
 
 in_step() {
-	same "$1: the EFI system partitions hold the same" "$(files left)" "$(files right)"
+	same "$1: the EFI system partitions hold the same" "$(esp_files left)" "$(esp_files right)"
 	status 0 "$1: the plan is empty" eyrie plan --check
 }
 
@@ -97,7 +84,7 @@ test_half_made() {
 test_not_possible() {
 	local before
 
-	before=$(files left)
+	before=$(esp_files left)
 	mount "$(part left esp)" /tmp/esp-left
 	dd if=/dev/zero of=/tmp/esp-left/filler bs=1M status=none 2>/dev/null
 	umount /tmp/esp-left
@@ -108,7 +95,7 @@ test_not_possible() {
 	mount "$(part left esp)" /tmp/esp-left
 	rm /tmp/esp-left/filler
 	umount /tmp/esp-left
-	same "no room: the menus are as they were" "$before" "$(files left)"
+	same "no room: the menus are as they were" "$before" "$(esp_files left)"
 	in_step "no room"
 	status 0 "room again" eyrie boot create old --from debian@old
 	in_step "room again"

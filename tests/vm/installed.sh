@@ -14,19 +14,6 @@ LAYOUT=/etc/eyrie/eyrie.yaml
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 kernel=$(uname -r)
 
-esp() {
-	local command=$2
-
-	mkdir -p "/tmp/esp-$1"
-	mount -o ro "$(part "$1" esp)" "/tmp/esp-$1"
-	(cd "/tmp/esp-$1" && eval "$command")
-	umount "/tmp/esp-$1"
-}
-
-files() {
-	esp "$1" 'find . -type f ! -name random-seed -exec sha256sum {} + | sort -k 2'
-}
-
 # initrds NAME: sums of the images that entries on this disk name.
 initrds() {
 	esp "$1" 'sed -n "s/^initrd //p" loader/entries/eyrie-*.conf |
@@ -38,7 +25,7 @@ published() {
 }
 
 in_step() {
-	same "$1: the EFI system partitions hold the same" "$(files left)" "$(files right)"
+	same "$1: the EFI system partitions hold the same" "$(esp_files left)" "$(esp_files right)"
 	same "$1: the initramfs of /boot" "$(sha256sum <"/boot/initrd.img-$kernel")" "$(initrds left)"
 	status 0 "$1: the plan is empty" eyrie plan --check
 }
@@ -90,10 +77,10 @@ test_units() {
 test_kernel_hook() {
 	local before
 
-	before=$(files left)
+	before=$(esp_files left)
 	status 0 "kernel hook" run-parts --exit-on-error --verbose --arg="$kernel" \
 		--arg="/boot/vmlinuz-$kernel" --regex '^zz-eyrie$' /etc/kernel/postinst.d
-	same "kernel hook: nothing to do, nothing done" "$before" "$(files left)"
+	same "kernel hook: nothing to do, nothing done" "$before" "$(esp_files left)"
 	esp_node=$(part right esp)
 	mount "$esp_node" /tmp/esp-right
 	rm -r /tmp/esp-right/loader/entries /tmp/esp-right/EFI/BOOT

@@ -29,13 +29,6 @@ members() {
 	zpool status -P "$pool" | awk '/\/dev\// { printf "%s%s %s", s, $1, $2; s = " " }'
 }
 
-esp_files() {
-	mkdir -p "/tmp/esp-$1"
-	mount -o ro "$(part "$1" esp)" "/tmp/esp-$1"
-	(cd "/tmp/esp-$1" && find . -type f ! -name random-seed -exec sha256sum {} + | sort -k 2)
-	umount "/tmp/esp-$1"
-}
-
 same "no eyrie here" "" "$(type -P eyrie)"
 check "left opens alone" open left
 same "left holds the pool" "zfs_member" "$(blkid -p -o value -s TYPE /dev/mapper/stock-left)"
