@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -58,9 +59,11 @@ int64_t vm_now(void)
 
 unsigned vm_processors(void)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t usable;
 
-	return (unsigned)MIN_OF(MAX_OF(n, 1), 4);
+	if (sched_getaffinity(0, sizeof usable, &usable) < 0)
+		return 1;
+	return MIN_OF((unsigned)CPU_COUNT(&usable), 4u);
 }
 
 bool vm_tells_emulator_fault(const char *line)

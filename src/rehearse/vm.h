@@ -97,7 +97,7 @@ bool vm_tells_emulator_fault(const char *line);
 
 const char *vm_disk_driver(const struct vm_disk *disk); /* QEMU's name of it */
 const char *const *vm_accel_arguments(enum vm_accel accel);
-unsigned vm_processors(void);
+unsigned vm_processors(void); /* those that this process may use, 4 at most */
 
 /* The installed firmware: code and the template of its variables, or -ENOENT. */
 int vm_find_firmware(const char **ret_code, const char **ret_variables, struct diag *diag);
