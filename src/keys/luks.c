@@ -196,6 +196,11 @@ static void add_kdf(struct strbuf *b, struct json_object *kdf)
 		strbuf_add(b, lines.items[i]);
 }
 
+bool luks_has_slot(const struct luks *luks, int slot)
+{
+	return keyslot(luks, slot) != NULL;
+}
+
 int luks_fingerprint(const struct luks *luks, int slot, char ret[static LUKS_FINGERPRINT_SIZE])
 {
 	_cleanup_close_ int fd = open(luks->path, O_RDONLY | O_CLOEXEC);

@@ -46,6 +46,8 @@ enum { LUKS_WRONG = 1 };
 int luks_slot_key(struct luks *luks, int slot, const char *passphrase, size_t size,
 		  struct secret **ret);
 
+bool luks_has_slot(const struct luks *luks, int slot);
+
 /* 0 when `key` is the volume key, -EPERM when not. */
 int luks_verify_key(struct luks *luks, const struct secret *key);
 

@@ -393,6 +393,8 @@ const char *member_blemish(const struct set *set, const struct member *member)
 		return "its passphrase slot was changed or damaged, and may not open it alone";
 	if (known->previous)
 		return "the set was changed while it was away";
+	if (!luks_has_slot(member->luks, (int)known->set_key_slot))
+		return "another tool changed its key slots, and no other member opens it";
 	if (member->box && member->box->generation != set->box->generation)
 		return "it was not reached by the last change of the set";
 	return NULL;

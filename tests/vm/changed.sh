@@ -35,8 +35,9 @@ opens() {
 	cryptsetup open --test-passphrase --key-file "$SECRET" "$(part "$1" member)"
 }
 
+# What eyrie-unlock said, under the name that its unit has in the initramfs.
 said() {
-	journalctl -b -o cat -u eyrie-unlock.service --no-pager
+	journalctl -b -o cat -u zfs-import-scan.service --no-pager
 }
 
 case $round in
@@ -62,6 +63,7 @@ case $round in
 	;;
 3)
 	same "in step again" ONLINE "$(zpool list -H -o health)"
+	check "the journal has its start" grep -q "Open the members of the root pool" <(said)
 	status 1 "nothing to mend is said" grep -q "eyrie heal" <(said)
 	;;
 esac

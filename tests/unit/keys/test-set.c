@@ -179,6 +179,24 @@ static void test_box_taken_by_a_stock_tool(void **state)
 	assert_int_equal(world_unlock(world, &alone, 0, WORLD_RIGHT), SET_ORPHANS);
 }
 
+static void test_set_key_slot_taken_from_the_first(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	struct crypt_device *cd = NULL;
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_keyslot_destroy(cd, 1), 0);
+	crypt_free(cd);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_false(set.members[0].by_passphrase);
+	assert_non_null(member_blemish(&set, &set.members[0]));
+	assert_null(member_blemish(&set, &set.members[1]));
+}
+
 static void test_orphan_opens_when_nobody_else_comes(void **state)
 {
 	const struct world *world = *state;
@@ -305,6 +323,7 @@ int main(void)
 		TEST(test_passphrase_changed_by_a_stock_tool),
 		TEST(test_set_key_slot_killed),
 		TEST(test_box_taken_by_a_stock_tool),
+		TEST(test_set_key_slot_taken_from_the_first),
 		TEST(test_orphan_opens_when_nobody_else_comes),
 		TEST(test_late_member_needs_no_passphrase),
 		TEST(test_enrolling_again_leaves_no_old_slots),
