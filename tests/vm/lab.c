@@ -12,6 +12,9 @@
  * so are those to the disks of --boot. A script that ends with status 90 is run again, in the
  * machine started once more with all that was written so far; with 91 the disks of --pull are
  * not there for that start. A machine of --boot that asks for its passphrase more than once fails.
+ *
+ * A --answer TEXT=WORDS has WORDS typed at its console once TEXT stands there as a prompt; its
+ * passphrase, when WORDS are none. They are given in this order, each once, and all of them.
  */
 
 #include <fcntl.h>
@@ -37,7 +40,10 @@
 
 struct lab {
 	const char *cache, *tarball, *package, *boot, *script;
-	struct strv disks, overlays, files, without, pull;
+	struct strv disks, overlays, files, without, pull, answers;
+	size_t n_answered;	/* of `answers` */
+	char *prompt;		/* the answer that is due, and to what */
+	struct secret *answer;
 	uint64_t timeout;
 	bool clock;
 	bool bios; /* the machine of --boot starts by one */
@@ -59,6 +65,8 @@ static void lab_deinit(struct lab *lab)
 	(void)vm_free(lab->vm);
 	machine_deinit(&lab->machine);
 	(void)secret_free(lab->passphrase);
+	(void)secret_free(lab->answer);
+	free(lab->prompt);
 	report_deinit(&lab->report);
 	if (lab->folder)
 		folder_remove(lab->folder);
@@ -68,6 +76,7 @@ static void lab_deinit(struct lab *lab)
 	strv_deinit(&lab->files);
 	strv_deinit(&lab->without);
 	strv_deinit(&lab->pull);
+	strv_deinit(&lab->answers);
 	diag_deinit(&lab->diag);
 }
 
@@ -271,6 +280,32 @@ static void take_report(struct lab *lab, struct strbuf *report)
 	}
 }
 
+enum { PROMPT_PASSPHRASE, PROMPT_ANSWER, N_PROMPTS };
+
+/* What its console is asked for next; the words of the answer are the lab's. */
+static void set_prompts(struct lab *lab, struct console *console)
+{
+	size_t size;
+	const char *answer;
+
+	console->n_prompts = lab->passphrase ? PROMPT_ANSWER : PROMPT_PASSPHRASE;
+	if (!lab->passphrase || lab->n_answered == lab->answers.n_items)
+		return;
+	answer = lab->answers.items[lab->n_answered];
+	size = strcspn(answer, "=");
+	free(lab->prompt);
+	lab->prompt = str_printf("%.*s", (int)size, answer);
+	answer += size + 1;
+	(void)secret_free(lab->answer);
+	lab->answer = *answer ? secret_adopt(str_dup(answer), strlen(answer)) : NULL;
+	console->prompts[PROMPT_ANSWER] = (struct console_prompt){
+		.text = lab->prompt,
+		.answer = lab->answer ? lab->answer : lab->passphrase,
+		.settle = SETTLE,
+	};
+	console->n_prompts = N_PROMPTS;
+}
+
 /* Until the machine is off; 1 when it is. */
 static int converse(struct lab *lab, struct console *console)
 {
@@ -292,34 +327,42 @@ static int converse(struct lab *lab, struct console *console)
 		(void)vm_type(lab->vm, prompt->answer);
 		if (lab->clock)
 			show_line(lab, "== typed");
+		if (prompt != &console->prompts[PROMPT_ANSWER])
+			continue;
+		lab->n_answered++;
+		set_prompts(lab, console);
 	}
 	return r;
 }
 
 static int run_machine(struct lab *lab, enum vm_accel accel)
 {
-	struct console_prompt prompts[] = {
-		{ .text = "enter passphrase for disk",
-		  .answer = lab->passphrase,
-		  .settle = SETTLE },
+	struct console_prompt prompts[N_PROMPTS] = {
+		[PROMPT_PASSPHRASE] = { .text = "enter passphrase for disk",
+					.answer = lab->passphrase,
+					.settle = SETTLE },
 	};
+	size_t n_answered = lab->n_answered;
 	struct console console;
 	int r = machine_start(&lab->machine, &lab->runner, lab->folder, accel, &lab->vm,
 			      &lab->diag);
 
 	if (r)
 		return r;
-	console_init(&console, prompts, lab->passphrase ? 1 : 0);
+	console_init(&console, prompts, 0);
+	set_prompts(lab, &console);
 	console.on_line = show_line;
 	console.context = lab;
 	lab->started = vm_now();
 	r = converse(lab, &console);
 	console_deinit(&console);
+	if (lab->fell)
+		lab->n_answered = n_answered;
 	if (r < 0 || lab->fell)
 		return MIN_OF(r, 0);
-	if (lab->passphrase && prompts[0].n_answered != 1)
+	if (lab->passphrase && prompts[PROMPT_PASSPHRASE].n_answered != 1)
 		return diag_error(&lab->diag, -EIO, "the passphrase was asked for %u times",
-				  prompts[0].n_answered);
+				  prompts[PROMPT_PASSPHRASE].n_answered);
 	if (lab->report.failure)
 		return diag_error(&lab->diag, -EIO, "%s", lab->report.failure);
 	if (lab->report.exit < 0)
@@ -360,6 +403,8 @@ static int run_machines(struct lab *lab, enum vm_accel accel)
 			lab->machine.n_disks = lab->n_disks;
 		r = insist(lab, accel);
 	}
+	if (r == 0 && lab->n_answered < lab->answers.n_items)
+		return diag_error(&lab->diag, -EIO, "'%s' was not asked for", lab->prompt);
 	return r;
 }
 
@@ -375,6 +420,7 @@ enum {
 	OPTION_DISK,
 	OPTION_OVERLAY,
 	OPTION_FILE,
+	OPTION_ANSWER,
 	OPTION_TIMEOUT,
 	OPTION_CLOCK,
 	OPTION_BIOS,
@@ -390,6 +436,7 @@ static const struct option options[] = {
 	{ "disk", required_argument, NULL, OPTION_DISK },
 	{ "overlay", required_argument, NULL, OPTION_OVERLAY },
 	{ "file", required_argument, NULL, OPTION_FILE },
+	{ "answer", required_argument, NULL, OPTION_ANSWER },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "clock", no_argument, NULL, OPTION_CLOCK },
 	{ "bios", no_argument, NULL, OPTION_BIOS },
@@ -410,6 +457,7 @@ static int take_option(struct lab *lab, int option)
 		[OPTION_DISK] = &lab->disks,
 		[OPTION_OVERLAY] = &lab->overlays,
 		[OPTION_FILE] = &lab->files,
+		[OPTION_ANSWER] = &lab->answers,
 	};
 
 	if (option == OPTION_BIOS) {
@@ -437,11 +485,13 @@ static int take_options(struct lab *lab, int argc, char **argv)
 
 	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		r = take_option(lab, option);
+	for (size_t i = 0; r == 0 && i < lab->answers.n_items; i++)
+		r = strchr(lab->answers.items[i], '=') ? 0 : -EINVAL;
 	if (r || optind + 1 != argc || !lab->tarball) {
 		fprintf(stderr, "usage: lab --tarball TAR [--cache FOLDER] [--package DEB] "
 				"[--boot FOLDER [--without NAME]...] [--pull NAME]... "
 				"[--disk NAME=FILE[:SIZE]]... [--overlay NAME=FILE]... "
-				"[--file PATH]... [--timeout SECONDS] [--clock] [--bios] SCRIPT\n");
+				"[--file PATH]... [--answer TEXT=WORDS]... [--timeout SECONDS] [--clock] [--bios] SCRIPT\n");
 		return -EINVAL;
 	}
 	lab->script = argv[optind];
