@@ -5,7 +5,10 @@
 #include <libgen.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+
+#include "base/run.h"
 
 int fd_write_all(int fd, const void *data, size_t size)
 {
@@ -78,6 +81,19 @@ char *file_read_line(const char *path)
 	line = str_printf("%.*s", (int)strcspn(b.data, "\n"), b.data);
 	str_trim_end(line);
 	return line;
+}
+
+int file_lock(const char *path, int *ret_fd, struct diag *diag)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return diag_error(diag, -errno, "cannot open %s: %m", path);
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR || run_interrupted())
+			return diag_error(diag, -errno, "cannot lock %s: %m", path);
+	*ret_fd = take_fd(&fd);
+	return 0;
 }
 
 int file_make_folder(const char *path, struct diag *diag)

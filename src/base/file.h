@@ -18,6 +18,12 @@ char *file_read_line(const char *path);		     /* first line, trimmed; NULL if no
  */
 int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag);
 
+/*
+ * Wait until nobody else has the lock that is this file, made when it is not there; closing the
+ * descriptor gives it up. -EINTR once run_interrupted().
+ */
+int file_lock(const char *path, int *ret_fd, struct diag *diag);
+
 int file_make_folder(const char *path, struct diag *diag); /* with parents, mode 0755 */
 int file_sync_folder(const char *path);
 

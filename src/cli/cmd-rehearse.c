@@ -110,7 +110,10 @@ static int get_tarball(struct cli *cli, const struct layout *layout, const char 
 	_cleanup_free_ char *packages = tarball_packages(layout, &(struct tarball_options){
 							 .zfs_modules = modules });
 	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *lock = str_printf("%s/.lock-root-%s", cache, layout->system.suite);
+	_cleanup_close_ int fd = -1;
 	char hash[HASH_HEX_SIZE];
+	int r;
 
 	if (layout->system.tarball) {
 		*ret = str_dup(layout->system.tarball);
@@ -120,16 +123,15 @@ static int get_tarball(struct cli *cli, const struct layout *layout, const char 
 	strbuf_printf(&inputs, "%s\n%s\n%s\n", layout->system.suite, packages, modules);
 	(void)data_hash(inputs.data, inputs.size, hash);
 	path = str_printf("%s/root-%s-%.12s.tar", cache, layout->system.suite, hash);
-	if (access(path, R_OK) < 0) {
-		int r = tarball_make(&cli->run, layout,
-				     &(struct tarball_options){ .zfs_modules = modules }, path,
-				     &cli->diag);
-
-		if (r)
-			return r;
-	}
-	*ret = take_ptr(path);
-	return 0;
+	/* Another rehearsal may make it at this moment. */
+	r = file_lock(lock, &fd, &cli->diag);
+	if (r == 0 && access(path, R_OK) < 0)
+		r = tarball_make(&cli->run, layout,
+				 &(struct tarball_options){ .zfs_modules = modules }, path,
+				 &cli->diag);
+	if (r == 0)
+		*ret = take_ptr(path);
+	return r;
 }
 
 static void say(const struct cli *cli, const char *format, ...) _printf_(2, 3);

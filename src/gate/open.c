@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gate/open.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include "base/file.h"
 #include "gate/systemd.h"
 #include "gate/units.h"
@@ -28,20 +25,9 @@ static void say(const struct gate_context *cxt, const char *format, ...)
 
 int gate_lock_take(int *ret_fd, struct diag *diag)
 {
-	_cleanup_close_ int fd = -1;
 	int r = file_make_folder(GATE_RUN, diag);
 
-	if (r)
-		return r;
-	fd = open(GATE_RUN "/.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return diag_error(diag, -errno, "cannot open " GATE_RUN "/.lock: %m");
-	/* Whoever has it may wait for a pool: who waits here can be told to end. */
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR || run_interrupted())
-			return diag_error(diag, -errno, "cannot lock " GATE_RUN "/.lock: %m");
-	*ret_fd = take_fd(&fd);
-	return 0;
+	return r ? r : file_lock(GATE_RUN "/.lock", ret_fd, diag);
 }
 
 /* marks and states */
