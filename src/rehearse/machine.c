@@ -160,6 +160,19 @@ static char *openrc_service(const char *word)
 	"[Unit]\nDescription=Rehearsal\nRequires=eyrie-drill.service\n"                    \
 	"After=eyrie-drill.service\nAllowIsolate=yes\n"
 
+/* A rehearsal has no network, and what wants one shall not fail for that. */
+static void add_offline(struct machine *m)
+{
+	static const char *const waits[] = { "systemd-networkd-wait-online.service",
+					     "NetworkManager-wait-online.service" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
+		_cleanup_free_ char *name = str_printf("systemd.unit-dropin.%s", waits[i]);
+
+		add_credential(m, name, "[Service]\nExecStart=\nExecStart=/bin/true\n");
+	}
+}
+
 void machine_add_script(struct machine *m, const char *script, const char *word, bool whole)
 {
 	_cleanup_free_ char *unit = script_unit(word, whole), *service = openrc_service(word);
@@ -171,6 +184,7 @@ void machine_add_script(struct machine *m, const char *script, const char *word,
 	add_credential(m, "systemd.extra-unit.eyrie-drill-put.service", PUT_UNIT);
 	add_credential(m, "systemd.unit-dropin.initrd.target",
 		       "[Unit]\nWants=eyrie-drill-put.service\n");
+	add_offline(m);
 	/*
 	 * A getty would hang up the console under whoever reports on it. Last, since GRUB sees the
 	 * last string only.
