@@ -9,11 +9,11 @@ _eyrie()
 		return
 	fi
 	case $prev in
-	--passphrase-file | --output | -o | --observed | --deb | --zfs-modules)
+	--passphrase-file | --output | -o | --observed | --deb | --zfs-modules | --overwrite | --member | -m)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--keep | --cache | --target)
+	--keep | --cache | --target | --root)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
@@ -44,6 +44,9 @@ _eyrie()
 			sed '1d; s/ .*//')" -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == gate && $COMP_CWORD == 2 ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "check sync status wait emit" -- "$cur")
+	elif [[ ${COMP_WORDS[1]} == gate && ${COMP_WORDS[2]} == check ||
+		" ${COMP_WORDS[*]} " == *" --test "* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == lock || ${COMP_WORDS[1]} == unlock ||
 		${COMP_WORDS[1]} == gate ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(zfs get -H -o value -t filesystem,volume \

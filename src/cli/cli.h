@@ -20,7 +20,7 @@ enum cli_exit {
 	CLI_USAGE = 2,	 /* the command line */
 	CLI_REFUSED = 3, /* the layout, or the machine does not fit it; nothing was touched */
 	CLI_CONSENT = 4, /* something would be destroyed, and --wipe was not given */
-	CLI_PENDING = 5, /* plan --check: there is something to do */
+	CLI_PENDING = 5, /* --check: there is something to do, or a gate is not open */
 };
 
 /*
@@ -39,13 +39,13 @@ enum cli_exit {
 	FLAG(SMF, smf, "smf", 0, "for illumos: the manifest of a service")                     \
 	FLAG(METHOD, method, "method", 0, "its method instead of the manifest")                \
 	FLAG(QUIET, quiet, "quiet", 'q', "only errors")                                        \
-	TEXT(TARGET, target, "target", 0, "FOLDER", "mount there instead of /mnt/eyrie")       \
+	TEXT(TARGET, target, "target", 0, "FOLDER", "where the new system is mounted, else /mnt/eyrie")       \
 	TEXT(ROOT, root, "root", 0, "FOLDER", "the system in FOLDER instead of the running one") \
 	TEXT(PASSPHRASE, passphrase_file, "passphrase-file", 0, "FILE",                        \
 	     "read the passphrase from FILE, - is stdin")                                      \
 	TEXT(OUTPUT, output, "output", 'o', "FILE", "write to FILE instead of stdout")         \
 	TEXT(OBSERVED, observed, "observed", 0, "FILE",                                        \
-	     "plan for the machine in FILE, as eyrie observe wrote it")                        \
+	     "the machine in FILE, as eyrie observe wrote it")                        \
 	TEXT(KEEP, keep, "keep", 0, "FOLDER", "keep disks, passphrase and logs there")         \
 	TEXT(CACHE, cache, "cache", 0, "FOLDER", "keep what takes long to make there")         \
 	TEXT(HOST, host, "host", 0, "NAME", "the host name")                                   \

@@ -96,11 +96,26 @@ static const struct verb {
 	{ "destroy", boot_destroy, 1, true },
 };
 
+/* Options of another verb are refused, not ignored; real disks are not written by what a file says. */
+static bool takes_too_much(const struct cli_options *o, const struct verb *verb)
+{
+	if (o->check || o->root || o->overwrites.n_items)
+		return verb->run != boot_write;
+	if (o->from)
+		return verb->run != boot_create;
+	return o->observed && verb->needs_root;
+}
+
 static enum cli_exit run_verb(struct cli *cli, const struct verb *verb)
 {
 	if (cli->n_args < 1 + verb->n_names || cli->n_args > 2 + verb->n_names) {
 		(void)diag_error(&cli->diag, -EINVAL, "usage: eyrie boot %s%s [LAYOUT]", verb->name,
 				 verb->n_names ? " NAME" : "");
+		return CLI_USAGE;
+	}
+	if (takes_too_much(&cli->options, verb)) {
+		(void)diag_error(&cli->diag, -EINVAL, "eyrie boot %s does not take all of these options",
+				 verb->name);
 		return CLI_USAGE;
 	}
 	/* What is on a disk is root's to read; what --observed says is anybody's. */

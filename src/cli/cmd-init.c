@@ -234,7 +234,7 @@ static void write_layout(const struct proposal *p, FILE *out)
 	uuid_unparse_lower(uuid, id);
 	fprintf(out,
 		"# A layout for eyrie; eyrie.yaml(5) explains every key, with its default.\n"
-		"# Next: eyrie plan FILE, eyrie rehearse FILE, and then eyrie install FILE.\n\n"
+		"# Next: eyrie plan FILE, eyrie rehearse FILE --deb PACKAGE, eyrie install FILE --deb PACKAGE.\n\n"
 		"# The set id: it is on everything that eyrie makes. Keep it.\nid: %s\nhost: %s\n",
 		id, p->host);
 	write_firmware(out);

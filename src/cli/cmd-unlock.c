@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* eyrie unlock --test: a passphrase against members; without it, unlock-machine.c. */
+/* eyrie unlock --test: a passphrase against members; NAME: gate-work.c; else unlock-machine.c. */
 
 #include <stdio.h>
 
@@ -108,7 +108,7 @@ static enum cli_exit run_unlock(struct cli *cli)
 
 const struct cli_command cmd_unlock = {
 	.name = "unlock",
-	.synopsis = "[NAME]",
+	.synopsis = "[NAME|PATH]",
 	.summary = "One passphrase opens a pool, a dataset, or all members of the root pool",
 	.n_args_max = 64,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(TEST) | CLI_TAKES(MEMBER) | CLI_TAKES(PASSPHRASE) |

@@ -185,6 +185,7 @@ static enum cli_exit run_command(struct cli *cli)
 	strv_deinit(&cli->options.wipe);
 	strv_deinit(&cli->options.debs);
 	strv_deinit(&cli->options.overwrites);
+	strv_deinit(&cli->options.discards);
 	strv_deinit(&cli->options.key_files);
 	strv_deinit(&cli->options.disks);
 	strv_deinit(&cli->options.drills);

@@ -228,11 +228,11 @@ static const struct field boot_fields[] = {
 	{ "timeout", FIELD_NUMBER, AT(layout_boot, timeout), .fallback = "3", .help =
 	  "Seconds that the boot menu waits." },
 	{ "device-timeout", FIELD_NUMBER, AT(layout_boot, device_timeout), .fallback = "20",
-	  .help = "With unlock: shared, seconds that the initramfs waits for a member that does not "
+	  .help = "With unlock: shared or keystore, seconds that the initramfs waits for a member that does not "
 	  "come, before the machine goes on without it; systemd's own 90 is paid twice." },
 	{ "window", FIELD_NUMBER, AT(layout_boot, window), .fallback = "10", .help =
-	  "With unlock: peer, seconds that members may still come after the passphrase was "
-	  "right." },
+	  "With unlock: peer or encryption: native, seconds that members may still come after the "
+	  "passphrase was right (native: was typed)." },
 	{ "rejoin", FIELD_STRING, AT(layout_boot, rejoin), .fallback = "900", .help =
 	  "With unlock: peer, seconds after a start without a member in which it still joins by "
 	  "itself when it shows up; always, or 0: never. Until then the set key waits in root's "
@@ -246,7 +246,7 @@ static const struct record record_boot = RECORD(layout_boot, boot_fields);
 static const struct field layout_fields[] = {
 	{ "id", FIELD_STRING, AT(layout, id), FIELD_REQUIRED, .help =
 	  "The set id, a UUID that eyrie init makes. It is on every object that eyrie makes, and "
-	  "a disk that carries another one is never touched." },
+	  "a disk that carries another one is touched only when --wipe names it." },
 	{ "host", FIELD_STRING, AT(layout, host), FIELD_REQUIRED, .help = "The host name." },
 	{ "firmware", FIELD_CHOICE, AT(layout, firmware), .choices = firmware_choices,
 	  .fallback = "uefi", .help =

@@ -483,11 +483,6 @@ int vm_cut(struct vm *vm, struct diag *diag)
 	return r;
 }
 
-int vm_press_power(struct vm *vm, struct diag *diag)
-{
-	return qmp_call(vm, "system_powerdown", NULL, diag);
-}
-
 int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag)
 {
 	_cleanup_free_ char *node = disk_node_name(disk);
@@ -503,52 +498,6 @@ int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag)
 	r = qmp_call(vm, "device_add", device, diag);
 	if (r == 0)
 		vm->n_plugged++;
-	return r;
-}
-
-/* A device's inner parts go with events of their own, which name no device. */
-static bool tells_deleted(const char *line, const char *id)
-{
-	struct json_object *object = json_tokener_parse(line), *event, *data, *device;
-	bool tells = json_object_object_get_ex(object, "event", &event) &&
-		     streq(json_object_get_string(event), "DEVICE_DELETED") &&
-		     json_object_object_get_ex(object, "data", &data) &&
-		     json_object_object_get_ex(data, "device", &device) &&
-		     streq(json_object_get_string(device), id);
-
-	(void)json_object_put(object);
-	return tells;
-}
-
-static int await_deleted(struct vm *vm, const char *id, struct diag *diag)
-{
-	for (;;) {
-		_cleanup_free_ char *line = qmp_line(vm);
-
-		if (!line)
-			return diag_error(diag, -ETIMEDOUT,
-					  "the machine does not let go of %s", id);
-		if (tells_deleted(line, id))
-			return 0;
-	}
-}
-
-/* The guest lets go of it first; only then may its name be used again. */
-int vm_unplug(struct vm *vm, const char *serial, struct diag *diag)
-{
-	struct json_object *device = json_object_new_object();
-	struct json_object *node = json_object_new_object();
-	_cleanup_free_ char *name = str_printf("node-%s", serial);
-	int r;
-
-	json_set(device, "id", serial);
-	json_set(node, "node-name", name);
-	r = qmp_call(vm, "device_del", device, diag);
-	if (r == 0)
-		r = await_deleted(vm, serial, diag);
-	if (r == 0)
-		return qmp_call(vm, "blockdev-del", node, diag);
-	(void)json_object_put(node);
 	return r;
 }
 

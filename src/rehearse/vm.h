@@ -67,11 +67,9 @@ int vm_wait(struct vm *vm, int ms, struct strbuf *console, struct strbuf *report
 int vm_type(struct vm *vm, const struct secret *line); /* and a newline */
 
 int vm_cut(struct vm *vm, struct diag *diag); /* as if the power failed */
-int vm_press_power(struct vm *vm, struct diag *diag);
 
-/* While it runs: the disk appears and, once the guest has let go of it, is gone. */
+/* While it runs, the disk appears. */
 int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag);
-int vm_unplug(struct vm *vm, const char *serial, struct diag *diag);
 
 /* A raw file that is a blank disk, sparse; what was in it is gone. */
 int vm_blank_disk(const char *file, uint64_t size, struct diag *diag);

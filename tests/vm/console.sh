@@ -94,8 +94,8 @@ add_stranger() {
 }
 
 share() {
-	sed -i 's/"share": *false/"share": true/' /etc/eyrie/unlock.json &&
-		grep -q '"share": *true' /etc/eyrie/unlock.json && make_image "$(uname -r)" &&
+	sed -i 's/"share-passphrase": *false/"share-passphrase": true/' /etc/eyrie/unlock.json &&
+		grep -q '"share-passphrase": *true' /etc/eyrie/unlock.json && make_image "$(uname -r)" &&
 		eyrie boot sync
 }
 

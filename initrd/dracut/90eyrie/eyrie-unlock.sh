@@ -16,13 +16,21 @@ eyrie_is_imported() {
 # waits for it without end. mount-zfs.sh has no need of it.
 rm -f "${hookdir:-/lib/dracut/hooks}"/pre-mount/*zfs-load-key.sh
 
+if [ -n "$(sed -n '/"native" *: *true/p' $eyrie_config)" ]; then
+	eyrie_by_hand="To do it by hand:
+  zpool import -N -f -o cachefile=none -d /dev/disk/by-partuuid POOL
+  zfs load-key POOL"
+else
+	eyrie_by_hand="To do it by hand, for one member of each mirror (eyrie heal brings the others back), then once:
+  cryptsetup open /dev/disk/by-uuid/UUID NAME    UUID and mapping stand in $eyrie_config
+  zpool import -N -f -o cachefile=none -d /dev/mapper POOL"
+fi
+
 modprobe -q -a dm_crypt zfs
 eyrie-unlock $eyrie_config
 while ! eyrie_is_imported; do
 	emergency_shell -n eyrie "eyrie: the root pool is not imported; why stands above.
-To do it by hand, for one member of each mirror (eyrie heal brings the others back), then once:
-  cryptsetup open /dev/disk/by-uuid/UUID NAME    UUID and mapping stand in $eyrie_config
-  zpool import -N -f -o cachefile=none -d /dev/mapper POOL
+$eyrie_by_hand
 Or ask again: eyrie-unlock $eyrie_config
 Then go on: exit"
 done

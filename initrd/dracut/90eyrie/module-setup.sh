@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck disable=SC2154 # moddir and initdir are set by dracut
-# dracut module of eyrie (unlock: peer): eyrie-unlock opens the members and imports the root pool.
+# dracut module of eyrie (unlock: peer, encryption: native): eyrie-unlock opens the members and imports the root pool.
 # With systemd it takes the place of zfs-import-scan.service, so that everything that comes after
 # the import still does, and the other import unit is masked: one import, of one pool. Without
 # systemd it is a hook before the one that mounts the root.
