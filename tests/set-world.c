@@ -98,6 +98,17 @@ void world_write_at(const char *path, off_t offset, size_t size, int byte)
 	assert_int_equal(pwrite(fd, bytes, size, offset), size);
 }
 
+void world_take_slots(const char *path, int first, int last)
+{
+	struct crypt_device *cd = NULL;
+
+	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	for (int slot = first; slot <= last; slot++)
+		assert_int_equal(crypt_keyslot_destroy(cd, slot), 0);
+	crypt_free(cd);
+}
+
 void world_copy(const char *from, const char *to)
 {
 	_cleanup_free_ char *command = str_printf("cp --sparse=always %s %s", from, to);

@@ -32,4 +32,6 @@ int world_teardown(void **state);
 void world_enroll(const struct world *world, size_t from, size_t n);
 int world_unlock(const struct world *world, struct set *set, size_t n, const char *text);
 void world_write_at(const char *path, off_t offset, size_t size, int byte);
+/* As another tool does; 1 and 2, the set key's and the box, are what reencryption leaves out. */
+void world_take_slots(const char *path, int first, int last);
 void world_copy(const char *from, const char *to);

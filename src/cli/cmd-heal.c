@@ -26,50 +26,9 @@ static void say(void *context, const char *line)
 	diag_note(&heal->cli->diag, "%s", line);
 }
 
-/* who is in use */
-
-/* Paths of the pool's devices that it reads and writes now. */
-static int devices_in_use(struct heal *heal, struct strv *ret)
-{
-	const char *const list[] = { "zpool", "list", "-HpPv", "-o", "name,health",
-				     heal->opening.config.pool, NULL };
-	_cleanup_strv_ struct strv rows = STRV_NULL;
-	_cleanup_free_ char *output = NULL;
-	int r = run(&heal->cli->run, &(struct command){ .argv = list, .ret_output = &output },
-		    &heal->cli->diag);
-
-	if (r)
-		return r;
-	strv_split(&rows, output, "\n");
-	for (size_t i = 0; i < rows.n_items; i++) {
-		_cleanup_strv_ struct strv columns = STRV_NULL;
-
-		strv_split(&columns, rows.items[i], "\t");
-		if (columns.n_items > 1 && *columns.items[0] == '/' &&
-		    (streq(columns.items[columns.n_items - 1], "ONLINE") ||
-		     streq(columns.items[columns.n_items - 1], "DEGRADED")))
-			strv_add(ret, columns.items[0]);
-	}
-	return 0;
-}
-
 static char *mapping_path(const struct heal *heal, const struct member *member)
 {
 	return str_printf("/dev/mapper/%s", opening_member(&heal->opening, member)->mapping);
-}
-
-static int mark_in_use(struct heal *heal)
-{
-	_cleanup_strv_ struct strv devices = STRV_NULL;
-	struct set *set = &heal->opening.set;
-	int r = devices_in_use(heal, &devices);
-
-	for (size_t i = 0; r == 0 && i < set->n_members; i++) {
-		_cleanup_free_ char *path = mapping_path(heal, &set->members[i]);
-
-		set->members[i].in_use = strv_has(&devices, path);
-	}
-	return r;
 }
 
 static bool all_in_use(const struct set *set)
@@ -108,26 +67,59 @@ static int open_by_passphrase(struct heal *heal)
 	return r ? diag_error(&heal->cli->diag, r, "there is no member to open") : 0;
 }
 
-static int open_set(struct heal *heal)
-{
-	if (!heal->passphrase && open_by_keyring(heal))
-		return 0;
-	return open_by_passphrase(heal);
-}
-
-/* Again from the beginning: what is on the members has changed. */
-static int open_again(struct heal *heal)
+/* From the beginning: who is there, and who takes part. */
+static int look(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
 
 	set_deinit(&o->set);
 	free(take_ptr(o->known));
 	(void)opening_add_arrivals(o);
-	return mark_in_use(heal) ? -EIO : open_by_passphrase(heal);
+	if (opening_find_used(o))
+		return -EIO;
+	if (opening_is_used(o))
+		return 0;
+	(void)diag_error(&heal->cli->diag, -ENODEV, "the pool %s runs on none of the members that "
+			 "eyrie opened", o->config.pool);
+	diag_hint(&heal->cli->diag, "zpool status %s shows on what; heal knows /dev/mapper/ names "
+		  "of " CLI_UNLOCK_FILE, o->config.pool);
+	return -ENODEV;
+}
+
+/* Who is late can only be compared with somebody who takes part. */
+static bool knows_who_runs(const struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++)
+		if (set->members[i].in_use && set->members[i].state == MEMBER_OPEN)
+			return true;
+	return false;
+}
+
+static int open_set(struct heal *heal)
+{
+	struct opening *o = &heal->opening;
+	int r;
+
+	if (!heal->passphrase && open_by_keyring(heal)) {
+		if (knows_who_runs(&o->set))
+			return 0;
+		/* The key is of an older set: it opens only who was away. */
+		r = look(heal);
+		if (r)
+			return r;
+	}
+	r = open_by_passphrase(heal);
+	if (r || knows_who_runs(&o->set))
+		return r;
+	(void)diag_error(&heal->cli->diag, -EKEYREJECTED, "no member on which the pool runs can be "
+			 "opened, so that nobody can be compared with them");
+	opening_say_who_is_missing(o);
+	return -EKEYREJECTED;
 }
 
 /* mending */
 
+/* Who went apart keeps what it says of itself, until that was decided. */
 static size_t gather(struct heal *heal, struct enroll_member *members)
 {
 	const struct set *set = &heal->opening.set;
@@ -136,7 +128,7 @@ static size_t gather(struct heal *heal, struct enroll_member *members)
 	for (size_t i = 0; i < set->n_members; i++) {
 		const struct member *member = &set->members[i];
 
-		if (member->state == MEMBER_OPEN || member->state == MEMBER_DIVERGED)
+		if (member->state == MEMBER_OPEN)
 			members[n++] = (struct enroll_member){
 				member->path, opening_member(&heal->opening, member)->name,
 				member->key
@@ -163,39 +155,41 @@ static int mend(struct heal *heal)
 			       &heal->cli->diag);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		strv_add(&heal->mended, members[i].name);
-	return r ? r : open_again(heal);
+	if (r)
+		return r;
+	keyring_forget(o->config.set);
+	r = look(heal);
+	return r ? r : open_set(heal);
 }
 
 /* joining */
 
-static int bring_online(struct heal *heal, const struct member *member)
+static bool is_blank(const struct content *content)
+{
+	return !content->type && !content->table && !content->ambiguous;
+}
+
+/* Brought up to date by the others; filled anew, when there is nothing on it any more. */
+static int take_in(struct heal *heal, const struct member *member)
 {
 	_cleanup_free_ char *path = mapping_path(heal, member);
 	const struct unlock_config *config = &heal->opening.config;
 	struct content content = {};
 	int r = content_probe(path, &content);
 
-	if (r == 0 && !streq(content.uuid, config->pool_guid))
-		r = diag_error(&heal->cli->diag, -EINVAL, "%s holds no part of the pool %s", path,
-			       config->pool);
-	else if (r)
+	if (r)
 		(void)diag_error(&heal->cli->diag, r, "cannot read %s: %s", path, strerror(-r));
-	if (r == 0)
+	else if (is_blank(&content))
+		r = run_words(&heal->cli->run, &heal->cli->diag, "zpool", "replace", config->pool,
+			      path, NULL);
+	else if (streq(content.uuid, config->pool_guid))
 		r = run_words(&heal->cli->run, &heal->cli->diag, "zpool", "online", config->pool,
 			      content.sub_uuid, NULL);
+	else
+		r = diag_error(&heal->cli->diag, -EINVAL, "%s holds no part of the pool %s", path,
+			       config->pool);
 	content_deinit(&content);
 	return r;
-}
-
-/* Its data is given up: the others fill it again as a new disk. */
-static int refill(struct heal *heal, const struct member *member)
-{
-	_cleanup_free_ char *path = mapping_path(heal, member);
-	int r = run_words(&heal->cli->run, &heal->cli->diag, "zpool", "labelclear", "-f", path,
-			  NULL);
-
-	return r ? r : run_words(&heal->cli->run, &heal->cli->diag, "zpool", "replace",
-				 heal->opening.config.pool, path, NULL);
 }
 
 static bool is_discarded(const struct heal *heal, const struct member *member)
@@ -204,7 +198,41 @@ static bool is_discarded(const struct heal *heal, const struct member *member)
 			opening_member(&heal->opening, member)->name);
 }
 
-/* From here on a member that diverged and is discarded is one that knows nothing. */
+/* A disk that came back under another name has a mapping of the one that went. */
+static int activate(struct heal *heal, struct member *member)
+{
+	opening_deactivate(&heal->opening, member);
+	return opening_activate(&heal->opening, member);
+}
+
+/* The data goes first: until then the member says that it went apart, and nothing merges it. */
+static int clear(struct heal *heal, struct member *member)
+{
+	const char *name = opening_member(&heal->opening, member)->name;
+	_cleanup_free_ char *path = mapping_path(heal, member);
+	struct content content = {};
+	int r;
+
+	if (strv_has(&heal->discarded, name))
+		return 0;
+	if (member->state != MEMBER_DIVERGED)
+		return diag_error(&heal->cli->diag, -EINVAL,
+				  "'%s' did not go apart from the others: nothing to discard", name);
+	r = activate(heal, member);
+	if (r == 0)
+		r = content_probe(path, &content);
+	if (r)
+		r = diag_error(&heal->cli->diag, r, "'%s' cannot be read: %s", name, strerror(-r));
+	else if (!is_blank(&content))
+		r = run_words(&heal->cli->run, &heal->cli->diag, "zpool", "labelclear", "-f", path,
+			      NULL);
+	content_deinit(&content);
+	if (r == 0)
+		strv_add(&heal->discarded, name);
+	return r;
+}
+
+/* From here on a member that went apart and is discarded is one that knows nothing. */
 static int take_discards(struct heal *heal)
 {
 	struct set *set = &heal->opening.set;
@@ -212,34 +240,39 @@ static int take_discards(struct heal *heal)
 
 	for (size_t i = 0; i < set->n_members; i++) {
 		struct member *member = &set->members[i];
+		int r;
 
 		if (!is_discarded(heal, member))
 			continue;
-		if (member->state != MEMBER_DIVERGED)
-			return diag_error(&heal->cli->diag, -EINVAL,
-					  "'%s' did not go apart from the others: nothing to discard",
-					  opening_member(&heal->opening, member)->name);
+		n++;
+		r = member->in_use && strv_has(&heal->discarded, member->name) ?
+			    0 :
+			    clear(heal, member);
+		if (r)
+			return r;
+		if (member->in_use)
+			continue;
 		member->state = MEMBER_OPEN;
 		member->behind = true;
 		member->box = box_free(member->box);
-		n++;
 	}
 	if (n == heal->cli->options.discards.n_items)
 		return 0;
 	return diag_error(&heal->cli->diag, -EINVAL, "--discard names a member that is not there");
 }
 
+static bool is_late(const struct member *member)
+{
+	return member->state == MEMBER_OPEN && !member->in_use;
+}
+
 static int join_one(struct heal *heal, struct member *member)
 {
 	const char *name = opening_member(&heal->opening, member)->name;
-	bool discarded = is_discarded(heal, member);
-	int r = opening_activate(&heal->opening, member);
+	int r = take_in(heal, member);
 
-	if (r)
-		return diag_error(&heal->cli->diag, r, "'%s' does not join", name);
-	r = discarded ? refill(heal, member) : bring_online(heal, member);
-	if (r == 0)
-		strv_add(discarded ? &heal->discarded : &heal->joined, name);
+	if (r == 0 && !is_discarded(heal, member))
+		strv_add(&heal->joined, name);
 	return r;
 }
 
@@ -250,17 +283,18 @@ static int join(struct heal *heal)
 
 	if (all_in_use(&o->set))
 		return 0;
+	for (size_t i = 0; i < o->set.n_members; i++)
+		if (is_late(&o->set.members[i]) && activate(heal, &o->set.members[i]))
+			r = diag_error(&heal->cli->diag, -EIO, "'%s' does not join: %s",
+				       opening_member(o, &o->set.members[i])->name,
+				       o->set.members[i].why);
 	opening_begin(o);
 	for (size_t i = 0; i < o->set.n_members; i++) {
-		struct member *member = &o->set.members[i];
-		int failed = member->state == MEMBER_OPEN && !member->in_use ?
-				     join_one(heal, member) :
-				     0;
+		int failed = is_late(&o->set.members[i]) ? join_one(heal, &o->set.members[i]) : 0;
 
 		r = r ? r : failed;
 	}
-	if (r == 0)
-		opening_joined(o);
+	opening_joined(o);
 	return r;
 }
 
@@ -307,36 +341,54 @@ static void show(struct heal *heal)
 	json_object_put(json);
 }
 
+static int settle(struct heal *heal)
+{
+	journal_compare(&heal->opening.set);
+	return take_discards(heal);
+}
+
 static int heal_machine(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
-	int r;
+	size_t n_mended = heal->mended.n_items;
+	int r = look(heal);
 
-	(void)opening_add_arrivals(o);
-	r = mark_in_use(heal);
 	/* Without a person to ask, only who is late is looked at. */
 	if (r || (all_in_use(&o->set) && !cli_can_ask() && !heal->cli->options.passphrase_file))
 		return r;
 	r = open_set(heal);
-	if (r == 0) {
-		journal_compare(&o->set);
+	if (r == 0)
+		r = settle(heal);
+	if (r == 0)
 		r = mend(heal);
-	}
-	if (r)
-		return r;
-	journal_compare(&o->set);
-	r = take_discards(heal);
+	if (r == 0 && heal->mended.n_items > n_mended)
+		r = settle(heal);
 	if (r == 0)
 		r = join(heal);
 	opening_say_who_is_missing(o);
-	if (r == 0 && is_whole(heal))
+	if (r)
+		return r;
+	if (is_whole(heal))
 		keyring_forget(o->config.set);
-	return r;
+	else if (heal->mended.n_items)
+		opening_keep_key(o);
+	return 0;
 }
 
 static bool stays_apart(const struct heal *heal)
 {
 	return set_count(&heal->opening.set, MEMBER_DIVERGED) > 0;
+}
+
+/* Disks of one controller come one after another, while the first of them is taken in. */
+static int heal_all(struct heal *heal)
+{
+	int r;
+
+	do
+		r = heal_machine(heal);
+	while (r == 0 && opening_add_arrivals(&heal->opening));
+	return r;
 }
 
 static enum cli_exit run_heal(struct cli *cli)
@@ -358,7 +410,7 @@ static enum cli_exit run_heal(struct cli *cli)
 		opening_deinit(&heal.opening);
 		return CLI_REFUSED;
 	}
-	if (lock_take(&lock, &cli->diag) == 0 && heal_machine(&heal) == 0)
+	if (lock_take(&lock, &cli->diag) == 0 && heal_all(&heal) == 0)
 		result = stays_apart(&heal) ? CLI_FAILED : CLI_OK;
 	show(&heal);
 	opening_deinit(&heal.opening);

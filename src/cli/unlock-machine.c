@@ -141,6 +141,7 @@ static int is_imported(struct cli *cli, const struct opening *o, bool *ret)
 static int open_all(struct cli *cli, struct opening *o)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
+	size_t n;
 	int r;
 
 	if (!opening_add_arrivals(o))
@@ -157,10 +158,11 @@ static int open_all(struct cli *cli, struct opening *o)
 		return diag_error(&cli->diag, r, "no member can be tried");
 	opening_wait(o);
 	journal_compare(&o->set);
-	(void)opening_say_blemishes(o);
+	n = opening_activate_all(o);
 	opening_begin(o);
+	(void)opening_say_blemishes(o);
 	opening_say_who_is_missing(o);
-	return opening_activate_all(o) ? 0 : diag_error(&cli->diag, -ENODEV, "no member is open");
+	return n ? 0 : diag_error(&cli->diag, -ENODEV, "no member is open");
 }
 
 static int import(struct cli *cli, struct opening *o)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "apply/lock.h"
+#include "apply/together.h"
 #include "observe/observe.h"
 
 struct work {
@@ -157,7 +158,7 @@ static void forget_keys(struct work *work)
 	free(work->keys);
 }
 
-static enum cli_exit carry_out(struct work *work)
+static enum cli_exit carry_out(struct work *work, const struct observed *have)
 {
 	struct cli *cli = work->cli;
 	enum cli_exit status;
@@ -171,6 +172,8 @@ static enum cli_exit carry_out(struct work *work)
 		status = get_keys(work);
 	if (status != CLI_OK)
 		return status;
+	if (together_begin(work->plan, have, &work->cxt))
+		return CLI_REFUSED;
 	if (apply_run(work->plan, &work->cxt) == 0)
 		return CLI_OK;
 	diag_note(&cli->diag, "it is safe to run the same command again: it goes on from here");
@@ -204,7 +207,7 @@ static enum cli_exit one_round(struct work *work, bool *ret_more)
 	work->cxt.target = pool && !pool->altroot ? "" : cli_target(cli);
 	work->plan = plan;
 	*ret_more = ends_with_look(plan);
-	status = plan->steps.n_items ? carry_out(work) : CLI_OK;
+	status = plan->steps.n_items ? carry_out(work, have) : CLI_OK;
 	work->plan = NULL;
 	return status;
 }

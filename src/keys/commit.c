@@ -7,14 +7,6 @@
 #include "keys/set.h"
 #include "keys/token.h"
 
-/* The least that LUKS2 allows: set keys and boxes' passphrases have full entropy. */
-static const struct crypt_pbkdf_type minimal_kdf = {
-	.type = CRYPT_KDF_PBKDF2,
-	.hash = "sha256",
-	.iterations = 1000,
-	.flags = CRYPT_PBKDF_NO_BENCHMARK,
-};
-
 static int failed(const struct commit *commit, int r, const char *what, struct diag *diag)
 {
 	struct strbuf *said = &commit->luks->said;
@@ -28,7 +20,7 @@ static int failed(const struct commit *commit, int r, const char *what, struct d
 int commit_set_key(struct commit *commit, const struct secret *set_key, struct diag *diag)
 {
 	struct crypt_device *cd = commit->luks->cd;
-	int r = crypt_set_pbkdf_type(cd, &minimal_kdf);
+	int r = crypt_set_pbkdf_type(cd, &luks_least_kdf);
 
 	if (r == 0)
 		r = crypt_keyslot_add_by_volume_key(cd, CRYPT_ANY_SLOT, commit->key->data,
@@ -43,7 +35,7 @@ int commit_set_key(struct commit *commit, const struct secret *set_key, struct d
 static int add_box(const struct commit *commit, const struct secret *sealed, struct diag *diag)
 {
 	struct crypt_device *cd = commit->luks->cd;
-	int r = crypt_set_pbkdf_type(cd, &minimal_kdf);
+	int r = crypt_set_pbkdf_type(cd, &luks_least_kdf);
 
 	if (r == 0)
 		r = crypt_keyslot_add_by_key(cd, CRYPT_ANY_SLOT, sealed->data, sealed->size,
@@ -96,15 +88,9 @@ static int write_token(const struct commit *commit, const struct box *box, const
  */
 static bool is_left_over(const struct commit *commit, int slot, int box_slot)
 {
-	struct crypt_device *cd = commit->luks->cd;
-	struct crypt_pbkdf_type kdf;
-
-	if (slot == commit->passphrase_slot || slot == commit->set_key_slot || slot == box_slot ||
-	    slot == keyfile_slot(commit->luks) ||
-	    crypt_keyslot_status(cd, slot) < CRYPT_SLOT_ACTIVE)
-		return false;
-	return crypt_keyslot_get_pbkdf(cd, slot, &kdf) == 0 &&
-	       streq(kdf.type, CRYPT_KDF_PBKDF2) && kdf.iterations == minimal_kdf.iterations;
+	return slot != commit->passphrase_slot && slot != commit->set_key_slot &&
+	       slot != box_slot && slot != keyfile_slot(commit->luks) &&
+	       luks_slot_is_cheap(commit->luks, slot);
 }
 
 static int remove_left_over(const struct commit *commit, int box_slot)

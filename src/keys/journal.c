@@ -21,6 +21,8 @@ static bool is_candidate(const struct member *member)
 	return member->state == MEMBER_OPEN || member->state == MEMBER_DIVERGED;
 }
 
+static const struct list nothing;
+
 /* NULL: its box cannot be read. */
 static const struct list *history_of(const struct set *set, const struct member *member)
 {
@@ -47,16 +49,18 @@ static uint64_t last_used(const struct list *history)
 	return newest ? newest->time : 0;
 }
 
-/* Whether `a` has the better claim: it descends from `b`, or was used later. */
+/* Whether `a` has the better claim: it is in use, descends from `b`, or was used later. */
 static bool precedes(const struct set *set, const struct member *a, const struct member *b)
 {
 	const struct list *of_a = history_of(set, a), *of_b = b ? history_of(set, b) : NULL;
 	enum kinship kin;
 
-	if (!of_b || !of_a)
-		return of_a && !of_b;
+	if (!b)
+		return of_a || a->in_use;
 	if (a->in_use != b->in_use)
 		return a->in_use;
+	if (!of_b || !of_a)
+		return of_a && !of_b;
 	kin = history_compare(of_a, of_b);
 	return kin == KIN_AHEAD || (kin == KIN_DIVERGED && last_used(of_a) > last_used(of_b));
 }
@@ -98,14 +102,29 @@ static void set_apart(const struct set *set, struct member *member, const struct
 					 "last %s: what it did meanwhile is not known", theirs);
 }
 
-static void judge(const struct set *set, struct member *member)
+/*
+ * Those in use go on whatever anybody says. What they do not know of, they did not take part in:
+ * a member that is ahead of them ran without them, as they do without it.
+ */
+static bool is_apart(const struct set *set, const struct member *member, bool in_use)
 {
 	const struct list *own = history_of(set, member);
 	const struct epoch *newest = history_newest(&set->history);
-	bool apart = own ? history_compare(own, &set->history) == KIN_DIVERGED :
-			   newest && strv_has(&newest->absent, member->luks->uuid);
+	enum kinship kin;
 
-	if (apart) {
+	if (member->in_use)
+		return false;
+	if (!own)
+		return newest && strv_has(&newest->absent, member->luks->uuid);
+	kin = history_compare(own, &set->history);
+	return kin == KIN_DIVERGED || (kin == KIN_AHEAD && in_use);
+}
+
+static void judge(const struct set *set, struct member *member, bool in_use)
+{
+	const struct list *own = history_of(set, member);
+
+	if (is_apart(set, member, in_use)) {
 		set_apart(set, member, own);
 		return;
 	}
@@ -117,6 +136,7 @@ static void judge(const struct set *set, struct member *member)
 void journal_compare(struct set *set)
 {
 	const struct member *first;
+	const struct list *history;
 
 	if (!set->box)
 		return;
@@ -124,10 +144,11 @@ void journal_compare(struct set *set)
 	first = choose(set);
 	if (!first)
 		return;
-	history_copy(&set->history, history_of(set, first));
+	history = history_of(set, first);
+	history_copy(&set->history, history ? history : &nothing);
 	for (size_t i = 0; i < set->n_members; i++)
 		if (is_candidate(&set->members[i]))
-			judge(set, &set->members[i]);
+			judge(set, &set->members[i], first->in_use);
 }
 
 static bool is_open(const struct set *set, const char *uuid)

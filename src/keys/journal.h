@@ -21,7 +21,8 @@
 
 /*
  * Settle who goes on: those in use, else the one that was used last and all that do not
- * contradict it. What does is MEMBER_DIVERGED and says why; who was away is `behind`.
+ * contradict it. What does is MEMBER_DIVERGED and says why, and is never one in use; who was away is
+ * `behind`.
  */
 void journal_compare(struct set *set);
 

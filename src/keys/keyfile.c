@@ -7,7 +7,6 @@
 #include "keys/token.h"
 
 #define VOLUME_KEY_MAX 128u
-#define ITERATIONS     1000u
 
 struct keyed {
 	const struct keyfile_member *want;
@@ -55,15 +54,6 @@ static bool is_named(const struct luks *luks, const char *type, int slot)
 	return false;
 }
 
-static bool is_minimal(struct luks *luks, int slot)
-{
-	struct crypt_pbkdf_type kdf;
-
-	return crypt_keyslot_status(luks->cd, slot) >= CRYPT_SLOT_ACTIVE &&
-	       crypt_keyslot_get_pbkdf(luks->cd, slot, &kdf) == 0 &&
-	       streq(kdf.type, CRYPT_KDF_PBKDF2) && kdf.iterations == ITERATIONS;
-}
-
 /* Cheap slots that neither token names: of an interrupted run. `but` stays in any case. */
 static int remove_unnamed(const struct keyed *k, int but)
 {
@@ -71,7 +61,7 @@ static int remove_unnamed(const struct keyed *k, int but)
 	int r = 0;
 
 	for (int slot = 0; r == 0 && slot < crypt_keyslot_max(CRYPT_LUKS2); slot++)
-		if (slot != but && slot != k->passphrase_slot && is_minimal(luks, slot) &&
+		if (slot != but && slot != k->passphrase_slot && luks_slot_is_cheap(luks, slot) &&
 		    !is_named(luks, SET_TOKEN, slot) && !is_named(luks, KEYFILE_TOKEN, slot))
 			r = crypt_keyslot_destroy(luks->cd, slot);
 	return r;
@@ -84,7 +74,7 @@ static int remove_named(const struct keyed *k, const char *type)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && slot_in(token, i) >= 0; i++)
-		if (slot_in(token, i) != k->passphrase_slot && is_minimal(luks, slot_in(token, i)))
+		if (slot_in(token, i) != k->passphrase_slot && luks_slot_is_cheap(luks, slot_in(token, i)))
 			r = crypt_keyslot_destroy(luks->cd, slot_in(token, i));
 	return r;
 }
@@ -149,10 +139,7 @@ static int free_slot(struct luks *luks)
 
 static int add_slot(struct keyed *k, const struct secret *key, struct diag *diag)
 {
-	const struct crypt_pbkdf_type kdf = { .type = CRYPT_KDF_PBKDF2, .hash = "sha256",
-					      .iterations = ITERATIONS,
-					      .flags = CRYPT_PBKDF_NO_BENCHMARK };
-	int r = crypt_set_pbkdf_type(k->luks->cd, &kdf);
+	int r = crypt_set_pbkdf_type(k->luks->cd, &luks_least_kdf);
 	int slot = free_slot(k->luks);
 
 	if (r == 0)
@@ -189,7 +176,7 @@ static int enroll_one(struct keyed *k, const struct secret *key, struct diag *di
 	r = write_token(k, slot, diag);
 	if (r)
 		return r;
-	if (old >= 0 && old != k->passphrase_slot && is_minimal(k->luks, old))
+	if (old >= 0 && old != k->passphrase_slot && luks_slot_is_cheap(k->luks, old))
 		r = crypt_keyslot_destroy(k->luks->cd, old);
 	if (r == 0)
 		r = remove_unnamed(k, slot);

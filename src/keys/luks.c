@@ -13,6 +13,13 @@ static const char *const luks_ciphers[] = {
 
 #define KEY_MAX 1024u /* bytes; the box is the largest */
 
+const struct crypt_pbkdf_type luks_least_kdf = {
+	.type = CRYPT_KDF_PBKDF2,
+	.hash = "sha256",
+	.iterations = 1000,
+	.flags = CRYPT_PBKDF_NO_BENCHMARK,
+};
+
 void luks_read_only(void)
 {
 	(void)crypt_metadata_locking(NULL, 0);
@@ -194,6 +201,28 @@ static void add_kdf(struct strbuf *b, struct json_object *kdf)
 	qsort(lines.items, lines.n_items, sizeof(*lines.items), by_text);
 	for (size_t i = 0; i < lines.n_items; i++)
 		strbuf_add(b, lines.items[i]);
+}
+
+static bool is_of_another_tool(struct crypt_device *cd, int slot)
+{
+	for (int token = 0; token < crypt_token_max(CRYPT_LUKS2); token++) {
+		const char *type = NULL;
+
+		if (crypt_token_status(cd, token, &type) > CRYPT_TOKEN_INACTIVE &&
+		    crypt_token_is_assigned(cd, token, slot) == 0 && !starts_with(type, "eyrie-"))
+			return true;
+	}
+	return false;
+}
+
+bool luks_slot_is_cheap(const struct luks *luks, int slot)
+{
+	struct crypt_pbkdf_type kdf;
+
+	return crypt_keyslot_status(luks->cd, slot) >= CRYPT_SLOT_ACTIVE &&
+	       crypt_keyslot_get_pbkdf(luks->cd, slot, &kdf) == 0 &&
+	       streq(kdf.type, luks_least_kdf.type) && streq(kdf.hash, luks_least_kdf.hash) &&
+	       kdf.iterations == luks_least_kdf.iterations && !is_of_another_tool(luks->cd, slot);
 }
 
 bool luks_has_slot(const struct luks *luks, int slot)

@@ -46,6 +46,13 @@ enum { LUKS_WRONG = 1 };
 int luks_slot_key(struct luks *luks, int slot, const char *passphrase, size_t size,
 		  struct secret **ret);
 
+/*
+ * A slot as eyrie makes them for keys of full entropy, with the least KDF that LUKS2 allows, that no
+ * token of another tool names: systemd-cryptenroll's have the same iterations.
+ */
+extern const struct crypt_pbkdf_type luks_least_kdf;
+bool luks_slot_is_cheap(const struct luks *luks, int slot);
+
 bool luks_has_slot(const struct luks *luks, int slot);
 
 /* 0 when `key` is the volume key, -EPERM when not. */

@@ -276,11 +276,12 @@ static bool plan_switch(struct planner *p)
 	const struct layout_dataset *root = layout_root(p->layout);
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (d->state == DISK_MISSING) {
+		if (d->state == DISK_MISSING || !d->member || !d->member->luks.mapped) {
 			planner_refuse(p, "moving from unlock: %s to %s wants every disk, and '%s' "
-				       "is not there", is, wanted, d->want->name);
-			diag_hint(p->diag, "bring it back first, or put unlock: %s back into the "
-				  "layout", is);
+				       "is not %s", is, wanted, d->want->name,
+				       d->state == DISK_MISSING ? "there" : "open");
+			diag_hint(p->diag, "bring it back first (eyrie heal), or put unlock: %s back "
+				  "into the layout", is);
 			return false;
 		}
 	if (!plan_may_write_files(p))

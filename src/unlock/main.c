@@ -114,16 +114,18 @@ static void open_first(struct opening *o)
 
 static int open_machine(struct opening *o)
 {
+	size_t n;
 	int r;
 
 	wait_for_first(o);
 	open_first(o);
 	opening_wait(o);
 	journal_compare(&o->set);
+	n = opening_activate_all(o);
 	opening_begin(o);
 	(void)opening_say_blemishes(o);
 	opening_say_who_is_missing(o);
-	if (!opening_activate_all(o))
+	if (!n)
 		return -ENODEV;
 	r = opening_import(o);
 	if (r)

@@ -151,15 +151,11 @@ size_t opening_say_blemishes(const struct opening *o)
 	return n;
 }
 
-void opening_begin(struct opening *o)
+static void leave_out(struct member *member, char *why)
 {
-	_cleanup_diag_ struct diag diag = DIAG_NULL;
-
-	if (journal_begin(&o->set, (uint64_t)time(NULL), &diag) == 0)
-		return;
-	say_diag(o, &diag);
-	opening_say(o, "that members are absent could not be noted everywhere: should they run "
-		    "without these, eyrie may not see that they went apart");
+	member->state = MEMBER_CLOSED;
+	free(member->why);
+	member->why = why;
 }
 
 int opening_activate(struct opening *o, struct member *member)
@@ -169,8 +165,13 @@ int opening_activate(struct opening *o, struct member *member)
 
 	if (r == 0 || r == -EEXIST)
 		return 0;
-	opening_say(o, "%s cannot be activated: %s", opening_member(o, member)->name, strerror(-r));
+	leave_out(member, str_printf("it cannot be activated: %s", strerror(-r)));
 	return r;
+}
+
+void opening_deactivate(struct opening *o, const struct member *member)
+{
+	(void)crypt_deactivate(NULL, opening_member(o, member)->mapping);
 }
 
 size_t opening_activate_all(struct opening *o)
@@ -181,6 +182,26 @@ size_t opening_activate_all(struct opening *o)
 		if (o->set.members[i].state == MEMBER_OPEN)
 			n += opening_activate(o, &o->set.members[i]) == 0;
 	return n;
+}
+
+/* Who cannot note that it joins has no part in the import. */
+void opening_begin(struct opening *o)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_free_ bool *was_open = mem_alloc(o->set.n_members * sizeof(*was_open));
+	int r;
+
+	for (size_t i = 0; i < o->set.n_members; i++)
+		was_open[i] = o->set.members[i].state == MEMBER_OPEN;
+	r = journal_begin(&o->set, (uint64_t)time(NULL), &diag);
+	for (size_t i = 0; i < o->set.n_members; i++)
+		if (was_open[i] && o->set.members[i].state != MEMBER_OPEN)
+			opening_deactivate(o, &o->set.members[i]);
+	if (r == 0)
+		return;
+	say_diag(o, &diag);
+	opening_say(o, "that members are absent could not be noted everywhere: should they run "
+		    "without these, eyrie may not see that they went apart");
 }
 
 /* -f: this pool by its GUID belongs to this machine, whoever had it last. */
@@ -194,12 +215,94 @@ int opening_import(struct opening *o)
 	return r;
 }
 
+/* Of a device that the pool reads, writes, or holds ready as a spare. */
+static bool is_healthy(const char *health)
+{
+	static const char *const words[] = { "ONLINE", "DEGRADED", "AVAIL", "INUSE" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (streq(health, words[i]))
+			return true;
+	return false;
+}
+
+/* Paths of the pool's devices that it uses now. */
+static int list_used(const struct opening *o, struct strv *ret)
+{
+	const char *const list[] = { "zpool", "list", "-HpPv", "-o", "name,health",
+				     o->config.pool, NULL };
+	_cleanup_strv_ struct strv rows = STRV_NULL;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_free_ char *output = NULL;
+	int r = run(o->run, &(struct command){ .argv = list, .ret_output = &output }, &diag);
+
+	say_diag(o, &diag);
+	if (r)
+		return r;
+	strv_split(&rows, output, "\n");
+	for (size_t i = 0; i < rows.n_items; i++) {
+		_cleanup_strv_ struct strv columns = STRV_NULL;
+		const char *health;
+
+		strv_split(&columns, rows.items[i], "\t");
+		health = columns.n_items > 1 ? columns.items[columns.n_items - 1] : NULL;
+		if (health && *columns.items[0] == '/' && is_healthy(health))
+			strv_add(ret, columns.items[0]);
+	}
+	return 0;
+}
+
+int opening_find_used(struct opening *o)
+{
+	_cleanup_strv_ struct strv devices = STRV_NULL;
+	int r = list_used(o, &devices);
+
+	for (size_t i = 0; r == 0 && i < o->set.n_members; i++) {
+		struct member *member = &o->set.members[i];
+		_cleanup_free_ char *path =
+			str_printf("/dev/mapper/%s", opening_member(o, member)->mapping);
+
+		member->in_use = strv_has(&devices, path);
+	}
+	return r;
+}
+
+bool opening_is_used(const struct opening *o)
+{
+	for (size_t i = 0; i < o->set.n_members; i++)
+		if (o->set.members[i].in_use)
+			return true;
+	return false;
+}
+
+/* That ZFS was told to leave a member offline, or cannot use it, is as if it were not there. */
+static size_t leave_unused_out(struct opening *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->set.n_members; i++) {
+		struct member *member = &o->set.members[i];
+
+		if (member->state != MEMBER_OPEN || member->in_use)
+			continue;
+		leave_out(member, str_printf("the pool does not use it: zpool status %s",
+					     o->config.pool));
+		opening_say(o, "%s has no part: %s", opening_member(o, member)->name, member->why);
+		n++;
+	}
+	return n;
+}
+
 void opening_joined(struct opening *o)
 {
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	bool known = opening_find_used(o) == 0 && opening_is_used(o);
+	size_t n_left_out = known ? leave_unused_out(o) : 0;
 
 	if (journal_joined(&o->set, &diag))
 		say_diag(o, &diag);
+	if (n_left_out)
+		opening_begin(o);
 }
 
 void opening_share(const struct opening *o, const struct secret *passphrase)

@@ -40,17 +40,28 @@ void opening_wait(struct opening *o);
 void opening_say_who_is_missing(const struct opening *o);
 size_t opening_say_blemishes(const struct opening *o); /* how many there are */
 
-/* After journal_compare(): note this start on the members. */
-void opening_begin(struct opening *o);
-
-/* 0 also when it is active already. */
+/* 0 also when it is active already. One that cannot be is not open any more, and says why. */
 int opening_activate(struct opening *o, struct member *member);
 size_t opening_activate_all(struct opening *o); /* how many are */
+void opening_deactivate(struct opening *o, const struct member *member);
+
+/*
+ * After journal_compare(), and when those that are open are active: note on them who will run and who
+ * is absent, before the pool runs.
+ */
+void opening_begin(struct opening *o);
 
 /* This pool, by its GUID, from the mappings; nothing is mounted. */
 int opening_import(struct opening *o);
 
-/* The pool runs on all that are open. */
+/* Which members the imported pool reads and writes: `in_use`. */
+int opening_find_used(struct opening *o);
+bool opening_is_used(const struct opening *o); /* any of them */
+
+/*
+ * The pool is imported: those that it uses have one history from here on. Others are noted as absent
+ * and are not open any more.
+ */
 void opening_joined(struct opening *o);
 
 /* While members are absent, the set key waits for them in root's keyring. */

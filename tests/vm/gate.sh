@@ -210,7 +210,7 @@ test_reinstall() {
 	for name in postgresql-17 nginx; do
 		check "$name is packed again" repack $name
 	done
-	took=$(seconds apt-get install --reinstall -y --no-download /tmp/postgresql-17.deb /tmp/nginx.deb)
+	took=$(seconds apt-get install --reinstall -y /tmp/postgresql-17.deb /tmp/nginx.deb)
 	says "reinstall: it was done" "Setting up postgresql-17"
 	echo "# apt-get install --reinstall took $took s"
 	tail -n 5 "$OUT" | sed 's/^/# /'

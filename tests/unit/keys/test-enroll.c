@@ -100,6 +100,30 @@ static void test_who_has_another_passphrase_gets_this_one(void **state)
 	assert_null(member_blemish(&alone, &alone.members[0]));
 }
 
+/* As systemd-cryptenroll makes it: as cheap as ours, and named by a token. */
+static void test_a_recovery_key_stays(void **state)
+{
+	const struct world *world = *state;
+	struct crypt_device *cd = NULL;
+	int slot;
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &luks_least_kdf), 0);
+	slot = crypt_keyslot_add_by_passphrase(cd, CRYPT_ANY_SLOT, WORLD_RIGHT, strlen(WORLD_RIGHT),
+					       "recovery", 8);
+	assert_true(slot > 2);
+	assert_true(crypt_token_json_set(cd, CRYPT_ANY_TOKEN,
+					 "{\"type\":\"systemd-recovery\",\"keyslots\":[\"3\"]}") >= 0);
+	crypt_free(cd);
+	world_enroll(world, 0, 2);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_keyslot_status(cd, slot), CRYPT_SLOT_ACTIVE);
+	crypt_free(cd);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
@@ -109,6 +133,7 @@ int main(void)
 		TEST(test_all_together_need_no_previous_key),
 		TEST(test_who_is_not_kept_is_a_stranger),
 		TEST(test_who_has_another_passphrase_gets_this_one),
+		TEST(test_a_recovery_key_stays),
 	};
 
 	return cmocka_run_group_tests_name("enroll", tests, NULL, NULL);

@@ -138,6 +138,41 @@ static void test_what_is_in_use_goes_on(void **state)
 	assert_int_equal(set.members[1].state, MEMBER_DIVERGED);
 }
 
+/* In a machine that runs on A: B has shown up. */
+static void show_up(const struct world *world, struct set *set)
+{
+	set_add(set, world->paths[0]);
+	set_add(set, world->paths[1]);
+	assert_int_equal(world_unlock(world, set, 0, WORLD_RIGHT), 0);
+	set->members[0].in_use = true;
+	journal_compare(set);
+	assert_int_equal(set->members[0].state, MEMBER_OPEN);
+}
+
+static void test_who_is_ahead_of_what_runs_went_apart(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 2);
+	(void)start(*state, B, 1);
+	show_up(*state, &set);
+	assert_int_equal(set.members[1].state, MEMBER_DIVERGED);
+}
+
+static void test_what_runs_lost_its_box(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set late = {}, apart = {};
+
+	world_enroll(world, 0, 2);
+	world_take_slots(world->paths[0], 1, 2);
+	show_up(world, &late);
+	assert_int_equal(late.members[1].state, MEMBER_OPEN);
+	(void)start(world, B, 1);
+	show_up(world, &apart);
+	assert_int_equal(apart.members[1].state, MEMBER_DIVERGED);
+}
+
 static void test_a_damaged_slot_is_not_vouched_for(void **state)
 {
 	const struct world *world = *state;
@@ -182,6 +217,8 @@ int main(void)
 		TEST(test_an_ancestor_by_way_of_a_third),
 		TEST(test_cut_before_the_join_is_noted),
 		TEST(test_what_is_in_use_goes_on),
+		TEST(test_who_is_ahead_of_what_runs_went_apart),
+		TEST(test_what_runs_lost_its_box),
 		TEST(test_a_damaged_slot_is_not_vouched_for),
 		TEST(test_the_set_key_alone_opens),
 	};

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "apply/together.h"
+
+#include <time.h>
+
+#include "keys/journal.h"
+#include "plan/name.h"
+
+static bool imports_root(const struct plan *plan, const struct layout *layout)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (step->kind == STEP_POOL_IMPORT && streq(step->object, layout->pool.name))
+			return true;
+	return false;
+}
+
+static void add_members(struct set *set, const struct observed *have, const char *subsystem)
+{
+	FOR_EACH_ITEM(struct observed_disk, disk, &have->disks)
+		FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+			if (partition->path && partition->luks.generation &&
+			    streq(partition->luks.subsystem, subsystem))
+				set_add(set, partition->path);
+}
+
+static int refuse_apart(const struct set *set, struct diag *diag)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < set->n_members; i++) {
+		const struct member *member = &set->members[i];
+
+		if (member->state != MEMBER_DIVERGED)
+			continue;
+		r = diag_error(diag, -EXDEV, "'%s' is not opened: %s", member->name, member->why);
+		diag_hint(diag, "start the machine, which goes on with the other side, or eyrie unlock; "
+			  "then eyrie heal --discard %s gives up what only '%s' has",
+			  member->name, member->name);
+	}
+	return r;
+}
+
+int together_begin(const struct plan *plan, const struct observed *have,
+		   const struct apply_context *cxt)
+{
+	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
+	_cleanup_set_ struct set set = {};
+	int r;
+
+	if (!cxt->passphrase || !imports_root(plan, cxt->layout))
+		return 0;
+	add_members(&set, have, subsystem);
+	if (!set.n_members || set_unlock(&set, cxt->passphrase))
+		return 0;
+	journal_compare(&set);
+	r = refuse_apart(&set, cxt->diag);
+	return r ? r : journal_begin(&set, (uint64_t)time(NULL), cxt->diag);
+}
