@@ -14,13 +14,20 @@ static bool imports_root(const struct plan *plan, const struct layout *layout)
 	return false;
 }
 
-static void add_members(struct set *set, const struct observed *have, const char *subsystem)
+/* True when some of them open each other. */
+static bool add_members(struct set *set, const struct observed *have, const char *subsystem)
 {
+	bool enrolled = false;
+
 	FOR_EACH_ITEM(struct observed_disk, disk, &have->disks)
 		FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
-			if (partition->path && partition->luks.generation &&
-			    streq(partition->luks.subsystem, subsystem))
-				set_add(set, partition->path);
+		{
+			if (!partition->path || !streq(partition->luks.subsystem, subsystem))
+				continue;
+			set_add(set, partition->path);
+			enrolled |= partition->luks.generation != 0;
+		}
+	return enrolled;
 }
 
 static int refuse_apart(const struct set *set, struct diag *diag)
@@ -49,8 +56,7 @@ int together_begin(const struct plan *plan, const struct observed *have,
 
 	if (!cxt->passphrase || !imports_root(plan, cxt->layout))
 		return 0;
-	add_members(&set, have, subsystem);
-	if (!set.n_members || set_unlock(&set, cxt->passphrase))
+	if (!add_members(&set, have, subsystem) || set_unlock(&set, cxt->passphrase))
 		return 0;
 	journal_compare(&set);
 	r = refuse_apart(&set, cxt->diag);
