@@ -199,6 +199,7 @@ static int read_passphrase(struct lab *lab)
 	int r;
 
 	lab->passphrase = secret_new();
+	lab->answer = secret_new();
 	r = fd < 0 ? -errno : secret_read(lab->passphrase, fd, /* line= */ false);
 	return r ? diag_error(&lab->diag, r, "cannot read %s: %s", path, strerror(-r)) : 0;
 }
@@ -296,11 +297,11 @@ static void set_prompts(struct lab *lab, struct console *console)
 	free(lab->prompt);
 	lab->prompt = str_printf("%.*s", (int)size, answer);
 	answer += size + 1;
-	(void)secret_free(lab->answer);
-	lab->answer = *answer ? secret_adopt(str_dup(answer), strlen(answer)) : NULL;
+	lab->answer->size = MIN_OF(strlen(answer), SECRET_MAX);
+	memcpy(lab->answer->data, answer, lab->answer->size);
 	console->prompts[PROMPT_ANSWER] = (struct console_prompt){
 		.text = lab->prompt,
-		.answer = lab->answer ? lab->answer : lab->passphrase,
+		.answer = *answer ? lab->answer : lab->passphrase,
 		.settle = SETTLE,
 	};
 	console->n_prompts = N_PROMPTS;
