@@ -8,28 +8,46 @@
 
 #include "test.h"
 
+const char *order_fails;
 static struct strv lines;
 
 void order_begin(void)
 {
 	strv_deinit(&lines);
+	order_fails = NULL;
+}
+
+static void note(const char *format, va_list ap) _printf_(1, 0);
+
+static void note(const char *format, va_list ap)
+{
+	_cleanup_free_ char *line = str_vprintf(format, ap);
+
+	strv_add(&lines, line);
 }
 
 void order_note(const char *format, ...)
 {
-	_cleanup_free_ char *line = NULL;
 	va_list ap;
 
 	va_start(ap, format);
-	line = str_vprintf(format, ap);
+	note(format, ap);
 	va_end(ap);
-	strv_add(&lines, line);
 }
 
-/* The first line from `from` on that begins so, or their number. */
+static bool is_like(const char *line, const char *begin)
+{
+	size_t n = strlen(begin);
+
+	if (n && begin[n - 1] == '$')
+		return strlen(line) == n - 1 && strncmp(line, begin, n - 1) == 0;
+	return strncmp(line, begin, n) == 0;
+}
+
+/* The first line from `from` on that is like it, or their number. */
 static size_t find(size_t from, const char *begin)
 {
-	while (from < lines.n_items && !starts_with(lines.items[from], begin))
+	while (from < lines.n_items && !is_like(lines.items[from], begin))
 		from++;
 	return from;
 }
@@ -63,6 +81,22 @@ void order_expect(const char *first, ...)
 	va_end(ap);
 }
 
+/* Notes a call; true when it is to fail. */
+static bool note_call(const char *format, ...) _printf_(1, 2);
+
+static bool note_call(const char *format, ...)
+{
+	va_list ap;
+	bool fails;
+
+	va_start(ap, format);
+	note(format, ap);
+	va_end(ap);
+	fails = order_fails && is_like(lines.items[lines.n_items - 1], order_fails);
+	errno = fails ? EIO : errno;
+	return fails;
+}
+
 static const char *shorten(const char *path)
 {
 	const char *rest = starts_with(path, test_folder());
@@ -70,45 +104,46 @@ static const char *shorten(const char *path)
 	return rest && *rest == '/' ? rest + 1 : path;
 }
 
-static void note_fd(const char *call, int fd)
+static bool note_fd(const char *call, int fd)
 {
 	_cleanup_free_ char *link = str_printf("/proc/self/fd/%d", fd);
 	char path[PATH_MAX];
 	ssize_t n = readlink(link, path, sizeof(path) - 1);
 
 	path[n < 0 ? 0 : n] = '\0';
-	order_note("%s %s", call, shorten(path));
+	return note_call("%s %s", call, shorten(path));
 }
 
 /* The program's own come before those of the C library. */
 
 int fsync(int fd)
 {
-	note_fd("fsync", fd);
-	return (int)syscall(SYS_fsync, fd);
+	return note_fd("fsync", fd) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int syncfs(int fd)
 {
-	note_fd("syncfs", fd);
-	return (int)syscall(SYS_syncfs, fd);
+	return note_fd("syncfs", fd) ? -1 : (int)syscall(SYS_syncfs, fd);
 }
 
 int rename(const char *from, const char *to)
 {
-	order_note("rename %s %s", shorten(from), shorten(to));
+	if (note_call("rename %s %s", shorten(from), shorten(to)))
+		return -1;
 	return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int unlink(const char *path)
 {
-	order_note("unlink %s", shorten(path));
+	if (note_call("unlink %s", shorten(path)))
+		return -1;
 	return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
 int remove(const char *path)
 {
-	order_note("remove %s", shorten(path));
+	if (note_call("remove %s", shorten(path)))
+		return -1;
 	if (syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0)
 		return 0;
 	return errno != EISDIR ? -1 : (int)syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);

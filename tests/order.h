@@ -7,6 +7,8 @@
  *
  *	fsync boot/initrd.img-6.1.new
  *	rename boot/initrd.img-6.1.new boot/initrd.img-6.1
+ *
+ * Lines are told by their beginnings, or as a whole by a '$' at the end.
  */
 
 #include "base/diag.h"
@@ -14,7 +16,10 @@
 void order_begin(void); /* forget what was noted */
 void order_note(const char *format, ...) _printf_(1, 2);
 
-/* Fails the test unless there are such lines, by their beginnings, and in this order; the last is NULL. */
+/* Fails the test unless there are such lines in this order; the last is NULL. */
 void order_expect(const char *first, ...) _sentinel_;
 bool order_has(const char *begin);
+
+/* Such calls fail with EIO and do nothing; NULL: none does. */
+extern const char *order_fails;
 void order_print(void);

@@ -152,12 +152,23 @@ static bool is_of_nobody(const struct esp *e, const char *file, const char *text
 	return !find_wish(e, file);
 }
 
+/* It has the entry without a counter beside it. */
+static bool is_twin(const struct esp *e, const char *file)
+{
+	_cleanup_free_ char *plain = entry_name(file);
+	_cleanup_free_ char *path = str_printf("%s/loader/entries/%s", e->path, plain);
+
+	return !streq(plain, file) && access(path, F_OK) == 0;
+}
+
 /* Everything that is wanted is there: what is not, goes. */
 static bool is_unwanted(const struct esp *e, const char *file, const char *text)
 {
 	const struct esp_system *system = system_of_entry(e, text);
 
-	return !find_wish(e, file) && (!system || system->root);
+	if (find_wish(e, file))
+		return is_twin(e, file);
+	return !system || system->root;
 }
 
 static bool names_folder(const struct esp *e, const char *file, const char *text, void *context)
@@ -191,19 +202,23 @@ static bool note_entry(const struct esp *e, const char *file, const char *text, 
 	return false;
 }
 
-static void remove_entries(const struct esp *e,
-			   bool (*goes)(const struct esp *e, const char *file, const char *text))
+static int remove_entries(const struct esp *e,
+			  bool (*goes)(const struct esp *e, const char *file, const char *text))
 {
+	_cleanup_free_ char *folder = str_printf("%s/loader/entries", e->path);
 	struct removal removal = { .goes = goes };
+	int r = 0;
 
 	(void)for_each_entry(e, note_entry, &removal);
 	for (size_t i = 0; i < removal.files.n_items; i++) {
-		_cleanup_free_ char *path =
-			str_printf("%s/loader/entries/%s", e->path, removal.files.items[i]);
+		_cleanup_free_ char *path = str_printf("%s/%s", folder, removal.files.items[i]);
 
 		(void)unlink(path);
 	}
+	if (removal.files.n_items)
+		r = file_sync_folder(folder);
 	strv_deinit(&removal.files);
+	return r;
 }
 
 static bool is_wanted_folder(const struct esp *e, const char *folder)
@@ -230,6 +245,24 @@ static void remove_folders(const struct esp *e)
 	}
 	if (dir)
 		closedir(dir);
+}
+
+/*
+ * Nothing old goes before all that stays is on the medium, and no folder before the entry that names
+ * it: whenever the power fails, each entry that is there has its files.
+ */
+static int remove_old(const struct esp *e,
+		      bool (*goes)(const struct esp *e, const char *file, const char *text))
+{
+	int r = file_sync_all(e->path);
+
+	if (r == 0)
+		r = remove_entries(e, goes);
+	if (r)
+		return diag_error(e->diag, r, "cannot write the EFI system partition: %s",
+				  strerror(-r));
+	remove_folders(e);
+	return 0;
 }
 
 /* room */
@@ -289,13 +322,13 @@ static int make_room(struct esp *e)
 	const struct wish *first;
 	uint64_t bytes = bytes_missing(e, &first);
 	_cleanup_free_ char *wanted = str_size_for_people(bytes), *free_size = NULL;
+	int r;
 
 	if (has_room(e, bytes))
 		return 0;
-	remove_entries(e, is_of_nobody);
-	remove_folders(e);
-	if (has_room(e, bytes))
-		return 0;
+	r = remove_old(e, is_of_nobody);
+	if (r || has_room(e, bytes))
+		return r;
 	free_size = str_size_for_people(bytes_free(e));
 	(void)diag_error(e->diag, -ENOSPC,
 			 "the EFI system partition has no room for kernel %s%s%s: %s are wanted, and %s "
@@ -325,6 +358,19 @@ static int copy_kernel(struct esp *e, struct wish *wish)
 	for (size_t i = 0; r == 0 && i < e->n_wishes; i++)
 		e->wishes[i].published |= streq(e->wishes[i].folder, wish->folder);
 	return r;
+}
+
+/* The names that lead to a kernel are on the medium: its folder's own, and the one above. */
+static int sync_folders(struct esp *e, const struct wish *wish)
+{
+	_cleanup_free_ char *folder = str_printf("%s/%s", e->path, wish->folder);
+	_cleanup_free_ char *above = str_printf("%s/eyrie", e->path);
+	const char *const folders[] = { folder, above, e->path };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
+		r = file_sync_folder(folders[i]);
+	return r ? diag_error(e->diag, r, "cannot write %s: %s", folder, strerror(-r)) : 0;
 }
 
 /* The file of the entry called `name`, counter and all, or NULL; whether eyrie has others. */
@@ -375,6 +421,11 @@ static char *entry_text(const struct esp *e, const struct wish *wish, const char
 	return boot_entry(e->layout, environment, wish->kernel->version, wish->kernel->hash);
 }
 
+static bool came_up(const struct esp *e, const struct wish *wish)
+{
+	return wish->system == e->systems && streq(wish->kernel->version, e->running);
+}
+
 static int sync_kernel(struct esp *e, struct wish *wish)
 {
 	_cleanup_free_ char *plain = str_printf("%s/loader/entries/%s", e->path, wish->entry);
@@ -384,11 +435,11 @@ static int sync_kernel(struct esp *e, struct wish *wish)
 
 	r = copy_kernel(e, wish);
 	if (r == 0)
-		r = file_replace(path, entry, 0700, e->diag); /* the commit point */
-	if (r == 0 && wish->system == e->systems &&
-	    streq(wish->kernel->version, e->running) && rename(path, plain) < 0)
-		r = diag_error(e->diag, -errno, "cannot rename %s: %m", path);
-	return r;
+		r = sync_folders(e, wish);
+	if (r)
+		return r;
+	/* The commit point. What was counted goes at the end: a rename on FAT can lose both names. */
+	return file_replace(came_up(e, wish) ? plain : path, entry, 0700, e->diag);
 }
 
 /* what is wanted */
@@ -522,9 +573,7 @@ static int sync_all(struct esp *e)
 		r = sync_loader(e);
 	if (r)
 		return r;
-	remove_entries(e, is_unwanted);
-	remove_folders(e);
-	return 0;
+	return remove_old(e, is_unwanted);
 }
 
 int esp_sync(struct runner *run, const struct layout *layout, const struct esp_system *systems,

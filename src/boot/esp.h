@@ -6,8 +6,9 @@
  *
  * FAT has no atomic rename, so nothing that an entry names is ever written over: kernels go to
  * a folder named by their hash, are read back, and only then get an entry; what is old goes
- * last. A crash leaves every entry that was there with the files that it names. Environments
- * with the same kernel share its folder.
+ * last. Each of these is on the medium before the next one begins: a crash, or a power cut, leaves
+ * every entry that was there with the files that it names. Environments with the same kernel share
+ * its folder.
  *
  * A kernel that joins others gets three tries (Boot Loader Specification, "Boot counting"): when
  * it does not come up, systemd-boot falls back to one that did. The next sync on the running

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "boot/esp.h"
+#include "order.h"
 #include "test.h"
 
 static struct layout *layout;
@@ -87,6 +88,7 @@ static int setup(void **state)
 	(void)nftw(test_folder(), remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	without = NULL;
 	n_listed = 0;
+	order_begin();
 	layout = test_layout(TEST_LAYOUT);
 	debian = (struct environment){ .name = (char *)"debian",
 				       .dataset = (char *)"rpool/ROOT/debian", .active = true,
@@ -413,6 +415,52 @@ static void test_torn(void **state)
 	expect_entry("eyrie-before-6.0-", "\nlinux /eyrie/6.0-");
 }
 
+/*
+ * FAT writes what it likes first: a kernel is on the medium with all that leads to it before an entry
+ * names it, that before anything old goes, and the old entry's end before its kernel's.
+ */
+static void test_order(void **state)
+{
+	(void)state;
+	sync_alone();
+	add_kernel("debian", "6.2", "two");
+	remove_kernel("debian", "6.1");
+	order_begin();
+	sync_alone();
+	order_expect("rename esp/eyrie/6.2-", "fsync esp/eyrie/6.2-", "rename esp/eyrie/6.2-",
+		     "fsync esp/eyrie/6.2-", "fsync esp/eyrie$", "fsync esp$",
+		     "rename esp/loader/entries/eyrie-6.2-", "fsync esp/loader/entries$", "syncfs esp$",
+		     "unlink esp/loader/entries/eyrie-6.1-", "fsync esp/loader/entries$",
+		     "remove esp/eyrie/6.1-", NULL);
+}
+
+/* What cannot be written does not replace anything. */
+static void test_not_durable(void **state)
+{
+	static const char *const calls[] = { "fsync esp/eyrie$", "syncfs esp$" };
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	const struct esp_system systems[] = { CURRENT };
+
+	(void)state;
+	sync_alone();
+	add_kernel("debian", "6.2", "two");
+	remove_kernel("debian", "6.1");
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		order_begin();
+		order_fails = calls[i];
+		assert_int_equal(sync_of(systems, 1, &diag), -EIO);
+		assert_int_equal(diag.n_errors, i + 1);
+		expect_entry("eyrie-6.1-", "\nlinux /eyrie/6.1-");
+		if (i == 0)
+			expect_none("eyrie-6.2-");
+		assert_int_equal(count("esp/eyrie"), 2);
+	}
+	order_begin();
+	sync_alone();
+	expect_none("eyrie-6.1-");
+	assert_int_equal(count("esp/eyrie"), 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -420,7 +468,8 @@ int main(void)
 		TEST(test_alone),	TEST(test_shared_kernel), TEST(test_kernel_of_another),
 		TEST(test_gone),	TEST(test_unread),	  TEST(test_activated),
 		TEST(test_counters),	TEST(test_alike),	  TEST(test_without_zfs),
-		TEST(test_no_room),	TEST(test_torn),
+		TEST(test_no_room),	TEST(test_torn),	  TEST(test_order),
+		TEST(test_not_durable),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);
