@@ -75,10 +75,13 @@ static char *open_environment(struct apply_context *cxt, const struct environmen
 
 static int sync_esp(struct apply_context *cxt, const struct environments *list)
 {
+	_cleanup_free_ char *running = NULL, *started_by = NULL;
 	_cleanup_free_ struct esp_system *systems = mem_alloc(list->n_items * sizeof(*systems));
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	size_t n = 0;
 
+	if (!*cxt->target)
+		observe_running(&running, &started_by);
 	FOR_EACH_ENVIRONMENT(environment, list)
 	{
 		_cleanup_free_ char *root = NULL;
@@ -91,7 +94,9 @@ static int sync_esp(struct apply_context *cxt, const struct environments *list)
 			strv_add(&roots, root);
 		systems[n++] = (struct esp_system){
 			environment, root ? roots.items[roots.n_items - 1] : NULL,
-			streq(environment->name, cxt->filling) };
+			streq(environment->name, cxt->filling),
+			environment->current ? running : NULL,
+			environment->current ? started_by : NULL };
 	}
 	return esp_sync(cxt->run, cxt->layout, systems, n, ESP_FOLDER, cxt->diag);
 }
