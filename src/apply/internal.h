@@ -40,6 +40,13 @@ enum role role_named(const char *name);
 const char *array_not_whole(struct apply_context *cxt,
 			    const struct observed_partition *partition, enum role role);
 int boot_unmount(struct apply_context *cxt);
+
+/*
+ * What was written to /boot so far is on the disks. It may lie outside of the pool (ext on md), which
+ * `zpool sync` knows nothing of: there an image stays in memory for half a minute, and a power cut
+ * leaves an empty one under its name. Within the pool this does no harm.
+ */
+int boot_sync_folder(struct apply_context *cxt);
 int arrays_stop(struct apply_context *cxt);
 
 /* The pool that a step works on, the root's for steps of the system; its dataset, full name. */

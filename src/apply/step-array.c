@@ -273,6 +273,16 @@ int boot_unmount(struct apply_context *cxt)
 	return diag_error(cxt->diag, -errno, "cannot unmount %s: %m", folder);
 }
 
+int boot_sync_folder(struct apply_context *cxt)
+{
+	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
+	int r = file_sync_all(folder);
+
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	return diag_error(cxt->diag, r, "cannot write %s to the disks: %s", folder, strerror(-r));
+}
+
 static int no_room(struct apply_context *cxt, int r)
 {
 	if (r == -ENOSPC)
@@ -281,13 +291,14 @@ static int no_room(struct apply_context *cxt, int r)
 	return r;
 }
 
-/* One rename: the old menu, or the new one. The kernels that it names are there already. */
+/* One rename: the old menu, or the new one. The kernels that it names are on the disks by then. */
 int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_FOLDER "/grub.cfg", cxt->target);
 	_cleanup_free_ char *text = NULL;
 	struct list kernels = {};
 	bool any = false;
+	int r;
 
 	(void)step;
 	observe_kernels(cxt->run, cxt->target, NULL, &kernels);
@@ -298,7 +309,8 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 	if (!any)
 		return diag_error(cxt->diag, -ENOENT,
 				  "there is no kernel whose initramfs holds its zfs.ko");
-	return no_room(cxt, file_replace(path, text, 0644, cxt->diag));
+	r = boot_sync_folder(cxt);
+	return r ? r : no_room(cxt, file_replace(path, text, 0644, cxt->diag));
 }
 
 /*

@@ -75,10 +75,13 @@ static char *open_environment(struct apply_context *cxt, const struct environmen
 
 static int sync_esp(struct apply_context *cxt, const struct environments *list)
 {
+	_cleanup_free_ char *running = NULL, *started_by = NULL;
 	_cleanup_free_ struct esp_system *systems = mem_alloc(list->n_items * sizeof(*systems));
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	size_t n = 0;
 
+	if (!*cxt->target)
+		observe_running(&running, &started_by);
 	FOR_EACH_ENVIRONMENT(environment, list)
 	{
 		_cleanup_free_ char *root = NULL;
@@ -91,7 +94,9 @@ static int sync_esp(struct apply_context *cxt, const struct environments *list)
 			strv_add(&roots, root);
 		systems[n++] = (struct esp_system){
 			environment, root ? roots.items[roots.n_items - 1] : NULL,
-			streq(environment->name, cxt->filling) };
+			streq(environment->name, cxt->filling),
+			environment->current ? running : NULL,
+			environment->current ? started_by : NULL };
 	}
 	return esp_sync(cxt->run, cxt->layout, systems, n, ESP_FOLDER, cxt->diag);
 }
@@ -111,7 +116,9 @@ static int sync_environments(struct apply_context *cxt)
 
 /*
  * A mount that only this process sees, and that ends with it. What is interrupted here is
- * explained in boot/esp.h.
+ * explained in boot/esp.h. All disks go through this side by side, and a power cut may meet each of
+ * them in the middle: that is safe, since on none of them anything old is removed before what is new
+ * is on the medium.
  */
 int apply_ESP_SYNC(struct apply_context *cxt, const struct step *step)
 {

@@ -2,7 +2,8 @@
 
 /*
  * The operating system. How far it came stands in eyrie:state of the root dataset, which is
- * set after `zpool sync`: what it says has reached the disks.
+ * set after `zpool sync`, and after the same for a /boot of its own: what it says has reached the
+ * disks.
  */
 
 #include <dirent.h>
@@ -25,8 +26,10 @@ static int set_state(struct apply_context *cxt, const char *root, const char *st
 		     const char *hash)
 {
 	_cleanup_free_ char *value = str_printf("%s%s", state, hash);
-	int r = pool_sync(cxt, &cxt->layout->pool);
+	int r = boot_sync_folder(cxt);
 
+	if (r == 0)
+		r = pool_sync(cxt, &cxt->layout->pool);
 	return r ? r : dataset_set(cxt, root, NAME_STATE_PROPERTY, value);
 }
 
@@ -450,8 +453,9 @@ int apply_SWITCH(struct apply_context *cxt, const struct step *step)
 }
 
 /*
- * Aside, since /boot may be full, and renamed: the old image, or the new one. dracut's hooks would
- * run eyrie boot sync, which waits for the lock that we have; syncing is a step of its own.
+ * Aside, since /boot may be full, and renamed once it is on the disk: the old image, or the new one,
+ * whole. dracut's hooks would run eyrie boot sync, which waits for the lock that we have; syncing is a
+ * step of its own.
  */
 static int make_initrd(struct apply_context *cxt, const char *version)
 {
@@ -472,10 +476,9 @@ static int make_initrd(struct apply_context *cxt, const char *version)
 			.environment = no_hooks,
 			.root = *cxt->target ? cxt->target : NULL, .deadline = INITRD_DEADLINE },
 		cxt->diag);
-	if (r == 0 && rename(aside, name) < 0)
-		r = diag_error(cxt->diag, -errno, "cannot rename %s: %m", aside);
-	if (r)
-		(void)unlink(aside);
+	if (r == 0)
+		return file_publish(aside, name, cxt->diag);
+	(void)unlink(aside);
 	return r;
 }
 

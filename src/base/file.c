@@ -121,6 +121,13 @@ int file_sync_folder(const char *path)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+int file_sync_all(const char *folder)
+{
+	_cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+}
+
 static bool says_already(const char *path, const char *text, mode_t mode)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
@@ -147,6 +154,29 @@ static int write_aside(const char *aside, const char *text, mode_t mode)
 	return 0;
 }
 
+static int commit(const char *aside, const char *path)
+{
+	_cleanup_free_ char *copy = str_dup(path);
+
+	if (rename(aside, path) < 0) /* the commit point */
+		return -errno;
+	return file_sync_folder(dirname(copy));
+}
+
+int file_publish(const char *aside, const char *path, struct diag *diag)
+{
+	_cleanup_close_ int fd = open(aside, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+
+	if (r == 0)
+		r = commit(aside, path);
+	if (r) {
+		(void)unlink(aside);
+		return diag_error(diag, r, "cannot write %s: %s", path, strerror(-r));
+	}
+	return 0;
+}
+
 int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag)
 {
 	_cleanup_free_ char *aside = str_printf("%s.eyrie-new", path);
@@ -160,10 +190,8 @@ int file_replace(const char *path, const char *text, mode_t mode, struct diag *d
 	if (r)
 		return r;
 	r = write_aside(aside, text, mode);
-	if (r == 0 && rename(aside, path) < 0) /* the commit point */
-		r = -errno;
 	if (r == 0)
-		r = file_sync_folder(folder);
+		r = commit(aside, path);
 	if (r) {
 		(void)unlink(aside);
 		return diag_error(diag, r, "cannot write %s: %s", path, strerror(-r));

@@ -24,8 +24,14 @@ int file_replace(const char *path, const char *text, mode_t mode, struct diag *d
  */
 int file_lock(const char *path, int *ret_fd, struct diag *diag);
 
+/* The same for a whole file that somebody else wrote `aside`, in the folder of `path`. */
+int file_publish(const char *aside, const char *path, struct diag *diag);
+
 int file_make_folder(const char *path, struct diag *diag); /* with parents, mode 0755 */
-int file_sync_folder(const char *path);
+int file_sync_folder(const char *path); /* the names in it are on the disk; no diag */
+
+/* Everything written so far to the file system that has this folder is on the disk; no diag. */
+int file_sync_all(const char *folder);
 
 int fd_write_all(int fd, const void *data, size_t size);
 int fd_read_all(int fd, void *data, size_t size); /* -EIO when it ends early */

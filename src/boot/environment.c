@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "boot/environment.h"
 
+#include "boot/text.h"
 #include "plan/name.h"
 
 #define NAME_MAX_SIZE 48
@@ -197,7 +198,8 @@ void environment_entries(const struct layout *layout, const struct observed *hav
 		if (!esp)
 			continue;
 		FOR_EACH_ITEM(struct observed_entry, entry, &esp->esp.entries)
-			if (environment_is_started_by(entry->options, environment->dataset,
+			if (!boot_version_is_before(entry->version) &&
+			    environment_is_started_by(entry->options, environment->dataset,
 						      environment->current) &&
 			    !has_kernel(ret, entry))
 				record_copy(&record_observed_entry,

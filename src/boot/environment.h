@@ -65,7 +65,8 @@ bool environment_name_is_good(const char *name);
 
 /*
  * The entries of one on any disk, each kernel once: of struct observed_entry. What an environment
- * that is not mounted starts by is known from there only.
+ * that is not mounted starts by is known from there only. What stays as the one before
+ * (boot/text.h) is not among them: it is kept where it is.
  */
 void environment_entries(const struct layout *layout, const struct observed *have,
 			 const struct environment *environment, struct list *ret);

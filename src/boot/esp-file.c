@@ -2,6 +2,7 @@
 #include "boot/esp-file.h"
 
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 
 #include "base/file.h"
@@ -38,6 +39,14 @@ static int read_back(const char *source, const char *copy)
 	return streq(expected, found) ? 0 : -EIO;
 }
 
+/* fsync() of a file writes its data, but not the folder that names it. */
+static int commit(const char *aside, const char *copy)
+{
+	_cleanup_free_ char *path = str_dup(copy);
+
+	return rename(aside, copy) < 0 ? -errno : file_sync_folder(dirname(path));
+}
+
 int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag)
 {
 	_cleanup_free_ char *copy = str_printf("%s/%s", esp, name);
@@ -54,8 +63,8 @@ int esp_file_copy(const char *esp, const char *source, const char *name, struct 
 		r = copy_data(from, to);
 	if (r == 0)
 		r = read_back(source, aside);
-	if (r == 0 && rename(aside, copy) < 0)
-		r = -errno;
+	if (r == 0)
+		r = commit(aside, copy);
 	if (r) {
 		(void)unlink(aside);
 		return diag_error(diag, r, "cannot put %s on the EFI system partition: %s",

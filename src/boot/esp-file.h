@@ -6,8 +6,9 @@
 #include "base/diag.h"
 
 /*
- * `source` becomes `name` below the folder `esp`: copied aside, read back from the medium, renamed.
- * An interrupted copy never has the name of a whole one.
+ * `source` becomes `name` below the folder `esp`: copied aside, read back from the medium, renamed,
+ * and its folder written. An interrupted copy never has the name of a whole one. The folders above
+ * are the caller's to write.
  */
 int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag);
 bool esp_file_is_same(const char *source, const char *copy); /* both are there, byte for byte */

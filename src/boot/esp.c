@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/utsname.h>
 
 #include "base/file.h"
 #include "boot/esp-file.h"
@@ -19,7 +18,6 @@
 #define LOADER		LOADER_FOLDER "/systemd-bootx64.efi"
 #define FALLBACK_FOLDER "EFI/BOOT"
 #define FALLBACK	FALLBACK_FOLDER "/BOOTX64.EFI"
-#define TRIES		3
 #define SPARE		(4 * MIB) /* for the loader, entries and FAT's own bookkeeping */
 
 /* A kernel of an environment, and the names by which the partition has it. */
@@ -29,6 +27,7 @@ struct wish {
 	char *entry;  /* in loader/entries, without a counter */
 	char *folder; /* below the partition */
 	bool published; /* the folder is there, whole */
+	bool before;	/* /boot has it no more: what the machine was started by */
 };
 
 struct esp {
@@ -41,7 +40,7 @@ struct esp {
 	struct list *kernels; /* for each system, of struct observed_kernel */
 	struct wish *wishes;
 	size_t n_wishes;
-	const char *running; /* version of the kernel that runs from here, or NULL */
+	struct observed_kernel before; /* the wish of it */
 	struct diag *diag;
 };
 
@@ -133,6 +132,12 @@ static const struct wish *find_wish(const struct esp *e, const char *file)
 	return NULL;
 }
 
+/* What it falls back to is known to nobody but the system of that environment, when it runs. */
+static bool is_kept(const struct esp *e, const struct esp_system *system, const char *text)
+{
+	return !system->root || (system != e->systems && boot_entry_is_before(text));
+}
+
 /* Nobody would miss it: its environment is gone, or that one's /boot has nothing of its version. */
 static bool is_of_nobody(const struct esp *e, const char *file, const char *text)
 {
@@ -140,7 +145,7 @@ static bool is_of_nobody(const struct esp *e, const char *file, const char *text
 
 	if (!system)
 		return true;
-	if (!system->root)
+	if (is_kept(e, system, text))
 		return false;
 	FOR_EACH_ITEM(struct observed_kernel, kernel, &e->kernels[system - e->systems])
 	{
@@ -152,12 +157,23 @@ static bool is_of_nobody(const struct esp *e, const char *file, const char *text
 	return !find_wish(e, file);
 }
 
+/* It has the entry without a counter beside it. */
+static bool is_twin(const struct esp *e, const char *file)
+{
+	_cleanup_free_ char *plain = entry_name(file);
+	_cleanup_free_ char *path = str_printf("%s/loader/entries/%s", e->path, plain);
+
+	return !streq(plain, file) && access(path, F_OK) == 0;
+}
+
 /* Everything that is wanted is there: what is not, goes. */
 static bool is_unwanted(const struct esp *e, const char *file, const char *text)
 {
 	const struct esp_system *system = system_of_entry(e, text);
 
-	return !find_wish(e, file) && (!system || system->root);
+	if (find_wish(e, file))
+		return is_twin(e, file);
+	return !system || !is_kept(e, system, text);
 }
 
 static bool names_folder(const struct esp *e, const char *file, const char *text, void *context)
@@ -191,19 +207,23 @@ static bool note_entry(const struct esp *e, const char *file, const char *text, 
 	return false;
 }
 
-static void remove_entries(const struct esp *e,
-			   bool (*goes)(const struct esp *e, const char *file, const char *text))
+static int remove_entries(const struct esp *e,
+			  bool (*goes)(const struct esp *e, const char *file, const char *text))
 {
+	_cleanup_free_ char *folder = str_printf("%s/loader/entries", e->path);
 	struct removal removal = { .goes = goes };
+	int r = 0;
 
 	(void)for_each_entry(e, note_entry, &removal);
 	for (size_t i = 0; i < removal.files.n_items; i++) {
-		_cleanup_free_ char *path =
-			str_printf("%s/loader/entries/%s", e->path, removal.files.items[i]);
+		_cleanup_free_ char *path = str_printf("%s/%s", folder, removal.files.items[i]);
 
 		(void)unlink(path);
 	}
+	if (removal.files.n_items)
+		r = file_sync_folder(folder);
 	strv_deinit(&removal.files);
+	return r;
 }
 
 static bool is_wanted_folder(const struct esp *e, const char *folder)
@@ -230,6 +250,24 @@ static void remove_folders(const struct esp *e)
 	}
 	if (dir)
 		closedir(dir);
+}
+
+/*
+ * Nothing old goes before all that stays is on the medium, and no folder before the entry that names
+ * it: whenever the power fails, each entry that is there has its files.
+ */
+static int remove_old(const struct esp *e,
+		      bool (*goes)(const struct esp *e, const char *file, const char *text))
+{
+	int r = file_sync_all(e->path);
+
+	if (r == 0)
+		r = remove_entries(e, goes);
+	if (r)
+		return diag_error(e->diag, r, "cannot write the EFI system partition: %s",
+				  strerror(-r));
+	remove_folders(e);
+	return 0;
 }
 
 /* room */
@@ -289,13 +327,13 @@ static int make_room(struct esp *e)
 	const struct wish *first;
 	uint64_t bytes = bytes_missing(e, &first);
 	_cleanup_free_ char *wanted = str_size_for_people(bytes), *free_size = NULL;
+	int r;
 
 	if (has_room(e, bytes))
 		return 0;
-	remove_entries(e, is_of_nobody);
-	remove_folders(e);
-	if (has_room(e, bytes))
-		return 0;
+	r = remove_old(e, is_of_nobody);
+	if (r || has_room(e, bytes))
+		return r;
 	free_size = str_size_for_people(bytes_free(e));
 	(void)diag_error(e->diag, -ENOSPC,
 			 "the EFI system partition has no room for kernel %s%s%s: %s are wanted, and %s "
@@ -327,6 +365,19 @@ static int copy_kernel(struct esp *e, struct wish *wish)
 	return r;
 }
 
+/* The names that lead to a kernel are on the medium: its folder's own, and the one above. */
+static int sync_folders(struct esp *e, const struct wish *wish)
+{
+	_cleanup_free_ char *folder = str_printf("%s/%s", e->path, wish->folder);
+	_cleanup_free_ char *above = str_printf("%s/eyrie", e->path);
+	const char *const folders[] = { folder, above, e->path };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
+		r = file_sync_folder(folders[i]);
+	return r ? diag_error(e->diag, r, "cannot write %s: %s", folder, strerror(-r)) : 0;
+}
+
 /* The file of the entry called `name`, counter and all, or NULL; whether eyrie has others. */
 static char *find_entry(const struct esp *e, const char *name, bool *ret_others)
 {
@@ -354,13 +405,9 @@ static char *entry_path(const struct esp *e, const char *name)
 {
 	bool others;
 	char *found = find_entry(e, name, &others);
-	size_t stem = strlen(name) - strlen(".conf");
+	_cleanup_free_ char *counted = boot_entry_counted(name);
 
-	if (found)
-		return found;
-	return others ? str_printf("%s/loader/entries/%.*s+%u.conf", e->path, (int)stem, name,
-				   TRIES) :
-			str_printf("%s/loader/entries/%s", e->path, name);
+	return found ? found : str_printf("%s/loader/entries/%s", e->path, others ? counted : name);
 }
 
 /* Of an environment that is not worked on, an entry keeps its text, but for its place in the menu. */
@@ -372,7 +419,15 @@ static char *entry_text(const struct esp *e, const struct wish *wish, const char
 
 	if (wish->system != e->systems && file_read(path, &there) == 0 && there.size)
 		return boot_entry_resorted(there.data, sort_key);
-	return boot_entry(e->layout, environment, wish->kernel->version, wish->kernel->hash);
+	return (wish->before ? boot_entry_before : boot_entry)(
+		e->layout, environment, wish->kernel->version, wish->kernel->hash);
+}
+
+static bool came_up(const struct esp *e, const struct wish *wish)
+{
+	return wish->system == e->systems &&
+	       boot_came_up(wish->system->running, wish->system->started_by, wish->kernel->version,
+			    wish->kernel->hash);
 }
 
 static int sync_kernel(struct esp *e, struct wish *wish)
@@ -384,11 +439,11 @@ static int sync_kernel(struct esp *e, struct wish *wish)
 
 	r = copy_kernel(e, wish);
 	if (r == 0)
-		r = file_replace(path, entry, 0700, e->diag); /* the commit point */
-	if (r == 0 && wish->system == e->systems &&
-	    streq(wish->kernel->version, e->running) && rename(path, plain) < 0)
-		r = diag_error(e->diag, -errno, "cannot rename %s: %m", path);
-	return r;
+		r = sync_folders(e, wish);
+	if (r)
+		return r;
+	/* The commit point. What was counted goes at the end: a rename on FAT can lose both names. */
+	return file_replace(came_up(e, wish) ? plain : path, entry, 0700, e->diag);
 }
 
 /* what is wanted */
@@ -430,6 +485,30 @@ static void add_wishes(struct esp *e, const struct esp_system *system, const str
 	}
 }
 
+/* /boot has another image of that version by now, or none. */
+static void add_before(struct esp *e)
+{
+	const struct esp_system *current = &e->systems[0];
+	struct wish wish = { .system = current, .kernel = &e->before, .before = true };
+
+	e->before.version = str_dup(current->running);
+	e->before.hash = boot_entry_hash(current->started_by, current->running);
+	if (!e->before.hash)
+		return;
+	for (size_t i = 0; i < e->n_wishes; i++)
+		if (came_up(e, &e->wishes[i]))
+			return;
+	wish.entry = boot_entry_name(in_menu(e, current), e->before.version, e->before.hash);
+	wish.folder = boot_kernel_folder(e->before.version, e->before.hash);
+	if (is_published(e, &wish)) {
+		e->wishes = mem_grow(e->wishes, e->n_wishes, sizeof(*e->wishes));
+		e->wishes[e->n_wishes++] = wish;
+		return;
+	}
+	free(wish.entry);
+	free(wish.folder);
+}
+
 static int no_kernel(struct esp *e, const struct esp_system *system)
 {
 	const char *name = system->environment->name;
@@ -463,6 +542,8 @@ static int look_at_systems(struct esp *e)
 		if (e->n_wishes == n)
 			r = no_kernel(e, system);
 	}
+	if (r == 0)
+		add_before(e);
 	return r;
 }
 
@@ -478,15 +559,16 @@ static bool note_resorting(const struct esp *e, const char *file, const char *te
 		boot_entry_sort_key(in_menu(e, resorting->system));
 	_cleanup_free_ char *resorted = boot_entry_resorted(text, sort_key);
 
-	if (system_of_entry(e, text) == resorting->system && !streq(text, resorted)) {
+	if (system_of_entry(e, text) == resorting->system &&
+	    is_kept(e, resorting->system, text) && !streq(text, resorted)) {
 		strv_add(&resorting->files, file);
 		strv_add(&resorting->texts, resorted);
 	}
 	return false;
 }
 
-/* One that cannot be read may have become the active one, or ceased to be. */
-static int sort_unread(struct esp *e, const struct esp_system *system)
+/* What stays as it is: its environment may have become the active one, or ceased to be. */
+static int sort_kept(struct esp *e, const struct esp_system *system)
 {
 	struct resorting resorting = { .system = system };
 	int r = 0;
@@ -514,30 +596,24 @@ static int sync_all(struct esp *e)
 	for (size_t i = 0; r == 0 && i < e->n_wishes; i++)
 		r = sync_kernel(e, &e->wishes[i]);
 	for (size_t i = 0; r == 0 && i < e->n_systems; i++)
-		if (!e->systems[i].root)
-			r = sort_unread(e, &e->systems[i]);
+		r = sort_kept(e, &e->systems[i]);
 	if (r == 0)
 		r = file_replace(config, config_text, 0700, e->diag);
 	if (r == 0)
 		r = sync_loader(e);
 	if (r)
 		return r;
-	remove_entries(e, is_unwanted);
-	remove_folders(e);
-	return 0;
+	return remove_old(e, is_unwanted);
 }
 
 int esp_sync(struct runner *run, const struct layout *layout, const struct esp_system *systems,
 	     size_t n_systems, const char *path, struct diag *diag)
 {
-	struct utsname running;
 	struct esp e = { .run = run, .layout = layout, .systems = systems, .n_systems = n_systems,
 			 .several = n_systems > 1, .path = path, .diag = diag,
 			 .kernels = mem_alloc(n_systems * sizeof(*e.kernels)) };
 	int r;
 
-	if (!*systems[0].root && uname(&running) == 0)
-		e.running = running.release;
 	r = sync_all(&e);
 	for (size_t i = 0; i < n_systems; i++)
 		list_deinit(&e.kernels[i], &record_observed_kernel);
@@ -547,5 +623,6 @@ int esp_sync(struct runner *run, const struct layout *layout, const struct esp_s
 	}
 	free(e.wishes);
 	free(e.kernels);
+	record_deinit(&record_observed_kernel, &e.before);
 	return r;
 }

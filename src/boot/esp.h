@@ -6,12 +6,18 @@
  *
  * FAT has no atomic rename, so nothing that an entry names is ever written over: kernels go to
  * a folder named by their hash, are read back, and only then get an entry; what is old goes
- * last. A crash leaves every entry that was there with the files that it names. Environments
- * with the same kernel share its folder.
+ * last. Each of these is on the medium before the next one begins: a crash, or a power cut, leaves
+ * every entry that was there with the files that it names. Environments with the same kernel share
+ * its folder.
  *
  * A kernel that joins others gets three tries (Boot Loader Specification, "Boot counting"): when
  * it does not come up, systemd-boot falls back to one that did. The next sync on the running
- * system takes the counter of the kernel that runs away.
+ * system takes away the counter of the entry that started it, and of no other.
+ *
+ * The image that the machine was started by stays until another one came up, even when /boot has
+ * a new one of the same version: as the version before (boot/text.h), on each partition that has
+ * it. In another environment what stays so is left alone. An ESP may have to hold three images of
+ * one version: that, one that nobody started, and the one that takes its place.
  */
 
 #include "base/run.h"
@@ -23,6 +29,8 @@ struct esp_system {
 	const struct environment *environment;
 	const char *root; /* "" for the running one; NULL: it cannot be read, and keeps what it has */
 	bool is_new;	  /* it must get an entry */
+	/* Of the running one: see struct observed_system. */
+	const char *running, *started_by;
 };
 
 /*

@@ -10,6 +10,8 @@
 #include "unlock/config.h"
 
 #define HEADER BOOT_HEADER "\n"
+#define TRIES  3
+#define BEFORE "~before"
 
 char *boot_cmdline(const struct layout *layout, const struct environment *environment)
 {
@@ -106,18 +108,82 @@ char *boot_entry_sort_key(const struct environment *environment)
 						     str_dup("eyrie");
 }
 
-char *boot_entry(const struct layout *layout, const struct environment *environment,
-		 const char *version, const char *hash)
+char *boot_entry_counted(const char *name)
+{
+	return str_printf("%.*s+%u.conf", (int)(strlen(name) - strlen(".conf")), name, TRIES);
+}
+
+static char *make_entry(const struct layout *layout, const struct environment *environment,
+			const char *version, const char *hash, const char *before)
 {
 	_cleanup_free_ char *folder = boot_kernel_folder(version, hash);
 	_cleanup_free_ char *cmdline = boot_cmdline(layout, environment);
 	_cleanup_free_ char *sort_key = boot_entry_sort_key(environment);
 
-	return str_printf(HEADER "title %s%s%s, kernel %s\nsort-key %s\nversion %s\n"
+	return str_printf(HEADER "title %s%s%s, kernel %s%s\nsort-key %s\nversion %s%s\n"
 			  "linux /%s/linux\ninitrd /%s/initrd\noptions %s\n",
 			  layout->host, environment ? ", " : "",
-			  environment ? environment->name : "", version, sort_key, version, folder,
-			  folder, cmdline);
+			  environment ? environment->name : "", version,
+			  *before ? " as before" : "", sort_key, version, before, folder, folder,
+			  cmdline);
+}
+
+char *boot_entry(const struct layout *layout, const struct environment *environment,
+		 const char *version, const char *hash)
+{
+	return make_entry(layout, environment, version, hash, "");
+}
+
+char *boot_entry_before(const struct layout *layout, const struct environment *environment,
+			const char *version, const char *hash)
+{
+	return make_entry(layout, environment, version, hash, BEFORE);
+}
+
+char *boot_version_before(const char *version)
+{
+	return str_printf("%s" BEFORE, version);
+}
+
+bool boot_version_is_before(const char *version)
+{
+	size_t n = strlen(version);
+
+	return n > strlen(BEFORE) && streq(version + n - strlen(BEFORE), BEFORE);
+}
+
+bool boot_entry_is_before(const char *entry)
+{
+	const char *line = strstr(entry, "\nversion ");
+	_cleanup_free_ char *version = NULL;
+
+	if (!line)
+		return false;
+	line += strlen("\nversion ");
+	version = str_printf("%.*s", (int)strcspn(line, "\n"), line);
+	return boot_version_is_before(version);
+}
+
+/* "eyrie-[ENVIRONMENT-]VERSION-HASH.conf"; boot loaders write names in lower case. */
+char *boot_entry_hash(const char *file, const char *version)
+{
+	const char *hash = file ? strrchr(file, '-') : NULL;
+	size_t n = version ? strlen(version) : 0;
+	size_t n_hash = hash ? strcspn(hash + 1, ".") : 0;
+
+	if (!n || !n_hash || !starts_with(file, "eyrie-") || !streq(hash + 1 + n_hash, ".conf") ||
+	    (size_t)(hash - file) < strlen("eyrie-") + n || hash[-(ptrdiff_t)n - 1] != '-' ||
+	    strncasecmp(hash - n, version, n) != 0)
+		return NULL;
+	return str_printf("%.*s", (int)n_hash, hash + 1);
+}
+
+bool boot_came_up(const char *running, const char *started_by, const char *version,
+		  const char *hash)
+{
+	_cleanup_free_ char *started = boot_entry_hash(started_by, running);
+
+	return streq(version, running) && (!started_by || streq(hash, started));
 }
 
 char *boot_entry_resorted(const char *entry, const char *sort_key)

@@ -29,11 +29,33 @@ char *boot_entry(const struct layout *layout, const struct environment *environm
 char *boot_entry_sort_key(const struct environment *environment);
 char *boot_entry_resorted(const char *entry, const char *sort_key); /* the rest as it is */
 
-/* Its file in loader/entries. */
+/* Its file in loader/entries; the same with the counter of an entry that was not tried yet. */
 char *boot_entry_name(const struct environment *environment, const char *version,
 		      const char *hash);
+char *boot_entry_counted(const char *name);
 char *boot_entry_folder(const char *entry); /* that it takes its kernel from, or NULL */
 char *boot_kernel_folder(const char *version, const char *hash); /* below the ESP */
+
+/*
+ * An initramfs that is made anew takes the place of the one that the machine was started by. Until
+ * the new one came up, too, the old one stays in the menu as the version before: right after the new
+ * one, and before every older kernel ('~' sorts below the end of a version).
+ */
+char *boot_entry_before(const struct layout *layout, const struct environment *environment,
+			const char *version, const char *hash);
+char *boot_version_before(const char *version);
+bool boot_version_is_before(const char *version);
+bool boot_entry_is_before(const char *entry); /* its text */
+
+/* The hash in the name of an entry of ours for that version, in any case; or NULL. */
+char *boot_entry_hash(const char *file, const char *version);
+
+/*
+ * Whether this kernel with its initramfs is what the system was started by. `running` and
+ * `started_by` are those of struct observed_system; without the latter the version has to do.
+ */
+bool boot_came_up(const char *running, const char *started_by, const char *version,
+		  const char *hash);
 
 /*
  * GRUB's menu: an entry for each kernel whose initramfs holds its zfs.ko, newest first, each

@@ -39,6 +39,8 @@ void observe_kernels(struct runner *run, const char *root, const struct list *kn
 		     struct list *kernels);
 /* Those of the generated files that are below `root`, of struct observed_file. */
 void observe_files(const char *root, struct list *files);
+/* Of what runs: see struct observed_system. Each may be NULL. */
+void observe_running(char **ret_version, char **ret_started_by);
 int observe_system(struct runner *run, struct observed *observed, const char *target,
 		   struct diag *diag);
 
@@ -64,6 +66,12 @@ int kernel_hash(const char *kernel, const char *initrd, char ret[static KERNEL_H
  * "+LEFT-DONE" before ".conf" (Boot Loader Specification, "Boot counting").
  */
 char *entry_name(const char *file);
+
+/*
+ * The entry in LoaderEntrySelected (systemd.io, "The Boot Loader Interface") as efivarfs shows it: four
+ * bytes of attributes, then UTF-16. NULL for what is no name of a file in ASCII.
+ */
+char *entry_selected(const void *data, size_t size);
 
 /* Who uses a device: where it is mounted or "swap", by whom it is held, an open LUKS device. */
 char *device_mounted(const char *node);

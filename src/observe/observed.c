@@ -139,6 +139,7 @@ const struct record record_observed_file = RECORD(observed_file, file_fields);
 static const struct field system_fields[] = {
 	{ "root", FIELD_STRING, AT(observed_system, root) },
 	{ "running", FIELD_STRING, AT(observed_system, running) },
+	{ "started-by", FIELD_STRING, AT(observed_system, started_by) },
 	{ "loader", FIELD_STRING, AT(observed_system, loader) },
 	{ "grub", FIELD_STRING, AT(observed_system, grub) },
 	{ "grub-in-boot", FIELD_STRING, AT(observed_system, grub_in_boot) },

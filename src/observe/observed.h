@@ -140,6 +140,8 @@ struct observed_file {
 struct observed_system {
 	char *root;   /* where its root is mounted: "/" or the target folder; NULL if nowhere */
 	char *running; /* version of the running kernel, when root is "/" */
+	char *started_by; /* then: the boot menu's entry, in any case and without a counter; NULL when
+			     the boot loader does not say */
 	char *loader; /* SHA-256 of the boot loader that it would install */
 	char *grub;	     /* the same for BIOS */
 	char *grub_in_boot;  /* of the one whose files are in its /boot */

@@ -116,6 +116,35 @@ void observe_kernels(struct runner *run_by, const char *root, const struct list 
 		      by_version);
 }
 
+#define SELECTED                                                                               \
+	"/sys/firmware/efi/efivars/LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+char *entry_selected(const void *data, size_t size)
+{
+	const unsigned char *at = data;
+	_cleanup_strbuf_ struct strbuf name = STRBUF_NULL;
+
+	for (size_t i = 4; i + 1 < size && (at[i] || at[i + 1]); i += 2) {
+		char c = (char)at[i];
+
+		if (at[i + 1] || c <= ' ' || c == '/' || c > '~')
+			return NULL;
+		strbuf_add_bytes(&name, &c, 1);
+	}
+	return name.size ? entry_name(name.data) : NULL;
+}
+
+void observe_running(char **ret_version, char **ret_started_by)
+{
+	_cleanup_strbuf_ struct strbuf selected = STRBUF_NULL;
+	struct utsname name;
+
+	*ret_version = uname(&name) == 0 ? str_dup(name.release) : NULL;
+	*ret_started_by = file_read(SELECTED, &selected) == 0 ?
+				  entry_selected(selected.data, selected.size) :
+				  NULL;
+}
+
 static bool is_mounted_on(const struct observed *observed, const char *path)
 {
 	FOR_EACH_ITEM(struct observed_pool, pool, &observed->pools)
@@ -156,14 +185,13 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 							     NULL;
 	_cleanup_free_ char *loader = root ? str_printf("%s/" LOADER_SOURCE, root) : NULL;
 	char hash[HASH_HEX_SIZE];
-	struct utsname name;
 
 	(void)diag;
 	if (!root)
 		return 0;
 	system->root = str_dup(*root ? root : "/");
-	if (!*root && uname(&name) == 0)
-		system->running = str_dup(name.release);
+	if (!*root)
+		observe_running(&system->running, &system->started_by);
 	if (file_hash(loader, hash) == 0)
 		system->loader = str_dup(hash);
 	observe_grub_system(root, system);

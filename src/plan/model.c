@@ -544,50 +544,115 @@ static void model_grub_install(struct model *m)
 	str_set(&find_partition(m->disk, ROLE_BIOS, m->step->disk)->grub, MODEL_HASH);
 }
 
-static void add_entry(struct model *m, struct list *entries, const struct environment *in_menu,
-		      const char *version, const char *hash)
-{
-	struct observed_entry *entry = list_add(entries, &record_observed_entry);
+/* An ESP as a sync finds it, and what it has afterwards. */
+struct menu {
+	const struct observed_esp *was;
+	struct environments list;
+	struct list entries; /* of struct observed_entry */
+};
 
-	entry->file = boot_entry_name(in_menu, version, hash);
+/* As it was found, with a counter when it is new among others. */
+static bool is_counted(const struct menu *menu, const char *name)
+{
+	size_t n = strlen(name) - strlen(".conf");
+
+	FOR_EACH_ITEM(struct observed_entry, entry, &menu->was->entries)
+		if (strncmp(entry->file, name, n) == 0 && strchr("+.", entry->file[n]))
+			return entry->counting;
+	return menu->was->entries.n_items || menu->entries.n_items;
+}
+
+static struct observed_entry *add_entry(struct model *m, struct menu *menu,
+					const struct environment *environment,
+					const char *version, const char *hash)
+{
+	const struct environment *in_menu = environment_in_menu(&menu->list, environment);
+	const struct observed_system *system = &m->have->system;
+	_cleanup_free_ char *name = boot_entry_name(in_menu, version, hash);
+	bool counting = is_counted(menu, name) &&
+			!(environment->current &&
+			  boot_came_up(system->running, system->started_by, version, hash));
+	struct observed_entry *entry = list_add(&menu->entries, &record_observed_entry);
+
+	entry->file = counting ? boot_entry_counted(name) : str_dup(name);
+	entry->counting = counting;
 	entry->version = str_dup(version);
 	entry->hash = str_dup(hash);
 	entry->options = boot_cmdline(m->layout, in_menu);
 	entry->sort_key = boot_entry_sort_key(in_menu);
+	return entry;
 }
 
 /* What it has on other disks; nobody knows what is inside of one that has nothing. */
-static void add_entries_of(struct model *m, const struct environment *other, struct list *entries)
+static void add_entries_of(struct model *m, const struct environment *other, struct menu *menu)
 {
 	struct list known = {};
 
 	environment_entries(m->layout, m->have, other, &known);
 	FOR_EACH_ITEM(struct observed_entry, entry, &known)
-		add_entry(m, entries, other, entry->version, entry->hash);
+		(void)add_entry(m, menu, other, entry->version, entry->hash);
 	if (!known.n_items)
-		add_entry(m, entries, other, MODEL_HASH, MODEL_HASH);
+		(void)add_entry(m, menu, other, MODEL_HASH, MODEL_HASH);
 	list_deinit(&known, &record_observed_entry);
+}
+
+/* What it was started by stays where it is, when it is not among the kernels any more. */
+static void add_before(struct model *m, struct menu *menu)
+{
+	const struct observed_system *system = &m->have->system;
+	_cleanup_free_ char *hash = boot_entry_hash(system->started_by, system->running);
+	bool there = false;
+
+	FOR_EACH_ITEM(struct observed_entry, entry, &menu->was->entries)
+		there |= hash && streq(entry->hash, hash);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
+		there &= !(kernel->has_zfs && streq(kernel->version, system->running) &&
+			   streq(kernel->hash, hash));
+	if (there) {
+		struct observed_entry *entry =
+			add_entry(m, menu, &menu->list.items[0], system->running, hash);
+
+		free(entry->version);
+		entry->version = boot_version_before(system->running);
+	}
+}
+
+/* Of another environment that stays as it is, but for its place. */
+static void keep_before_of(const struct environment *other, struct menu *menu)
+{
+	FOR_EACH_ITEM(struct observed_entry, was, &menu->was->entries)
+		if (boot_version_is_before(was->version) &&
+		    environment_is_started_by(was->options, other->dataset, false)) {
+			struct observed_entry *entry = list_add(&menu->entries, &record_observed_entry);
+
+			record_copy(&record_observed_entry, entry, was);
+			free(entry->sort_key);
+			entry->sort_key = boot_entry_sort_key(other);
+		}
 }
 
 static void model_esp_sync(struct model *m)
 {
 	struct observed_esp *esp = &find_partition(m->disk, ROLE_ESP, m->step->disk)->esp;
-	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
-	struct list entries = {};
+	struct menu menu = { .was = esp };
 
-	environments_make(m->layout, m->have, m->options->filling, &list);
+	environments_make(m->layout, m->have, m->options->filling, &menu.list);
 	FOR_EACH_ITEM(struct observed_kernel, kernel, &m->have->system.kernels)
 		if (kernel->has_zfs)
-			add_entry(m, &entries, environment_in_menu(&list, &list.items[0]),
-				  kernel->version, kernel->hash);
-	FOR_EACH_ENVIRONMENT(other, &list)
-		if (!other->current && !other->half_made)
-			add_entries_of(m, other, &entries);
+			(void)add_entry(m, &menu, &menu.list.items[0], kernel->version,
+					kernel->hash);
+	add_before(m, &menu);
+	FOR_EACH_ENVIRONMENT(other, &menu.list)
+		if (!other->current && !other->half_made) {
+			add_entries_of(m, other, &menu);
+			keep_before_of(other, &menu);
+		}
+	environments_deinit(&menu.list);
 	record_deinit(&record_observed_esp, esp);
 	*esp = (struct observed_esp){ .readable = true,
 				      .loader = str_dup(m->have->system.loader),
 				      .config = boot_loader_conf(m->layout),
-				      .entries = entries };
+				      .entries = menu.entries };
 }
 
 /* Importing brings back what was closed; only whoever closed it knows what that is. */

@@ -31,6 +31,13 @@ static bool is_sorted(const struct environment *in_menu, const struct observed_e
 	return !in_menu || streq(entry->sort_key, sort_key);
 }
 
+static bool came_up(const struct planner *p, const struct observed_kernel *kernel)
+{
+	const struct observed_system *system = &p->have->system;
+
+	return boot_came_up(system->running, system->started_by, kernel->version, kernel->hash);
+}
+
 static bool has_entry(const struct planner *p, const struct environment *in_menu,
 		      const struct observed_esp *esp, const struct observed_kernel *kernel)
 {
@@ -39,8 +46,7 @@ static bool has_entry(const struct planner *p, const struct environment *in_menu
 	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
 		if (streq(entry->version, kernel->version) && streq(entry->hash, kernel->hash) &&
 		    streq(entry->options, cmdline) && is_sorted(in_menu, entry))
-			return !(entry->counting &&
-				 streq(entry->version, p->have->system.running));
+			return !(entry->counting && came_up(p, kernel));
 	return false;
 }
 
@@ -80,6 +86,56 @@ static bool has_others(const struct planner *p, const struct environments *list,
 	return true;
 }
 
+/* The hash of what the machine was started by, when /boot has another image of it by now. */
+static char *hash_before(const struct planner *p)
+{
+	const struct observed_system *system = &p->have->system;
+
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
+		if (kernel->has_zfs && came_up(p, kernel))
+			return NULL;
+	return boot_entry_hash(system->started_by, system->running);
+}
+
+static bool is_as_before(const struct planner *p, const struct environment *in_menu,
+			 const struct observed_entry *entry)
+{
+	_cleanup_free_ char *version = boot_version_before(p->have->system.running);
+	_cleanup_free_ char *cmdline = boot_cmdline(p->layout, in_menu);
+
+	return streq(entry->version, version) && streq(entry->options, cmdline) &&
+	       is_sorted(in_menu, entry) && !entry->counting;
+}
+
+/*
+ * Images that stay as the version before (boot/esp.h), where they are: of the system that runs, the
+ * one that it was started by; of others whatever there is. Adds the number to `ret_n`.
+ */
+static bool has_before(const struct planner *p, const struct environments *list,
+		       const struct observed_esp *esp, size_t *ret_n)
+{
+	_cleanup_free_ char *hash = hash_before(p);
+
+	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
+		FOR_EACH_ENVIRONMENT(environment, list)
+		{
+			const struct environment *in_menu =
+				environment_in_menu(list, environment);
+			bool current = environment->current;
+
+			if (environment->half_made ||
+			    !environment_is_started_by(entry->options, environment->dataset,
+						       current) ||
+			    !(current ? hash && streq(entry->hash, hash) :
+					boot_version_is_before(entry->version)))
+				continue;
+			if (!(current ? is_as_before(p, in_menu, entry) : is_sorted(in_menu, entry)))
+				return false;
+			++*ret_n;
+		}
+	return true;
+}
+
 static bool in_step(const struct planner *p, const struct observed_esp *esp)
 {
 	const struct observed_system *system = &p->have->system;
@@ -100,7 +156,8 @@ static bool in_step(const struct planner *p, const struct observed_esp *esp)
 		if (kernel->has_zfs && !has_entry(p, in_menu, esp, kernel))
 			return false;
 	}
-	return has_others(p, &list, esp, &n_publishable) && esp->entries.n_items == n_publishable;
+	return has_before(p, &list, esp, &n_publishable) &&
+	       has_others(p, &list, esp, &n_publishable) && esp->entries.n_items == n_publishable;
 }
 
 static void check_kernels(struct planner *p)

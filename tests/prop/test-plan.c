@@ -12,6 +12,7 @@
 
 #include "boot/environment.h"
 #include "boot/files.h"
+#include "boot/text.h"
 #include "layout/paths.h"
 #include "plan/name.h"
 #include "test.h"
@@ -883,6 +884,166 @@ static void test_environments_converge(void **state)
 	}
 }
 
+/* systemd-boot tells the entry by its file; here `in_menu` is that of the root. */
+static void start_by(struct one *one, const char *hash)
+{
+	struct observed_system *system = &one->world.have->system;
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+
+	environments_make(one->layout, one->world.have, NULL, &list);
+	free(system->started_by);
+	system->started_by = boot_entry_name(environment_in_menu(&list, &list.items[0]),
+					     system->running, hash);
+	strv_addf(&one->story, "started by %s", system->started_by);
+}
+
+static const struct observed_entry *only_entry(struct one *one, const struct observed_esp *esp,
+					       const char *hash)
+{
+	_cleanup_free_ char *root = name_dataset(&one->layout->pool, layout_root(one->layout)->name);
+	const struct observed_entry *found = NULL;
+
+	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
+		if (streq(entry->hash, hash) && environment_is_started_by(entry->options, root, true)) {
+			if (found)
+				one_fail(one, "two entries of %s", hash);
+			found = entry;
+		}
+	return found;
+}
+
+/* On each disk: the image of /boot, counted or not, and the one before it, or none. */
+static void expect_images(struct one *one, const char *now, bool counting, const char *before)
+{
+	FOR_EACH_MEMBER_DISK(want, one->layout)
+	{
+		struct observed_disk *disk = observed_disk(one->world.have, want->path);
+		struct observed_partition *esp = find_partition(disk, ROLE_ESP, want->name);
+		const struct observed_entry *entry, *other;
+
+		if (!esp)
+			continue;
+		entry = only_entry(one, &esp->esp, now);
+		if (!entry || entry->counting != counting || boot_version_is_before(entry->version))
+			one_fail(one, "disk '%s': %s is %s", want->name, now,
+				 !entry ? "not there" : entry->counting ? "counted" : "not counted");
+		other = before ? only_entry(one, &esp->esp, before) : NULL;
+		if (before && (!other || other->counting || !boot_version_is_before(other->version)))
+			one_fail(one, "disk '%s': %s is not what is fallen back to", want->name, before);
+	}
+}
+
+static struct observed_kernel *rebuild_image(struct one *one)
+{
+	struct observed_kernel *kernel = one->world.have->system.kernels.items;
+
+	free(kernel->hash);
+	kernel->hash = str_printf("hash%u", random_below(&one->r, 1000000));
+	strv_addf(&one->story, "the initramfs is made anew: %s", kernel->hash);
+	return kernel;
+}
+
+static void expect_no_before(struct one *one)
+{
+	FOR_EACH_MEMBER_DISK(want, one->layout)
+	{
+		struct observed_partition *esp = find_partition(
+			observed_disk(one->world.have, want->path), ROLE_ESP, want->name);
+
+		FOR_EACH_ITEM(struct observed_entry, entry, &esp->esp.entries)
+			if (boot_version_is_before(entry->version))
+				one_fail(one, "disk '%s' still has %s", want->name, entry->file);
+	}
+}
+
+static void set_root(struct one *one, const char *name)
+{
+	((struct layout_dataset *)layout_root(one->layout))->name = str_dup(name);
+}
+
+/* Another environment is started and left again: what the first one falls back to stays. */
+static void visit_another(struct one *one, const char *hash, bool said)
+{
+	const char *pool_name = one->layout->pool.name;
+	struct observed_pool *pool = observed_pool(one->world.have, pool_name);
+	struct observed_kernel *kernel = one->world.have->system.kernels.items;
+	_cleanup_free_ char *folder = environment_folder(one->layout);
+	_cleanup_free_ char *dataset = str_printf("%s/before", folder);
+	_cleanup_free_ char *root = layout_root(one->layout)->name;
+	_cleanup_free_ char *first = name_dataset(&one->layout->pool, root);
+	_cleanup_free_ char *image = kernel->hash;
+
+	pair_set(&observed_dataset(pool, dataset)->properties, NAME_UNLOCK_PROPERTY,
+		 layout_unlock_name(one->layout->encryption.unlock));
+	set_root(one, dataset + strlen(pool_name) + 1);
+	kernel->hash = str_dup(hash);
+	if (said)
+		start_by(one, hash);
+	do_prefix(one, random_below(&one->r, 12), false);
+	expect_finished(one);
+	expect_in_menus(one, first, true);
+
+	free(layout_root(one->layout)->name);
+	set_root(one, root);
+	free(kernel->hash);
+	kernel->hash = str_dup(image);
+	if (said)
+		start_by(one, hash);
+	expect_finished(one);
+	expect_images(one, image, said, said ? hash : NULL);
+}
+
+/*
+ * An initramfs that is made anew is on trial beside the one that the machine was started by, however
+ * often it is made; when it came up, it is alone. Without a boot loader that says which one that was,
+ * it is so at once.
+ */
+static void test_new_image_is_on_trial(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		struct observed_system *system = &one.world.have->system;
+		bool said = !random_one_in(&one.r, 4);
+		struct observed_kernel *kernel;
+		_cleanup_free_ char *before = NULL;
+		unsigned when;
+
+		expect_finished(&one);
+		if (!layout_has_system(one.layout) || !layout_boots_uefi(one.layout))
+			continue;
+		when = random_below(&one.r, 3);
+		if (when == 0)
+			add_environment(&one);
+		expect_finished(&one);
+		kernel = system->kernels.items;
+		system->running = str_dup(kernel->version);
+		before = str_dup(kernel->hash);
+		if (said)
+			start_by(&one, before);
+		expect_finished(&one);
+		for (unsigned n = 1 + random_below(&one.r, 3); n; n--) {
+			kernel = rebuild_image(&one);
+			do_prefix(&one, random_below(&one.r, 12), false);
+		}
+		expect_finished(&one);
+		expect_images(&one, kernel->hash, said, said ? before : NULL);
+		if (when == 1)
+			add_environment(&one);
+		expect_finished(&one);
+		expect_images(&one, kernel->hash, said, said ? before : NULL);
+		if (when < 2 && random_one_in(&one.r, 2))
+			visit_another(&one, before, said);
+
+		if (said)
+			start_by(&one, kernel->hash);
+		do_prefix(&one, random_below(&one.r, 12), false);
+		expect_finished(&one);
+		expect_images(&one, kernel->hash, false, NULL);
+		expect_no_before(&one);
+	}
+}
+
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
@@ -897,6 +1058,7 @@ int main(void)
 		cmocka_unit_test(test_result_of_a_plan_needs_no_plan),
 		cmocka_unit_test(test_any_cut_converges),
 		cmocka_unit_test(test_environments_converge),
+		cmocka_unit_test(test_new_image_is_on_trial),
 		cmocka_unit_test(test_every_prefix_converges),
 		cmocka_unit_test(test_strangers_are_not_touched),
 		cmocka_unit_test(test_content_of_others_goes_only_with_consent),

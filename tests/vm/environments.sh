@@ -21,9 +21,9 @@ n_folders() {
 	esp "$1" 'ls eyrie | wc -l'
 }
 
-# started NAME: the datasets that entries name, one each.
+# started NAME: the datasets that entries name.
 started() {
-	esp "$1" 'sed -n "s/^options root=zfs:\([^ ]*\).*/\1/p" loader/entries/eyrie-*.conf | sort'
+	esp "$1" 'sed -n "s/^options root=zfs:\([^ ]*\).*/\1/p" loader/entries/eyrie-*.conf | sort -u'
 }
 
 in_step() {
@@ -59,14 +59,18 @@ test_create() {
 	says "create: which one is not there" "no snapshot $folder/debian@never"
 }
 
-# The newer one gets another initramfs: the older one keeps its own.
+# The newer one gets another initramfs, and one more: the older one keeps its own.
 test_kernels() {
-	zfs snapshot "$folder/debian@old"
-	echo "# touched" >>/etc/crypttab
-	check "a new initramfs" make_image "$kernel"
-	status 0 "a new initramfs: sync" eyrie boot sync
-	in_step "a new initramfs"
-	same "a new initramfs: the older one stays, too" 2 "$(n_folders right)"
+	local i
+
+	for i in 1 2; do
+		echo "# touched $i" >>/etc/crypttab
+		check "new initramfs $i" make_image "$kernel"
+		status 0 "new initramfs $i: sync" eyrie boot sync
+		in_step "new initramfs $i"
+		same "new initramfs $i: the older one stays, too" 2 "$(n_folders right)"
+		[ "$i" = 2 ] || zfs snapshot "$folder/debian@old"
+	done
 }
 
 test_half_made() {

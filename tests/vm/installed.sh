@@ -14,14 +14,25 @@ LAYOUT=/etc/eyrie/eyrie.yaml
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 kernel=$(uname -r)
 
-# initrds NAME: sums of the images that entries on this disk name.
+# initrds NAME: sums of the images that entries on this disk name; not of what is fallen back to.
 initrds() {
-	esp "$1" 'sed -n "s/^initrd //p" loader/entries/eyrie-*.conf |
+	esp "$1" 'grep -L "^version .*~before" loader/entries/eyrie-*.conf |
+		xargs sed -n "s/^initrd //p" |
 		while read -r image; do sha256sum <".$image"; done | sort'
 }
 
 published() {
-	esp "$1" 'sed -n "s/^version //p" loader/entries/eyrie-*.conf | sort | xargs'
+	esp "$1" 'sed -n "s/^version //p" loader/entries/eyrie-*.conf | grep -v "~before" | sort | xargs'
+}
+
+# fallback NAME: files of entries for what the machine was started by, while /boot has another image.
+fallback() {
+	esp "$1" 'cd loader/entries && grep -l "^version .*~before" eyrie-*.conf'
+}
+
+# selected: the entry that the machine was started by, without a counter.
+selected() {
+	tail -c +5 /sys/firmware/efi/efivars/LoaderEntrySelected-* | tr -d '\0' | sed 's/+[0-9-]*\.conf/.conf/'
 }
 
 in_step() {
@@ -100,7 +111,10 @@ test_new_initramfs() {
 	status 5 "a new initramfs: there is something to do" eyrie plan --check
 	status 0 "a new initramfs: sync" eyrie boot sync
 	check "a new initramfs: it is another one" test "$before" != "$(initrds left)"
-	same "a new initramfs: the old one is gone" 1 "$(esp left 'ls eyrie | wc -l')"
+	same "a new initramfs: the old one stays" 2 "$(esp left 'ls eyrie | wc -l')"
+	same "a new initramfs: as what is fallen back to" "$(selected)" "$(fallback right)"
+	same "a new initramfs: its boots are counted" 1 \
+		"$(esp left 'ls loader/entries | grep -c "^eyrie-.*+3\.conf"')"
 	in_step "a new initramfs"
 }
 
@@ -112,6 +126,7 @@ test_update_initramfs() {
 	echo "# touched again" >>/etc/crypttab
 	status 0 "update-initramfs" update-initramfs -u -k "$kernel"
 	check "update-initramfs: it is another one" test "$before" != "$(initrds left)"
+	same "update-initramfs: what was not started is gone" 2 "$(esp left 'ls eyrie | wc -l')"
 	in_step "update-initramfs"
 }
 

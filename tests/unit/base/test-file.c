@@ -233,6 +233,32 @@ static void test_replace_fails_cleanly(void **state)
 	assert_non_null(strstr(diag.items[diag.n_items - 1].text, folder));
 }
 
+/* What another program wrote aside: the old file stays whole when there is none. */
+static void test_publish(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	const char *path = test_path("image"), *aside = test_path("image.new");
+
+	(void)state;
+	test_write(path, "old", 3);
+	assert_int_equal(file_publish(aside, path, &diag), -ENOENT);
+	assert_int_equal(diag.n_errors, 1);
+	assert_content(path, "old");
+	test_write(aside, "new", 3);
+	assert_int_equal(file_publish(aside, path, NULL), 0);
+	assert_content(path, "new");
+	assert_int_equal(access(aside, F_OK), -1);
+}
+
+static void test_sync_all(void **state)
+{
+	(void)state;
+	assert_int_equal(file_sync_all(test_folder()), 0);
+	assert_int_equal(file_sync_all(test_path("nowhere")), -ENOENT);
+	test_write(test_path("no-folder"), "x", 1);
+	assert_int_equal(file_sync_all(test_path("no-folder")), -ENOTDIR);
+}
+
 static void test_folder_with_parents(void **state)
 {
 	const char *path = test_path("p/q/r");
@@ -276,6 +302,8 @@ int main(void)
 		cmocka_unit_test(test_replace_of_a_link),
 		cmocka_unit_test(test_replace_over_what_a_crash_left),
 		cmocka_unit_test(test_replace_fails_cleanly),
+		cmocka_unit_test(test_publish),
+		cmocka_unit_test(test_sync_all),
 		cmocka_unit_test(test_folder_with_parents),
 		cmocka_unit_test(test_fd_read_all_ends_early),
 	};

@@ -13,6 +13,8 @@
 
 #include "base/file.h"
 #include "boot/esp.h"
+#include "observe/observe.h"
+#include "order.h"
 #include "test.h"
 
 static struct layout *layout;
@@ -87,6 +89,7 @@ static int setup(void **state)
 	(void)nftw(test_folder(), remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	without = NULL;
 	n_listed = 0;
+	order_begin();
 	layout = test_layout(TEST_LAYOUT);
 	debian = (struct environment){ .name = (char *)"debian",
 				       .dataset = (char *)"rpool/ROOT/debian", .active = true,
@@ -109,7 +112,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define CURRENT	     { &debian, test_path("debian"), false }
+#define CURRENT	     { &debian, test_path("debian") }
+#define RUNNING(by)  { &debian, test_path("debian"), .running = "6.1", .started_by = (by) }
 #define OTHER(e, folder) { &(e), (folder) ? test_path(folder) : NULL, false }
 
 static int sync_of(const struct esp_system *systems, size_t n, struct diag *diag)
@@ -413,6 +417,243 @@ static void test_torn(void **state)
 	expect_entry("eyrie-before-6.0-", "\nlinux /eyrie/6.0-");
 }
 
+/*
+ * FAT writes what it likes first: a kernel is on the medium with all that leads to it before an entry
+ * names it, that before anything old goes, and the old entry's end before its kernel's.
+ */
+static void test_order(void **state)
+{
+	(void)state;
+	sync_alone();
+	add_kernel("debian", "6.2", "two");
+	remove_kernel("debian", "6.1");
+	order_begin();
+	sync_alone();
+	order_expect("rename esp/eyrie/6.2-", "fsync esp/eyrie/6.2-", "rename esp/eyrie/6.2-",
+		     "fsync esp/eyrie/6.2-", "fsync esp/eyrie$", "fsync esp$",
+		     "rename esp/loader/entries/eyrie-6.2-", "fsync esp/loader/entries$", "syncfs esp$",
+		     "unlink esp/loader/entries/eyrie-6.1-", "fsync esp/loader/entries$",
+		     "remove esp/eyrie/6.1-", NULL);
+}
+
+/* What cannot be written does not replace anything. */
+static void test_not_durable(void **state)
+{
+	static const char *const calls[] = { "fsync esp/eyrie$", "syncfs esp$" };
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	const struct esp_system systems[] = { CURRENT };
+
+	(void)state;
+	sync_alone();
+	add_kernel("debian", "6.2", "two");
+	remove_kernel("debian", "6.1");
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		order_begin();
+		order_fails = calls[i];
+		assert_int_equal(sync_of(systems, 1, &diag), -EIO);
+		assert_int_equal(diag.n_errors, i + 1);
+		expect_entry("eyrie-6.1-", "\nlinux /eyrie/6.1-");
+		if (i == 0)
+			expect_none("eyrie-6.2-");
+		assert_int_equal(count("esp/eyrie"), 2);
+	}
+	order_begin();
+	sync_alone();
+	expect_none("eyrie-6.1-");
+	assert_int_equal(count("esp/eyrie"), 1);
+}
+
+/* Of debian's 6.1, as it runs. */
+static void sync_running(const char *started_by)
+{
+	const struct esp_system systems[] = { RUNNING(started_by) };
+
+	assert_int_equal(sync_of(systems, 1, NULL), 0);
+}
+
+/* The file of the only entry with that line. */
+static char *file_with(const char *line)
+{
+	DIR *dir = opendir(test_path("esp/loader/entries"));
+	struct dirent *entry;
+	char *file = NULL;
+
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_free_ char *path = str_printf("esp/loader/entries/%s", entry->d_name);
+		_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+		if (*entry->d_name == '.')
+			continue;
+		assert_int_equal(file_read(test_path(path), &b), 0);
+		if (!strstr(b.data, line))
+			continue;
+		assert_null(file);
+		file = str_dup(entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	assert_non_null(file);
+	return file;
+}
+
+#define NOW    "\nversion 6.1\n"
+#define BEFORE "\nversion 6.1~before\n"
+
+/*
+ * An initramfs that is made anew gets three tries before the one that the machine was started by;
+ * one that nobody started goes when there is a newer one, and all others once it came up.
+ */
+static void test_made_anew(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *third = NULL, *kept = NULL, *last = NULL;
+	_cleanup_free_ char *plain = NULL;
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	sync_running(first);
+	assert_int_equal(count("esp/loader/entries"), 1);
+
+	add_kernel("debian", "6.1", "two");
+	sync_running(first);
+	second = file_with(NOW);
+	assert_non_null(strstr(second, "+3.conf"));
+	kept = file_with(BEFORE);
+	assert_string_equal(kept, first);
+	expect_entry(kept, "\ntitle falcon, kernel 6.1 as before\n");
+	assert_int_equal(count("esp/eyrie"), 2);
+
+	add_kernel("debian", "6.1", "three");
+	sync_running(first);
+	third = file_with(NOW);
+	assert_string_not_equal(third, second);
+	assert_non_null(strstr(third, "+3.conf"));
+	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	expect_entry(first, BEFORE);
+
+	plain = entry_name(third);
+	sync_running(plain);
+	last = file_with(NOW);
+	assert_string_equal(last, plain);
+	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(count("esp/eyrie"), 1);
+}
+
+/* What did not come up keeps what is left of its tries, and what did keeps its place. */
+static void test_fallen_back(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *used = NULL, *from = NULL, *to = NULL;
+	_cleanup_free_ char *now = NULL;
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	add_kernel("debian", "6.1", "two");
+	sync_running(first);
+	second = file_with(NOW);
+	used = str_printf("%.*s+0-3.conf", (int)(strchr(second, '+') - second), second);
+	from = str_printf("esp/loader/entries/%s", second);
+	to = str_printf("esp/loader/entries/%s", used);
+	assert_int_equal(rename(test_path(from), test_path(to)), 0);
+	sync_running(first);
+	now = file_with(NOW);
+	assert_string_equal(now, used);
+	expect_entry(first, BEFORE);
+	assert_int_equal(count("esp/loader/entries"), 2);
+
+	/* The old image is that of /boot again. */
+	add_kernel("debian", "6.1", "one");
+	sync_running(first);
+	expect_entry(first, NOW);
+	assert_int_equal(count("esp/loader/entries"), 1);
+}
+
+/* A boot loader that does not say, or that started something else. */
+static void test_not_said(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *third = NULL;
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	add_kernel("debian", "6.1", "two");
+	sync_running(NULL);
+	second = file_with(NOW);
+	assert_null(strchr(second, '+'));
+	assert_int_equal(count("esp/loader/entries"), 1);
+
+	add_kernel("debian", "6.1", "three");
+	sync_running("windows.conf");
+	third = file_with(NOW);
+	assert_non_null(strstr(third, "+3.conf"));
+	assert_int_equal(count("esp/loader/entries"), 1);
+}
+
+/* The plain entry is there before the counted one goes, also when a crash left both. */
+static void test_counter_goes(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *plain = NULL, *twin = NULL;
+	_cleanup_free_ char *made = NULL, *gone = NULL;
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	add_kernel("debian", "6.1", "two");
+	sync_running(first);
+	second = file_with(NOW);
+	plain = entry_name(second);
+	made = str_printf("rename esp/loader/entries/%s.eyrie-new esp/loader/entries/%s$", plain,
+			  plain);
+	gone = str_printf("unlink esp/loader/entries/%s$", second);
+	order_begin();
+	sync_running(plain);
+	order_expect(made, "fsync esp/loader/entries$", "syncfs esp$", gone, NULL);
+	assert_int_equal(count("esp/loader/entries"), 1);
+
+	twin = str_printf("esp/loader/entries/%s", second);
+	write_text(twin, "version 6.1\noptions root=zfs:AUTO\n");
+	sync_running(plain);
+	assert_int_equal(count("esp/loader/entries"), 1);
+	expect_entry(plain, NOW);
+}
+
+/* With environments the entry has another name; another environment's own stays as it was. */
+static void test_before_and_environments(void **state)
+{
+	_cleanup_free_ char *first = NULL, *kept = NULL;
+	struct esp_system systems[] = { RUNNING(NULL), OTHER(before, "before") };
+	const struct esp_system visit[] = {
+		{ &before, test_path("before"), .running = "6.2",
+		  .started_by = "eyrie-before-6.2-0.conf" },
+		OTHER(debian, "debian"),
+	};
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	systems[0].started_by = first;
+	add_kernel("debian", "6.1", "two");
+	sync_running(first);
+	add_kernel("before", "6.2", "other");
+	assert_int_equal(sync_of(systems, 2, NULL), 0);
+	assert_int_equal(count("esp/loader/entries"), 3);
+	kept = file_with(BEFORE);
+	assert_non_null(starts_with(kept, "eyrie-debian-6.1-"));
+	assert_null(strchr(kept, '+'));
+	expect_entry(kept, "\noptions root=zfs:rpool/ROOT/debian\n");
+
+	debian.active = false;
+	before.active = true;
+	make_folder("%s/usr/lib/systemd/boot/efi%s", "before", "");
+	write_text("before/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "loader");
+	assert_int_equal(sync_of(visit, 2, NULL), 0);
+	assert_int_equal(count("esp/loader/entries"), 3);
+	assert_int_equal(count("esp/eyrie"), 3);
+	expect_entry(kept, "\nsort-key eyrie-debian\n");
+	expect_entry(kept, BEFORE);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -420,7 +661,9 @@ int main(void)
 		TEST(test_alone),	TEST(test_shared_kernel), TEST(test_kernel_of_another),
 		TEST(test_gone),	TEST(test_unread),	  TEST(test_activated),
 		TEST(test_counters),	TEST(test_alike),	  TEST(test_without_zfs),
-		TEST(test_no_room),	TEST(test_torn),
+		TEST(test_no_room),	TEST(test_torn),	  TEST(test_order),
+		TEST(test_not_durable), TEST(test_made_anew),	  TEST(test_fallen_back),
+		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);

@@ -154,6 +154,63 @@ static void test_entry_of_an_environment(void **state)
 	assert_null(boot_entry_folder("linux"));
 }
 
+/* It stands between the image that took its place and an older kernel: systemd.io, "Sorting". */
+static void test_entry_before(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
+	_cleanup_free_ char *entry = boot_entry_before(layout, NULL, "6.12-x", "0123456789abcdef");
+	_cleanup_free_ char *now = boot_entry(layout, NULL, "6.12-x", "0123456789abcdef");
+
+	(void)state;
+	assert_string_equal(entry, HEADER
+		"title falcon, kernel 6.12-x as before\nsort-key eyrie\nversion 6.12-x~before\n"
+		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
+		"initrd /eyrie/6.12-x-0123456789abcdef/initrd\noptions root=zfs:AUTO\n");
+	expect(boot_version_before("6.12-x"), "6.12-x~before");
+	assert_true(boot_entry_is_before(entry));
+	assert_false(boot_entry_is_before(now));
+	assert_false(boot_entry_is_before("title a"));
+	assert_true(boot_version_is_before("6.12-x~before"));
+	assert_false(boot_version_is_before("6.12-x"));
+	assert_false(boot_version_is_before("~before"));
+	expect(boot_entry_counted("eyrie-6.12-x-0123.conf"), "eyrie-6.12-x-0123+3.conf");
+}
+
+/* Boot loaders write names in lower case. */
+static void test_hash_of_an_entry(void **state)
+{
+	static const char *const none[] = {
+		"eyrie-6.12-x-0123.efi", "eyrie-6.12-y-0123.conf", "eyrie-16.12-x-0123.conf",
+		"6.12-x-0123.conf",	 "eyrie-6.12-x-.conf",	   "eyrie-6.12-x-0123.conf.conf",
+		"eyrie-0123.conf",	 "windows.conf",	   "-.conf", "eyrie-",
+	};
+
+	(void)state;
+	expect(boot_entry_hash("eyrie-6.12-x-0123.conf", "6.12-x"), "0123");
+	expect(boot_entry_hash("eyrie-before-2-6.12-x-0123.conf", "6.12-x"), "0123");
+	expect(boot_entry_hash("eyrie-6.12-rt-0123.conf", "6.12-RT"), "0123");
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_null(boot_entry_hash(none[i], "6.12-x"));
+	assert_null(boot_entry_hash(NULL, "6.12-x"));
+	assert_null(boot_entry_hash("eyrie-6.12-x-0123.conf", NULL));
+	assert_null(boot_entry_hash("eyrie-6.12-x-0123.conf", ""));
+}
+
+/* By the image, where the boot loader says it; by the version where it does not. */
+static void test_came_up(void **state)
+{
+	(void)state;
+	assert_true(boot_came_up("6.1", "eyrie-6.1-aa.conf", "6.1", "aa"));
+	assert_false(boot_came_up("6.1", "eyrie-6.1-aa.conf", "6.1", "bb"));
+	assert_false(boot_came_up("6.1", "eyrie-6.1-aa.conf", "6.2", "aa"));
+	assert_false(boot_came_up("6.2", "eyrie-6.1-aa.conf", "6.2", "aa")); /* by kexec */
+	assert_false(boot_came_up("6.1", "windows.conf", "6.1", "aa"));
+	assert_true(boot_came_up("6.1", NULL, "6.1", "aa"));
+	assert_false(boot_came_up("6.1", NULL, "6.2", "aa"));
+	assert_false(boot_came_up(NULL, NULL, "6.1", "aa"));
+	assert_false(boot_came_up(NULL, "eyrie-6.1-aa.conf", "6.1", "aa"));
+}
+
 static void test_cmdline_of_openrc(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
@@ -415,6 +472,9 @@ int main(void)
 		cmocka_unit_test(test_unlock_conf_of_gates),
 		cmocka_unit_test(test_entry),
 		cmocka_unit_test(test_entry_of_an_environment),
+		cmocka_unit_test(test_entry_before),
+		cmocka_unit_test(test_hash_of_an_entry),
+		cmocka_unit_test(test_came_up),
 		cmocka_unit_test(test_cmdline_of_openrc),
 		cmocka_unit_test(test_cmdline_without_more),
 		cmocka_unit_test(test_initrd_dropin),

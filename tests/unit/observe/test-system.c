@@ -83,12 +83,62 @@ static void test_no_lister(void **state)
 	assert_false(has_zfs("none", ""));
 }
 
+static char *selected(const char *name)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	strbuf_add_bytes(&b, "\6\0\0", 4);
+	for (const char *c = name; *c; c++) {
+		strbuf_add_bytes(&b, c, 1);
+		strbuf_add_bytes(&b, "", 1);
+	}
+	strbuf_add_bytes(&b, "\0", 2);
+	return entry_selected(b.data, b.size);
+}
+
+static void expect_selected(const char *name, const char *wanted)
+{
+	_cleanup_free_ char *found = selected(name);
+
+	assert_true(streq(found, wanted));
+}
+
+/* LoaderEntrySelected: with or without a counter, and what is no name of a file. */
+static void test_selected(void **state)
+{
+	(void)state;
+	expect_selected("eyrie-6.1-aa.conf", "eyrie-6.1-aa.conf");
+	expect_selected("eyrie-6.1-aa+3.conf", "eyrie-6.1-aa.conf");
+	expect_selected("eyrie-6.1-aa+2-1.conf", "eyrie-6.1-aa.conf");
+	expect_selected("auto-windows", "auto-windows");
+	expect_selected("", NULL);
+	expect_selected("../x", NULL);
+	expect_selected("a b", NULL);
+	expect_selected("a\xfc", NULL);
+	assert_null(entry_selected("\6\0\0\0a\1\0", 8));
+	assert_null(entry_selected("\6\0\0\0a", 5));
+	assert_null(entry_selected("\6\0", 2));
+	assert_null(entry_selected(NULL, 0));
+}
+
+/* Of this very machine, wherever the test runs. */
+static void test_running(void **state)
+{
+	_cleanup_free_ char *version = NULL, *started_by = NULL;
+
+	(void)state;
+	observe_running(&version, &started_by);
+	assert_non_null(version);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lsinitramfs),
 		cmocka_unit_test(test_lsinitrd),
 		cmocka_unit_test(test_no_lister),
+		cmocka_unit_test(test_selected),
+		cmocka_unit_test(test_running),
 	};
 
 	return cmocka_run_group_tests_name("system", tests, setup, NULL);

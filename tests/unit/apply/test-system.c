@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What has reached the disks when the state of the root says that it is done. */
+
+#include <stdio.h>
+
+#include "apply/internal.h"
+#include "base/file.h"
+#include "order.h"
+#include "test.h"
+
+static struct layout *layout;
+static const char *fails; /* the first word of a program that fails, or NULL */
+
+/* Programs run in the target: what dracut is told to make lies below it. */
+static int start(struct runner *runner, const struct command *command, char **ret_output,
+		 char **ret_errors)
+{
+	_cleanup_strbuf_ struct strbuf line = STRBUF_NULL;
+	const char *last = NULL;
+
+	(void)runner;
+	*ret_output = *ret_errors = NULL;
+	for (const char *const *word = command->argv; *word; word++) {
+		strbuf_printf(&line, " %s", *word);
+		last = *word;
+	}
+	order_note("run%s", line.data);
+	if (streq(command->argv[0], "dracut")) {
+		_cleanup_free_ char *image = str_printf("%s%s", command->root, last);
+
+		test_write(image, "image", 5);
+	}
+	if (starts_with(line.data, " zfs get"))
+		*ret_output = str_dup("configured:hash\n");
+	if (streq(command->argv[0], "lsinitramfs"))
+		*ret_output = str_dup("usr/lib/modules/6.1/zfs.ko\n");
+	return streq(command->argv[0], fails);
+}
+
+static struct runner runner = { .start = start };
+static const struct step initrd = { .kind = STEP_INITRD, .object = (char *)"ROOT/debian" };
+static struct diag diag = DIAG_NULL;
+static struct apply_context cxt;
+
+static int setup(void **state)
+{
+	(void)state;
+	layout = test_layout(TEST_LAYOUT);
+	cxt = (struct apply_context){ .layout = layout, .run = &runner, .target = test_folder(),
+				      .diag = &diag };
+	fails = NULL;
+	if (file_make_folder(test_path("boot"), NULL) ||
+	    file_make_folder(test_path("usr/lib/modules/6.1"), NULL))
+		return -1;
+	test_write(test_path("boot/vmlinuz-6.1"), "kernel", 6);
+	order_begin();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	layout = layout_free(layout);
+	diag_deinit(&diag);
+	order_begin();
+	return 0;
+}
+
+/* The image and its name, whatever else lies on /boot, the pool; and only then the state. */
+static void test_images(void **state)
+{
+	(void)state;
+	assert_int_equal(apply_INITRD(&cxt, &initrd), 0);
+	order_expect("run dracut", "fsync boot/initrd.img-6.1.new",
+		     "rename boot/initrd.img-6.1.new boot/initrd.img-6.1", "fsync boot",
+		     "syncfs boot", "run zpool sync rpool", "run zfs set eyrie:state=done:hash",
+		     NULL);
+}
+
+/* What is there is the old one, and the state is not set. */
+static void test_image_fails(void **state)
+{
+	(void)state;
+	test_write(test_path("boot/initrd.img-6.1"), "old", 3);
+	fails = "dracut";
+	assert_int_equal(apply_INITRD(&cxt, &initrd), -EIO);
+	assert_false(order_has("rename"));
+	assert_false(order_has("run zfs set"));
+	assert_int_equal(access(test_path("boot/initrd.img-6.1.new"), F_OK), -1);
+	assert_int_equal(file_size(test_path("boot/initrd.img-6.1")), 3);
+}
+
+/* A system without a /boot has nothing there. */
+static void test_no_boot(void **state)
+{
+	_cleanup_free_ char *target = str_printf("%s/none", test_folder());
+
+	(void)state;
+	cxt.target = target;
+	assert_int_equal(boot_sync_folder(&cxt), 0);
+	assert_int_equal(diag.n_items, 0);
+}
+
+/* The menu of GRUB names kernels that are on the disks. */
+static void test_menu(void **state)
+{
+	const struct step sync = { .kind = STEP_BOOT_SYNC };
+
+	(void)state;
+	test_write(test_path("boot/initrd.img-6.1"), "image", 5);
+	test_write(test_path("usr/lib/modules/6.1/zfs.ko"), "module", 6);
+	assert_int_equal(apply_BOOT_SYNC(&cxt, &sync), 0);
+	order_expect("syncfs boot", "rename boot/eyrie/grub/grub.cfg.eyrie-new boot/eyrie/grub/grub.cfg",
+		     NULL);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_images),
+		TEST(test_image_fails),
+		TEST(test_no_boot),
+		TEST(test_menu),
+	};
+
+	return cmocka_run_group_tests_name("system", tests, NULL, NULL);
+}
