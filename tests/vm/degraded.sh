@@ -24,6 +24,10 @@ same "the pool is degraded" DEGRADED "$(zpool list -H -o health)"
 same "no second wait" 0 "$(vain_waits)"
 status 0 "the plan is empty" eyrie plan --check
 says "it says who is missing" "disk 'right'.* is not there"
+if [[ -s /etc/eyrie/unlock.json ]]; then
+	check "stock cryptsetup opens by the key that waits for the other disk" \
+		cryptsetup open --test-passphrase --token-only "$(part left member)"
+fi
 status 0 "kernel hook" run-parts --exit-on-error --arg="$kernel" \
 	--arg="/boot/vmlinuz-$kernel" --regex '^zz-eyrie$' /etc/kernel/postinst.d
 check "a new initramfs" make_image "$kernel"
