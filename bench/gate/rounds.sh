@@ -59,6 +59,21 @@ units() {
 	eyrie gate sync && systemctl daemon-reload && systemctl restart eyrie-gate
 }
 
+# until_started WHO: the end of all measuring when it does not come.
+until_started() {
+	local end=$((SECONDS + 120))
+
+	while [[ ! -s /run/$1 ]]; do
+		sleep 0.05
+		((SECONDS > end)) || continue
+		systemctl status --no-pager "$1" eyrie-gate peer
+		journalctl -b -u eyrie-gate --no-pager | tail -n 20
+		eyrie gate status
+		zfs list -o name,keystatus,mounted
+		return 1
+	done
+}
+
 # Seconds from the key to the start, of the one and of the other, each alone.
 latency() {
 	local how=$1 who=$2 begun
@@ -75,7 +90,7 @@ latency() {
 		zfs load-key nest <"$SECRET" || return
 		begun=$(now)
 	fi
-	while [[ ! -s /run/$([[ $who == eyrie ]] && echo gated || echo peered) ]]; do sleep 0.05; done
+	until_started "$([[ $who == eyrie ]] && echo gated || echo peered)" || return
 	echo "bench: case=$how who=$who value=$(minus "$(cat /run/gated /run/peered 2>/dev/null)" "$begun")"
 	systemctl stop gated peered peer
 	rm -f /run/eyrie/gate/nest
