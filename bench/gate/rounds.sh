@@ -42,9 +42,10 @@ units() {
 	local who
 
 	for who in gated peered; do
-		printf '[Service]\nExecStart=/bin/sh -c "cut -d\\\\  -f1 /proc/uptime >/run/%s; exec sleep infinity"\n' \
+		printf '[Service]\nExecStart=/bin/sh -c "cut -d\\\\  -f1 /proc/uptime >/run/%s; exec sleep infinity"\n[Install]\nWantedBy=multi-user.target\n' \
 			$who >/etc/systemd/system/$who.service
 	done
+	systemctl enable gated
 	cat >/usr/local/sbin/peer <<-'EOF'
 		#!/bin/sh
 		until [ "$(zfs get -H -o value keystatus nest)" = available ]; do sleep 1; done
