@@ -134,7 +134,7 @@ case $round in
 4)
 	is_held "hold: all"
 	same "hold: all: who needs nothing of it waits, too" inactive "$(active stranger)"
-	check "hold: all: the console can be logged in at" systemctl is-active serial-getty@ttyS0
+	check "hold: all: a console can be logged in at" systemctl is-active getty@tty1
 	check "the stick is put in" bash -c "mkdir -p $STICK && cp $SECRET $STICK/key"
 	is_open "key file"
 	check "key file: everything goes on" until_is stranger active
