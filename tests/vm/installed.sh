@@ -32,7 +32,8 @@ fallback() {
 
 # selected: the entry that the machine was started by, without a counter.
 selected() {
-	tail -c +5 /sys/firmware/efi/efivars/LoaderEntrySelected-* | tr -d '\0' | sed 's/+[0-9-]*\.conf/.conf/'
+	tail -c +5 < <(cat /sys/firmware/efi/efivars/LoaderEntrySelected-*) | tr -d '\0' |
+		sed 's/+[0-9-]*\.conf/.conf/'
 }
 
 in_step() {
@@ -154,9 +155,10 @@ test_full_esp() {
 # image_without_zfs VERSION
 image_without_zfs() {
 	if command -v mkinitramfs >/dev/null; then
-		chmod -x /usr/share/initramfs-tools/hooks/zfs
+		cp -a /usr/share/initramfs-tools/hooks/zfs /tmp/zfs-hook
+		printf '#!/bin/sh\n' >/usr/share/initramfs-tools/hooks/zfs
 		make_image "$1"
-		chmod +x /usr/share/initramfs-tools/hooks/zfs
+		cp -a /tmp/zfs-hook /usr/share/initramfs-tools/hooks/zfs
 	else
 		mkdir -p /tmp/no-conf
 		dracut --force --quiet --conf /dev/null --confdir /tmp/no-conf --no-hostonly \
