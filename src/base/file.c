@@ -154,13 +154,19 @@ static int write_aside(const char *aside, const char *text, mode_t mode)
 	return 0;
 }
 
-static int commit(const char *aside, const char *path)
+/* `r`: whether what lies aside is whole and on the disk. It is gone when this fails. */
+static int commit(const char *aside, const char *path, int r, struct diag *diag)
 {
 	_cleanup_free_ char *copy = str_dup(path);
 
-	if (rename(aside, path) < 0) /* the commit point */
-		return -errno;
-	return file_sync_folder(dirname(copy));
+	if (r == 0 && rename(aside, path) < 0) /* the commit point */
+		r = -errno;
+	if (r == 0)
+		r = file_sync_folder(dirname(copy));
+	if (r == 0)
+		return 0;
+	(void)unlink(aside);
+	return diag_error(diag, r, "cannot write %s: %s", path, strerror(-r));
 }
 
 int file_publish(const char *aside, const char *path, struct diag *diag)
@@ -168,13 +174,7 @@ int file_publish(const char *aside, const char *path, struct diag *diag)
 	_cleanup_close_ int fd = open(aside, O_RDONLY | O_CLOEXEC);
 	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
 
-	if (r == 0)
-		r = commit(aside, path);
-	if (r) {
-		(void)unlink(aside);
-		return diag_error(diag, r, "cannot write %s: %s", path, strerror(-r));
-	}
-	return 0;
+	return commit(aside, path, r, diag);
 }
 
 int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag)
@@ -189,14 +189,7 @@ int file_replace(const char *path, const char *text, mode_t mode, struct diag *d
 	r = file_make_folder(folder, diag);
 	if (r)
 		return r;
-	r = write_aside(aside, text, mode);
-	if (r == 0)
-		r = commit(aside, path);
-	if (r) {
-		(void)unlink(aside);
-		return diag_error(diag, r, "cannot write %s: %s", path, strerror(-r));
-	}
-	return 0;
+	return commit(aside, path, write_aside(aside, text, mode), diag);
 }
 
 static void md_freep(EVP_MD_CTX **md)
