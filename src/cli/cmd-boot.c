@@ -99,11 +99,8 @@ static const struct verb {
 /* Options of another verb are refused, not ignored; real disks are not written by what a file says. */
 static bool takes_too_much(const struct cli_options *o, const struct verb *verb)
 {
-	if (o->check || o->root || o->overwrites.n_items)
-		return verb->run != boot_write;
-	if (o->from)
-		return verb->run != boot_create;
-	return o->observed && verb->needs_root;
+	return ((o->check || o->root || o->overwrites.n_items) && verb->run != boot_write) ||
+	       (o->from && verb->run != boot_create) || (o->observed && verb->needs_root);
 }
 
 static enum cli_exit run_verb(struct cli *cli, const struct verb *verb)
