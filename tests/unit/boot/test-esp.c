@@ -148,42 +148,74 @@ static size_t count(const char *folder)
 	return n;
 }
 
-/* The text of the only entry whose file begins so, or NULL. */
-static char *entry_of(const char *begin)
+struct entry {
+	char *file, *text;
+};
+
+static void entry_deinit(struct entry *entry)
+{
+	free(entry->file);
+	free(entry->text);
+}
+
+#define _cleanup_entry_ _cleanup_(entry_deinit)
+
+/* The only entry whose file begins so and whose text has that line; all NULL when there is none. */
+static struct entry find_entry(const char *begin, const char *line)
 {
 	DIR *dir = opendir(test_path("esp/loader/entries"));
-	struct dirent *entry;
-	char *text = NULL;
+	struct entry found = {};
+	struct dirent *d;
 
-	while (dir && (entry = readdir(dir))) {
-		_cleanup_free_ char *path = str_printf("esp/loader/entries/%s", entry->d_name);
+	while (dir && (d = readdir(dir))) {
+		_cleanup_free_ char *path = str_printf("esp/loader/entries/%s", d->d_name);
 		_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
-		if (!starts_with(entry->d_name, begin))
+		if (*d->d_name == '.' || !starts_with(d->d_name, begin))
 			continue;
-		assert_null(text);
 		assert_int_equal(file_read(test_path(path), &b), 0);
-		text = strbuf_take(&b);
+		if (!strstr(b.data, line))
+			continue;
+		assert_null(found.file);
+		found = (struct entry){ str_dup(d->d_name), strbuf_take(&b) };
 	}
 	if (dir)
 		closedir(dir);
-	return text;
+	return found;
+}
+
+/* The file of the only entry whose name begins so. */
+static char *file_of(const char *begin)
+{
+	_cleanup_entry_ struct entry entry = find_entry(begin, "");
+
+	assert_non_null(entry.file);
+	return take_ptr(entry.file);
+}
+
+/* The file of the only entry with that line. */
+static char *file_with(const char *line)
+{
+	_cleanup_entry_ struct entry entry = find_entry("", line);
+
+	assert_non_null(entry.file);
+	return take_ptr(entry.file);
 }
 
 static void expect_entry(const char *begin, const char *line)
 {
-	_cleanup_free_ char *text = entry_of(begin);
+	_cleanup_entry_ struct entry entry = find_entry(begin, "");
 
-	assert_non_null(text);
-	if (!strstr(text, line))
-		fail_msg("%s has no '%s': %s", begin, line, text);
+	assert_non_null(entry.text);
+	if (!strstr(entry.text, line))
+		fail_msg("%s has no '%s': %s", begin, line, entry.text);
 }
 
 static void expect_none(const char *begin)
 {
-	_cleanup_free_ char *text = entry_of(begin);
+	_cleanup_entry_ struct entry entry = find_entry(begin, "");
 
-	assert_null(text);
+	assert_null(entry.file);
 }
 
 /* One environment alone: its entry leaves the dataset to bootfs. */
@@ -274,22 +306,6 @@ static void test_activated(void **state)
 	expect_entry("eyrie-before-6.1-", "\noptions root=zfs:rpool/ROOT/before\n");
 	expect_entry("eyrie-debian-6.1-", "\nsort-key eyrie-debian\n");
 	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian quiet\n");
-}
-
-/* The file of the only entry whose name begins so. */
-static char *file_of(const char *begin)
-{
-	DIR *dir = opendir(test_path("esp/loader/entries"));
-	struct dirent *entry;
-	char *file = NULL;
-
-	while (dir && (entry = readdir(dir)))
-		if (starts_with(entry->d_name, begin))
-			file = str_dup(entry->d_name);
-	if (dir)
-		closedir(dir);
-	assert_non_null(file);
-	return file;
 }
 
 /* A new entry among others has three tries, and keeps those that are left wherever it is sorted. */
@@ -469,31 +485,6 @@ static void sync_running(const char *started_by)
 	const struct esp_system systems[] = { RUNNING(started_by) };
 
 	assert_int_equal(sync_of(systems, 1, NULL), 0);
-}
-
-/* The file of the only entry with that line. */
-static char *file_with(const char *line)
-{
-	DIR *dir = opendir(test_path("esp/loader/entries"));
-	struct dirent *entry;
-	char *file = NULL;
-
-	while (dir && (entry = readdir(dir))) {
-		_cleanup_free_ char *path = str_printf("esp/loader/entries/%s", entry->d_name);
-		_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
-
-		if (*entry->d_name == '.')
-			continue;
-		assert_int_equal(file_read(test_path(path), &b), 0);
-		if (!strstr(b.data, line))
-			continue;
-		assert_null(file);
-		file = str_dup(entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	assert_non_null(file);
-	return file;
 }
 
 #define NOW    "\nversion 6.1\n"
