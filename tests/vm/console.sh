@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The gates that install put on a machine, from its first start on, and who may bring the key: a
-# person who logs in at the console and types what it says, the question of the start itself, the
-# passphrase of the root, a key file that turns up.
+# person who logs in at the console and types what it says, an agent that answers the question there,
+# the question of the start itself, the passphrase of the root, a key file that turns up.
 #
 # lab: --boot KEPT --file KEPT/passphrase
 # lab: --answer "login:=root" --answer "Password:=falcon" --answer "falcon:~#=eyrie unlock nest"
-# lab: --answer "Passphrase for nest:="
+# lab: --answer "Passphrase for nest:=" --answer "run 'eyrie unlock nest':="
 # lab: --answer "run 'eyrie unlock nest':=another" --answer "Wrong passphrase.="
 
 # shellcheck disable=SC2119,SC2317 # again takes no word; functions are called by name
@@ -63,6 +63,16 @@ type_it() {
 	exec >/dev/ttyS0 2>&1
 }
 
+# The question of a machine that is up, to whoever runs an agent; lab answers there.
+answer_agent() {
+	systemd-run --quiet --unit=console-agent -p StandardInput=tty -p StandardOutput=tty \
+		-p TTYPath=/dev/ttyS0 systemd-tty-ask-password-agent --watch
+	until_is www active 240
+	local opened=$?
+	systemctl stop console-agent
+	return $opened
+}
+
 # gates KEYS: of nest, from the next start on.
 gates() {
 	echo "gates: { nest: { $1 } }" >/etc/eyrie/gate.yaml
@@ -112,6 +122,11 @@ case $round in
 	type_it
 	says "typed: in the shell of who logged in there" "bash"
 	is_open typed
+	gates "prompt: console"
+	status 0 "it is locked again" eyrie lock nest
+	is_held "prompt: console"
+	check "prompt: console: an agent is asked" answer_agent
+	is_open "prompt: console"
 	gates "hold: boot"
 	again
 	;;
