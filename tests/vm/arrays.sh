@@ -112,10 +112,12 @@ test_half_built() {
 
 	stop_all
 	for name in left right; do
-		sfdisk --part-label "$(disk $name)" 2 "eyrie-new-boot-$name" >/dev/null 2>&1
+		check "half built: $name is marked new" sfdisk --part-label "$(disk $name)" 2 \
+			"eyrie-new-boot-$name"
+		stop_all
 	done
-	udevadm settle
-	mdadm --quiet --zero-superblock "$(readlink -f /dev/disk/by-partlabel/eyrie-new-boot-right)"
+	check "half built: right has nothing of it" mdadm --zero-superblock \
+		"$(readlink -f /dev/disk/by-partlabel/eyrie-new-boot-right)"
 	status 5 "half built: there is something to do" plan --check
 	status 0 "half built: apply" apply
 	same "half built: it is whole" "2" "$(detail eyrie-boot MD_DEVICES)"
@@ -141,6 +143,7 @@ test_of_others() {
 test_no_bios_partition() {
 	stop_all
 	blank left right
+	MORE='datasets: { ROOT/debian: { mountpoint: / } }'
 	layout "$ID" "left right"
 	sed -i 's/^boot:$/boot:\n  size: 256MiB/' "$LAYOUT"
 	status 0 "a machine with UEFI" apply

@@ -21,7 +21,7 @@ to() {
 	local before
 
 	before=$(members_hash)
-	sed -i "s/unlock: .*/unlock: $1/" "$LAYOUT"
+	sed -i "/#/!s/unlock: .*/unlock: $1/" "$LAYOUT"
 	status 5 "to $1: there is something to do" eyrie plan --check
 	says "to $1: it says what" "open its disks by unlock: $1 instead of"
 	status 0 "to $1: apply" eyrie apply --passphrase-file "$SECRET" --yes
@@ -109,7 +109,7 @@ expect_slots() {
 }
 
 declare -A by=([peer]=eyrie [shared]=stock [keystore]=stock)
-now=$(sed -n 's/.*unlock: \([a-z]*\).*/\1/p' "$LAYOUT")
+now=$(sed -n '/#/!s/.*unlock: \([a-z]*\).*/\1/p' "$LAYOUT")
 expect "start $round, $now" "${by[$now]}"
 [[ $now != keystore ]] || expect_closed
 if ((round <= 6)); then
