@@ -193,6 +193,7 @@ static int add_held(struct apply_context *cxt, const struct gate *gate, struct h
 
 	if (r)
 		return r;
+	added->policy = gate_policy(gate);
 	held_from_zfs(&cxt->layout->gates, gate, state, added);
 	take_target_away(cxt, added);
 	r = find_bad_mounts(added, cxt->diag);

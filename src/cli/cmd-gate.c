@@ -6,7 +6,9 @@
 #include "cli/gate-work.h"
 #include "gate/check.h"
 #include "gate/find.h"
+#include "gate/mark.h"
 #include "gate/smf.h"
+#include "gate/start.h"
 #include "gate/systemd.h"
 #include "gate/unitfile.h"
 #include "gate/units.h"
@@ -41,6 +43,7 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 		return r;
 	held->name = str_dup(gate->name);
 	held->hold = gate->hold;
+	held->policy = gate_policy(gate);
 	if (state->exists)
 		held_from_zfs(&work->gates->gates, gate, state, held);
 	else
@@ -49,6 +52,7 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 	q = find_bad_mounts(held, &cli->diag);
 	r = r ? r : q;
 	q = find_units(gate, units, held, &cli->diag);
+	find_misspelt(gate, units, &cli->diag);
 	return r ? r : q;
 }
 
@@ -135,6 +139,37 @@ static enum cli_exit run_check(struct cli *cli)
 
 /* sync */
 
+static bool is_held(const struct held *held, const char *unit)
+{
+	FOR_EACH_HELD(gate, held)
+		if (held_has_unit(gate, unit))
+			return true;
+	return false;
+}
+
+/* Whom no gate holds any more, and who was skipped, starts now. */
+static int let_go(struct gate_work *work, const struct held *now)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	FOR_EACH_HELD(gate, work->held)
+		FOR_EACH_UNIT(unit, gate)
+			if (!is_held(now, unit->name))
+				strv_add(&names, unit->name);
+	return start_skipped(&work->cxt, &names);
+}
+
+/* Units, and who watches, go by what was written. */
+static int put_into_force(struct cli *cli, struct gate_work *work, const struct held *now)
+{
+	int r = systemd_reload(&cli->run, &cli->diag);
+
+	if (r == 0)
+		r = run_words(&cli->run, &cli->diag, "systemctl", "--no-block", "restart",
+			      "eyrie-gate.service", NULL);
+	return r ? r : let_go(work, now);
+}
+
 static enum cli_exit run_sync(struct cli *cli)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
@@ -153,9 +188,7 @@ static enum cli_exit run_sync(struct cli *cli)
 	if (file_replace(HELD_FILE, text, 0644, &cli->diag))
 		return CLI_FAILED;
 	if (systemd_runs() && (!same || access(GATE_RUN, F_OK) < 0) &&
-	    (systemd_reload(&cli->run, &cli->diag) ||
-	     run_words(&cli->run, &cli->diag, "systemctl", "--no-block", "restart",
-		       "eyrie-gate.service", NULL)))
+	    put_into_force(cli, &work, held))
 		return CLI_FAILED;
 	if (!cli->options.quiet)
 		fprintf(stderr, same ? "nothing changed\n" : "%s is written\n", HELD_FILE);
@@ -275,6 +308,15 @@ static enum cli_exit run_ask(struct cli *cli)
 
 static enum cli_exit run_wait(struct cli *cli)
 {
+	_cleanup_gate_work_ struct gate_work work = {};
+
+	if (gate_work_begin(cli, &work))
+		return CLI_REFUSED;
+	gate_work_follow(&work);
+	if (!held_gate(work.held, cli->args[1])) {
+		(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", cli->args[1]);
+		return CLI_REFUSED;
+	}
 	run_catch_interrupts();
 	while (!gate_is_open(cli->args[1])) {
 		if (run_interrupted())
@@ -303,14 +345,22 @@ static int write_unit(struct cli *cli, const struct unit_file *file)
 	return r;
 }
 
-/* What unit files say, beside what sync found: a finding takes nothing away from the others. */
-static void add_from_files(struct cli *cli, const char *root, struct held *held)
+/*
+ * What unit files say, beside what sync found: a finding takes nothing away from the others. Nobody
+ * is held for a gate that was taken out; while the file cannot be read all stay as they were.
+ */
+static void follow_files(struct cli *cli, const char *root, struct held *held)
 {
 	_cleanup_free_ char *file = str_printf("%s" GATE_FILE, root);
 	_cleanup_(unit_list_freep) struct unit_list *units = mem_alloc(sizeof(*units));
 	_cleanup_(gates_freep) struct gates *gates = NULL;
+	const struct list none = {};
 
-	if (access(file, F_OK) < 0 || gates_read(file, &gates, &cli->diag))
+	if (access(file, F_OK) < 0)
+		held_drop_others(held, &none);
+	else if (gates_read(file, &gates, &cli->diag) == 0)
+		held_drop_others(held, &gates->gates);
+	if (!gates)
 		return;
 	held_complete(held, &gates->gates);
 	unit_files_read(root, units);
@@ -338,7 +388,7 @@ static enum cli_exit run_generate(struct cli *cli)
 
 	if (held_read(file, &held, &cli->diag))
 		held = mem_alloc(sizeof(*held));
-	add_from_files(cli, root, held);
+	follow_files(cli, root, held);
 	units_make(held, &files);
 	r = write_held(cli, held);
 	for (size_t i = 0; i < files.n_items; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/gate-work.h"
+#include "gate/mark.h"
 
 /* A name that no gate has: its keys alone, with nobody to stop. */
 static struct held_gate *make_gate(struct gate_work *work, const struct zfs_state *state)
@@ -43,6 +44,8 @@ static enum cli_exit run_lock(struct cli *cli)
 	_cleanup_close_ int lock = -1;
 	int r;
 
+	/* Whoever interrupts it gets back what it was. */
+	run_catch_interrupts();
 	if (gate_work_begin(cli, &work) || gate_lock_take(&lock, &cli->diag))
 		return CLI_REFUSED;
 	gate_work_follow(&work);

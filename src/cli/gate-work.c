@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/gate-work.h"
+#include "gate/mark.h"
 
 #define TRIES 3
 
@@ -31,8 +32,7 @@ int gate_work_begin(struct cli *cli, struct gate_work *work)
 void gate_work_follow(struct gate_work *work)
 {
 	held_complete(work->held, &work->gates->gates);
-	FOR_EACH_HELD(gate, work->held)
-		(void)held_follow(gate, HELD_GENERATED);
+	(void)held_follow_all(work->held, HELD_GENERATED);
 }
 
 void gate_work_refresh_roots(struct gate_work *work, struct held_gate *held)
@@ -121,33 +121,73 @@ static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *r
 	return 0;
 }
 
-static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs_state *state)
+static bool is_typed(const struct zfs_state *state, const char *name)
 {
-	_cleanup_strv_ struct strv roots = STRV_NULL;
+	const struct zfs_dataset *root = zfs_dataset(state, name);
+
+	return !root || !root->keyformat || streq(root->keyformat, "passphrase");
+}
+
+/* Roots whose key nobody can type leave `roots`, with an error that says where it belongs. */
+static int refuse_untyped(struct gate_context *cxt, const struct zfs_state *state,
+			  struct strv *roots)
+{
+	_cleanup_strv_ struct strv typed = STRV_NULL, all = *roots;
+	int r = 0;
+
+	for (size_t i = 0; i < all.n_items; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, all.items[i]);
+
+		if (is_typed(state, all.items[i]))
+			strv_add(&typed, all.items[i]);
+		else
+			r = diag_error(cxt->diag, -ENOENT, "the key of %s is no passphrase (%s), and "
+				       "cannot be had from %s", root->name, root->keyformat,
+				       root->keylocation);
+	}
+	*roots = typed;
+	typed = (struct strv)STRV_NULL;
+	return r;
+}
+
+static int ask_for_all(struct cli *cli, struct gate_context *cxt, const char *name,
+		       struct strv *roots)
+{
 	_cleanup_free_ char *left = NULL;
 	bool once = cli->options.passphrase_file;
 
-	gate_locked_roots(state, &roots);
-	(void)gate_try_files(cxt, state, &roots);
-	for (int tries = 0; roots.n_items && tries < TRIES;) {
+	for (int tries = 0; roots->n_items && tries < TRIES;) {
 		size_t opened = 0;
-		int r = ask_and_try(cli, cxt, &roots, &opened);
+		int r = ask_and_try(cli, cxt, roots, &opened);
 
 		if (r)
 			return r;
 		tries = opened ? 0 : tries + 1;
 		if (!opened && !once && tries < TRIES)
 			fprintf(stderr, "The passphrase is wrong. Run 'eyrie unlock %s' also from "
-				"elsewhere.\n", state->name);
+				"elsewhere.\n", name);
 		if (once)
 			break;
 	}
-	if (!roots.n_items)
+	if (!roots->n_items)
 		return 0;
-	left = strv_join(&roots, ", ");
+	left = strv_join(roots, ", ");
 	(void)diag_error(cxt->diag, -EPERM, "the passphrase does not open %s", left);
-	diag_hint(cxt->diag, "Run 'eyrie unlock %s'", state->name);
+	diag_hint(cxt->diag, "Run 'eyrie unlock %s'", name);
 	return -EPERM;
+}
+
+static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs_state *state)
+{
+	_cleanup_strv_ struct strv roots = STRV_NULL;
+	int r, q;
+
+	gate_locked_roots(state, &roots);
+	(void)gate_try_files(cxt, state, &roots);
+	(void)gate_try_network(cxt, state, &roots);
+	r = refuse_untyped(cxt, state, &roots);
+	q = ask_for_all(cli, cxt, state->name, &roots);
+	return r ? r : q;
 }
 
 /* its gates */
@@ -160,25 +200,59 @@ static bool concerns(const struct held_gate *gate, const char *name)
 	return gate_is_below(gate->name, name) || gate_is_below(name, gate->name);
 }
 
+/* 1: it is open now, and was not before. */
+static int open_one(struct gate_work *work, struct held_gate *gate)
+{
+	int r;
+
+	if (gate_is_open(gate->name))
+		return 0;
+	gate_work_refresh_roots(work, gate);
+	r = gate_open(&work->cxt, gate);
+	return r == 0 ? 1 : r;
+}
+
+/* Until none opens any more: one that lies inside another waits for that. */
 static int open_gates(struct gate_work *work, const char *name)
 {
-	struct gate_context *cxt = &work->cxt;
+	bool any = true;
 	int r = 0;
 
-	FOR_EACH_HELD(gate, cxt->held)
-	{
-		int q;
+	while (any && r == 0) {
+		any = false;
+		FOR_EACH_HELD(gate, work->cxt.held)
+		{
+			int q = concerns(gate, name) ? open_one(work, gate) : 0;
 
-		if (!concerns(gate, name))
-			continue;
-		gate_work_refresh_roots(work, gate);
-		q = gate_is_open(gate->name) ? 0 : gate_open(cxt, gate);
-		if (q == -EAGAIN)
-			diag_note(cxt->diag, "%s still waits for another key", gate->name);
-		else if (q)
-			r = q;
+			any |= q == 1;
+			if (q < 0 && q != -EAGAIN)
+				r = q;
+		}
 	}
 	return r;
+}
+
+/* Those that this name concerns and that wait all the same. */
+static void note_waiting(struct gate_work *work, const char *name)
+{
+	FOR_EACH_HELD(gate, work->cxt.held)
+	{
+		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+		_cleanup_strv_ struct strv missing = STRV_NULL;
+		const struct held_gate *outer;
+
+		if (!concerns(gate, name) || gate_is_open(gate->name) ||
+		    zfs_read(work->cxt.run, gate->name, &state, NULL))
+			continue;
+		gate_missing_roots(gate, state, &missing);
+		outer = gate_outer(&work->cxt, gate, state);
+		if (missing.n_items)
+			diag_note(work->cxt.diag, "%s still waits for the key of %s", gate->name,
+				  missing.items[0]);
+		else if (outer)
+			diag_note(work->cxt.diag, "%s has its key and waits until %s is open, inside "
+				  "whose mounts it lies", gate->name, outer->name);
+	}
 }
 
 enum cli_exit gate_show(struct cli *cli, const char *name)
@@ -193,12 +267,24 @@ enum cli_exit gate_show(struct cli *cli, const char *name)
 	return CLI_OK;
 }
 
+/* What no gate holds is mounted all the same. */
+static int mount_rest(struct gate_work *work, struct zfs_state *state)
+{
+	FOR_EACH_DATASET(dataset, state)
+	{
+		const struct gate *gate = gate_of(&work->gates->gates, dataset->name);
+
+		dataset->mounts &= !gate || gate_is_open(gate->name);
+	}
+	return gate_mount(&work->cxt, state);
+}
+
 enum cli_exit gate_unlock(struct cli *cli, const char *name)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 	_cleanup_close_ int lock = -1;
-	int r, q = 0;
+	int r, q;
 
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
@@ -207,18 +293,19 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
 	r = load_keys(cli, &work.cxt, state);
-	if (r == 0)
-		r = gate_lock_take(&lock, &cli->diag);
+	q = gate_lock_take(&lock, &cli->diag);
 	work.cxt.hints_elsewhere = true; /* once for all that open */
-	if (r == 0)
-		r = open_gates(&work, name);
+	if (q == 0)
+		q = open_gates(&work, name);
+	note_waiting(&work, name);
 	work.cxt.hints_elsewhere = false;
 	(void)gate_show_hints(&work.cxt, /* loud= */ false);
-	/* What no gate holds is mounted all the same. */
+	r = r ? r : q;
 	if (r == 0) {
 		state = zfs_state_free(state);
-		q = zfs_read(&cli->run, name, &state, &cli->diag);
-		r = q ? q : gate_mount(&work.cxt, state);
+		r = zfs_read(&cli->run, name, &state, &cli->diag);
 	}
+	if (r == 0)
+		r = mount_rest(&work, state);
 	return r ? CLI_FAILED : gate_show(cli, name);
 }

@@ -20,7 +20,12 @@ static const struct {
 	{ "ssh.socket", "the login over the network" },
 	{ "sshd.socket", "the login over the network" },
 	{ "ssh@*.service", "the login over the network" },
+	{ "sshd@*.service", "the login over the network" },
 	{ "sshd-*.service", "the login over the network" },
+	{ "dropbear*", "the login over the network" },
+	{ "sssd*", "the accounts of who logs in" },
+	{ "nslcd*", "the accounts of who logs in" },
+	{ "winbind*", "the accounts of who logs in" },
 	{ "systemd-*", "systemd itself" },
 	{ "dbus*", "systemctl, by which services start" },
 	{ "user@*.service", "the session of who logs in" },
@@ -35,7 +40,7 @@ static const struct {
 /* Beside those, what `hold: all` leaves alone: network, clock, and what logs. */
 static const char *const left_alone[] = {
 	"network*", "NetworkManager*", "ifup*", "wpa_supplicant*", "dhcp*", "connman*", "iwd*",
-	"wg-quick@*", "nftables*", "iptables*", "ufw*", "firewalld*", "polkit*", "rsyslog*",
+	"wg-quick@*", "openvpn*", "tailscaled*", "strongswan*", "frr*", "bird*", "nftables*", "iptables*", "ufw*", "firewalld*", "polkit*", "rsyslog*",
 	"chrony*", "ntp*", "keyboard-setup*", "console-setup*", "apparmor*", "auditd*",
 	"kmod-*", "mdmonitor*", "modprobe@*", "udev*", "grub-*", "e2scrub*", "smartd*", "zed*",
 	"quotaon*", "rc-local*", "cloud-init*",
@@ -226,9 +231,12 @@ static void find_by_mount(struct finder *f, const struct unit *unit,
 
 static bool is_holdable(const struct unit *unit)
 {
-	return streq(unit->load, "loaded") &&
-	       (has_kind(unit->name, "service") || has_kind(unit->name, "socket") ||
-		has_kind(unit->name, "path"));
+	static const char *const kinds[] = { "service", "socket", "path", "timer" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (has_kind(unit->name, kinds[i]))
+			return streq(unit->load, "loaded");
+	return false;
 }
 
 static void find_all_by_mounts(struct finder *f)
@@ -280,6 +288,13 @@ static void find_followers(struct finder *f)
 	}
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct held_unit *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
 int find_units(const struct gate *gate, const struct unit_list *units, struct held_gate *held,
 	       struct diag *diag)
 {
@@ -295,8 +310,26 @@ int find_units(const struct gate *gate, const struct unit_list *units, struct he
 	if (gate->hold == GATE_ALL)
 		find_everything(&f);
 	find_followers(&f);
+	if (held->units.n_items)
+		qsort(held->units.items, held->units.n_items, sizeof(struct held_unit), by_name);
 	walk_deinit(&f.walk);
 	return f.r;
+}
+
+/* An instance has the name of its template; where units are not known nobody can tell. */
+void find_misspelt(const struct gate *gate, const struct unit_list *units, struct diag *diag)
+{
+	for (size_t i = 0; units->units.n_items && i < gate->services.n_items; i++) {
+		const char *name = gate->services.items[i];
+		const struct unit *unit = unit_list_find(units, name);
+
+		if (strchr(name, '@') || (unit && !streq(unit->load, "not-found")))
+			continue;
+		diag_warning(diag, "the gate %s lists %s, and systemd knows no such unit now",
+			     gate->name, name);
+		diag_hint(diag, "it is held as soon as there is one; systemctl list-unit-files shows "
+			  "how they are written");
+	}
 }
 
 /* `below`: and so is all below it. */

@@ -14,6 +14,9 @@
 int find_units(const struct gate *gate, const struct unit_list *units, struct held_gate *held,
 	       struct diag *diag);
 
+/* A warning for each of `services` that no unit has the name of. */
+void find_misspelt(const struct gate *gate, const struct unit_list *units, struct diag *diag);
+
 /* Mounts without which nobody can come in to unlock: refused. /home: a warning. */
 int find_bad_mounts(const struct held_gate *held, struct diag *diag);
 

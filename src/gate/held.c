@@ -23,6 +23,7 @@ const struct record record_held_unit = RECORD(held_unit, unit_fields);
 static const struct field gate_fields[] = {
 	{ "name", FIELD_STRING, AT(held_gate, name) },
 	{ "hold", FIELD_CHOICE, AT(held_gate, hold), .choices = hold_choices },
+	{ "policy", FIELD_STRING, AT(held_gate, policy) },
 	{ "roots", FIELD_STRINGS, AT(held_gate, roots) },
 	{ "mounts", FIELD_RECORDS, AT(held_gate, mounts), .record = &record_held_mount },
 	{ "units", FIELD_RECORDS, AT(held_gate, units), .record = &record_held_unit },
@@ -141,21 +142,62 @@ void held_complete(struct held *held, const struct list *gates)
 	}
 }
 
-bool held_follow(struct held_gate *gate, const char *path)
+/* Takes the units of `same`. */
+static bool take_units(struct held_gate *gate, struct held_gate *same)
 {
-	_cleanup_(held_freep) struct held *now = NULL;
-	struct held_gate *same = held_read(path, &now, NULL) ? NULL : held_gate(now, gate->name);
 	struct list before = gate->units;
-	bool changed;
+	bool changed = before.n_items != same->units.n_items;
 
-	if (!same)
-		return false;
-	changed = before.n_items != same->units.n_items;
 	FOR_EACH_UNIT(unit, same)
 		changed |= !held_has_unit(gate, unit->name);
 	gate->units = same->units;
 	same->units = before;
 	return changed;
+}
+
+bool held_follow(struct held_gate *gate, const char *path)
+{
+	_cleanup_(held_freep) struct held *now = NULL;
+	struct held_gate *same = held_read(path, &now, NULL) ? NULL : held_gate(now, gate->name);
+
+	return same && take_units(gate, same);
+}
+
+bool held_follow_all(struct held *held, const char *path)
+{
+	_cleanup_(held_freep) struct held *now = NULL;
+	bool changed = false;
+
+	if (held_read(path, &now, NULL))
+		return false;
+	FOR_EACH_HELD(gate, held)
+	{
+		struct held_gate *same = held_gate(now, gate->name);
+
+		changed |= same && take_units(gate, same);
+	}
+	return changed;
+}
+
+static bool is_wanted(const struct list *gates, const char *name)
+{
+	FOR_EACH_GATE(gate, gates)
+		if (streq(gate->name, name))
+			return true;
+	return false;
+}
+
+void held_drop_others(struct held *held, const struct list *gates)
+{
+	struct held_gate *all = held->gates.items;
+	size_t n = 0;
+
+	for (size_t i = 0; i < held->gates.n_items; i++)
+		if (is_wanted(gates, all[i].name))
+			all[n++] = all[i];
+		else
+			record_deinit(&record_held_gate, &all[i]);
+	held->gates.n_items = n;
 }
 
 static int by_path(const void *a, const void *b)

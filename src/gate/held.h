@@ -28,9 +28,10 @@ struct held_unit {
 struct held_gate {
 	char *name;
 	unsigned hold; /* enum gate_hold */
+	char *policy; /* gate_policy() of it; NULL: nobody looked yet */
 	struct strv roots; /* whose keys are needed */
 	struct list mounts; /* of struct held_mount, parents before children */
-	struct list units;  /* of struct held_unit */
+	struct list units;  /* of struct held_unit, by name */
 };
 
 struct held {
@@ -55,6 +56,10 @@ void held_complete(struct held *held, const struct list *gates);
  * has just been installed. It is as it was where no generator ran.
  */
 bool held_follow(struct held_gate *gate, const char *path); /* it holds others than before */
+bool held_follow_all(struct held *held, const char *path);  /* one of them does */
+
+/* Gates that nobody wants any more go. */
+void held_drop_others(struct held *held, const struct list *gates);
 
 /*
  * Roots and mounts of one gate, from what ZFS says now: the encryption roots of what is

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gate/open.h"
 
-#include "base/file.h"
-#include "gate/systemd.h"
-#include "gate/units.h"
+#include "gate/mark.h"
+#include "gate/start.h"
 #include "gate/users.h"
 
-#define MARK_OPEN    "open\n"
-#define MARK_OVERDUE "overdue\n"
-
-static void say(const struct gate_context *cxt, const char *format, ...) _printf_(2, 3);
-
-static void say(const struct gate_context *cxt, const char *format, ...)
+void gate_say(const struct gate_context *cxt, const char *format, ...)
 {
 	_cleanup_free_ char *line = NULL;
 	va_list ap;
@@ -23,49 +17,45 @@ static void say(const struct gate_context *cxt, const char *format, ...)
 		cxt->say(cxt->context, line);
 }
 
-int gate_lock_take(int *ret_fd, struct diag *diag)
-{
-	int r = file_make_folder(GATE_RUN, diag);
-
-	return r ? r : file_lock(GATE_RUN "/.lock", ret_fd, diag);
-}
-
-/* marks and states */
+/* states */
 
 bool gate_is_open(const char *name)
 {
-	_cleanup_free_ char *mark = gate_mark(name);
-	_cleanup_free_ char *line = file_read_line(mark);
-
-	return streq(line, "open");
+	return mark_get(name) == MARK_OPEN;
 }
 
-static bool is_overdue(const char *name)
+/* What one of its keys opens. */
+static bool is_its_own(const struct held_gate *gate, const struct zfs_dataset *dataset)
 {
-	_cleanup_free_ char *mark = gate_mark(name);
-	_cleanup_free_ char *line = file_read_line(mark);
+	return dataset->root && strv_has(&gate->roots, dataset->root);
+}
 
-	return streq(line, "overdue");
+void gate_missing_roots(const struct held_gate *gate, const struct zfs_state *state,
+			struct strv *roots)
+{
+	FOR_EACH_DATASET(dataset, state)
+		if (is_its_own(gate, dataset) && dataset->key == KEY_MISSING &&
+		    !strv_has(roots, dataset->root))
+			strv_add(roots, dataset->root);
 }
 
 static bool has_keys(const struct held_gate *gate, const struct zfs_state *state)
 {
-	for (size_t i = 0; i < gate->roots.n_items; i++) {
-		const struct zfs_dataset *root = zfs_dataset(state, gate->roots.items[i]);
+	_cleanup_strv_ struct strv missing = STRV_NULL;
 
-		if (root && root->key == KEY_MISSING)
-			return false;
-	}
-	return true;
+	gate_missing_roots(gate, state, &missing);
+	return !missing.n_items;
 }
 
 enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_state *state)
 {
+	enum mark mark = mark_get(gate->name);
+
 	if (!state->exists)
-		return is_overdue(gate->name) ? GATE_OVERDUE : GATE_MISSING;
+		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_MISSING;
 	if (!has_keys(gate, state))
-		return is_overdue(gate->name) ? GATE_OVERDUE : GATE_CLOSED;
-	return gate_is_open(gate->name) ? GATE_OPEN : GATE_CLOSED;
+		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_CLOSED;
+	return mark == MARK_OPEN ? GATE_OPEN : GATE_CLOSED;
 }
 
 /* keys */
@@ -96,7 +86,31 @@ size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passph
 			i++;
 			continue;
 		}
-		say(cxt, "%s: the key is loaded", roots->items[i]);
+		gate_say(cxt, "%s: the key is loaded", roots->items[i]);
+		drop(roots, i);
+		n++;
+	}
+	return n;
+}
+
+/* By keylocation, of those that begin with `kind`. */
+static size_t try_locations(struct gate_context *cxt, const struct zfs_state *state,
+			    struct strv *roots, const char *kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < roots->n_items;) {
+		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
+		const char *location = root && root->keylocation ? root->keylocation : "";
+		const char *file = starts_with(location, "file://");
+
+		if (!starts_with(location, kind) || (file && access(file, R_OK) < 0) ||
+		    zfs_load_key(cxt->run, roots->items[i], NULL, cxt->diag)) {
+			i++;
+			continue;
+		}
+		gate_say(cxt, "%s: the key is loaded from %s", roots->items[i],
+			 file ? file : location);
 		drop(roots, i);
 		n++;
 	}
@@ -106,24 +120,13 @@ size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passph
 size_t gate_try_files(struct gate_context *cxt, const struct zfs_state *state,
 		      struct strv *roots)
 {
-	size_t n = 0;
+	return try_locations(cxt, state, roots, "file://");
+}
 
-	for (size_t i = 0; i < roots->n_items;) {
-		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
-		const char *file = root && root->keylocation ?
-					   starts_with(root->keylocation, "file://") :
-					   NULL;
-
-		if (!file || access(file, R_OK) < 0 ||
-		    zfs_load_key(cxt->run, roots->items[i], NULL, cxt->diag)) {
-			i++;
-			continue;
-		}
-		say(cxt, "%s: the key is loaded from %s", roots->items[i], file);
-		drop(roots, i);
-		n++;
-	}
-	return n;
+size_t gate_try_network(struct gate_context *cxt, const struct zfs_state *state,
+			struct strv *roots)
+{
+	return try_locations(cxt, state, roots, "http");
 }
 
 /* mounts */
@@ -135,206 +138,168 @@ static int by_mountpoint(const void *a, const void *b)
 	return strcmp((*x)->mountpoint, (*y)->mountpoint);
 }
 
+static bool lies_below(const char *path, const char *folder)
+{
+	const char *rest = starts_with(path, folder);
+
+	return rest && *rest == '/';
+}
+
+/* Somebody else mounted it meanwhile, as zfs mount -a does: that is no failure. */
+static bool is_mounted_now(struct gate_context *cxt, const char *name)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	const struct zfs_dataset *now =
+		zfs_read(cxt->run, name, &state, NULL) ? NULL : zfs_dataset(state, name);
+
+	return now && now->mounted;
+}
+
+static int mount_one(struct gate_context *cxt, const char *name)
+{
+	_cleanup_diag_ struct diag why = DIAG_NULL;
+	int r = zfs_mount(cxt->run, name, &why);
+
+	if (r == 0 || is_mounted_now(cxt, name))
+		return 0;
+	return diag_error(cxt->diag, r, "%s", why.items[0].text);
+}
+
+/* In the order of paths. */
+static void order_by_path(const struct zfs_dataset **datasets, size_t n)
+{
+	qsort(datasets, n, sizeof(struct zfs_dataset *), by_mountpoint);
+}
+
+static bool would_be_hidden(const struct zfs_dataset *dataset, const struct zfs_dataset **order,
+			    size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (lies_below(dataset->mountpoint, order[i]->mountpoint))
+			return true;
+	return false;
+}
+
+/* Deepest first. They join `order`, which has `n`; returns how many it has then. */
+static int unmount_hidden(struct gate_context *cxt, const struct zfs_state *state,
+			  const struct zfs_dataset **order, size_t *n)
+{
+	size_t n_before = *n;
+	int r = 0;
+
+	FOR_EACH_DATASET(dataset, state)
+		if (dataset->mounts && dataset->mounted && would_be_hidden(dataset, order, n_before))
+			order[(*n)++] = dataset;
+	order_by_path(order + n_before, *n - n_before);
+	for (size_t i = *n; r == 0 && i-- > n_before;)
+		r = zfs_unmount(cxt->run, order[i]->name, cxt->diag);
+	return r;
+}
+
 int gate_mount(struct gate_context *cxt, const struct zfs_state *state)
 {
 	_cleanup_free_ const struct zfs_dataset **order =
 		mem_alloc((state->datasets.n_items + 1) * sizeof(struct zfs_dataset *));
 	size_t n = 0;
-	int r = 0;
+	int r;
 
 	FOR_EACH_DATASET(dataset, state)
 		if (dataset->mounts && !dataset->mounted && dataset->key != KEY_MISSING)
 			order[n++] = dataset;
-	qsort(order, n, sizeof(struct zfs_dataset *), by_mountpoint);
+	r = unmount_hidden(cxt, state, order, &n);
+	order_by_path(order, n);
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = zfs_mount(cxt->run, order[i]->name, cxt->diag);
+		r = mount_one(cxt, order[i]->name);
 	return r;
 }
 
-/* starting what was held */
+/* opening */
 
-static int set_mark(const struct gate_context *cxt, const char *name, const char *text)
+static bool lies_in(const struct held_gate *gate, const struct zfs_state *state,
+		    const struct held_gate *outer)
 {
-	_cleanup_free_ char *mark = gate_mark(name);
-
-	return file_replace(mark, text, 0644, cxt->diag);
-}
-
-static bool is_down(const struct unit *unit)
-{
-	return streq(unit->active, "inactive") || streq(unit->active, "failed");
-}
-
-static void unit_names(const struct held_gate *gate, struct strv *names)
-{
-	FOR_EACH_UNIT(unit, gate)
-		strv_add(names, unit->name);
-}
-
-static void say_started(const struct gate_context *cxt, const struct strv *names)
-{
-	for (size_t i = 0; i < names->n_items; i++)
-		say(cxt, "starting %s", names->items[i]);
-}
-
-/* Somebody asked for them, and they were skipped. */
-static int start_held(struct gate_context *cxt, const struct held_gate *gate)
-{
-	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv names = STRV_NULL, start = STRV_NULL;
-	int r;
-
-	unit_names(gate, &names);
-	r = systemd_show(cxt->run, &names, &units, cxt->diag);
-	if (r)
-		return r;
-	FOR_EACH_SYSTEMD_UNIT(unit, units)
-		if (is_down(unit) && unit->tried && !unit->condition)
-			strv_add(&start, unit->name);
-	say_started(cxt, &start);
-	return systemd_do(cxt->run, "start", /* block= */ false, &start, cxt->diag);
-}
-
-static void add_mount_units(const struct held_gate *gate, struct strv *names)
-{
-	FOR_EACH_MOUNT(mount, gate)
-	{
-		_cleanup_free_ char *name = unit_of_path(mount->path);
-
-		strv_addf(names, "%s.mount", name);
-	}
-}
-
-static bool has_any(const struct strv *strings, const struct strv *of)
-{
-	for (size_t i = 0; i < of->n_items; i++)
-		if (strv_has(strings, of->items[i]))
-			return true;
+	FOR_EACH_DATASET(dataset, state)
+		FOR_EACH_MOUNT(mount, outer)
+			if (dataset->mounts && is_its_own(gate, dataset) &&
+			    lies_below(dataset->mountpoint, mount->path))
+				return true;
 	return false;
 }
 
-/* Failed units that come after what is held: `ret` has their names. */
-static int find_failed(struct gate_context *cxt, const struct strv *needed, struct strv *ret)
+/* One whose pool is not there has nothing that it would be mounted over. */
+static bool may_open(struct gate_context *cxt, const struct held_gate *gate)
 {
-	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv names = STRV_NULL;
-	int r = systemd_failed(cxt->run, &names, cxt->diag);
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 
-	if (r == 0)
-		r = systemd_show(cxt->run, &names, &units, cxt->diag);
-	if (r)
-		return r;
-	FOR_EACH_SYSTEMD_UNIT(unit, units)
-		if (has_any(&unit->requires, needed) || has_any(&unit->after, needed))
-			strv_add(ret, unit->name);
-	return 0;
+	return zfs_read(cxt->run, gate->name, &state, NULL) == 0 && state->exists;
 }
 
-static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
+const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_gate *gate,
+				   const struct zfs_state *state)
 {
-	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
-	int r;
-
-	unit_names(gate, &needed);
-	add_mount_units(gate, &needed);
-	r = find_failed(cxt, &needed, &failed);
-	say_started(cxt, &failed);
-	if (r == 0)
-		r = systemd_do(cxt->run, "reset-failed", /* block= */ true, &failed, cxt->diag);
-	return r ? r : systemd_do(cxt->run, "start", /* block= */ false, &failed, cxt->diag);
+	FOR_EACH_HELD(outer, cxt->held)
+		if (outer != gate && mark_get(outer->name) < MARK_OPENING &&
+		    lies_in(gate, state, outer) && may_open(cxt, outer))
+			return outer;
+	return NULL;
 }
 
-static void forget_overdue(struct gate_context *cxt, const struct held_gate *gate)
-{
-	_cleanup_free_ char *instance = unit_instance(gate->name);
-	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
-
-	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
-	unit_names(gate, &all);
-	(void)systemd_do(cxt->run, "reset-failed", /* block= */ true, &unit, NULL);
-	/* They ran without their data. */
-	if (is_overdue(gate->name))
-		(void)systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag);
-}
-
-/* OpenRC remembers by itself who waits: those that need the gate's own service. */
-static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, const char *verb)
-{
-	const char *const environment[] = { "IN_BACKGROUND=true", NULL };
-	_cleanup_free_ char *mark = gate_mark(gate->name);
-	_cleanup_free_ char *service = str_printf("eyrie-gate.%s", mark + strlen(GATE_RUN "/"));
-	const char *const argv[] = { "rc-service", "--quiet", "--ifexists", service, verb, NULL };
-
-	return run(cxt->run, &(struct command){ .argv = argv, .environment = environment },
-		   cxt->diag);
-}
-
-static bool openrc_runs(void)
-{
-	return access("/run/openrc/softlevel", F_OK) == 0;
-}
-
+/* What interrupts us here is made good by who opens next. */
 static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
-	int r;
+	int r = start_all(cxt, gate), q;
 
-	if (openrc_runs())
-		return tell_openrc(cxt, gate, "start");
-	if (!systemd_runs())
-		return 0;
-	r = start_held(cxt, gate);
-	return r ? r : start_failed(cxt, gate);
+	if (r == -EINTR)
+		return r;
+	q = mark_set(gate->name, MARK_OPEN, cxt->diag);
+	return r ? r : q;
 }
 
 int gate_open(struct gate_context *cxt, struct held_gate *gate)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	bool ran_without = mark_get(gate->name) == MARK_OVERDUE;
 	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
 
 	if (r)
 		return r;
-	if (!state->exists || !has_keys(gate, state))
+	if (!state->exists || !has_keys(gate, state) || gate_outer(cxt, gate, state))
 		return -EAGAIN;
 	(void)held_follow(gate, HELD_GENERATED);
 	r = gate_mount(cxt, state);
-	if (r == 0 && systemd_runs())
-		forget_overdue(cxt, gate);
 	if (r == 0)
-		r = set_mark(cxt, gate->name, MARK_OPEN);
+		r = mark_set(gate->name, MARK_OPENING, cxt->diag);
+	if (r == 0)
+		r = mark_set_locked(gate->name, false, cxt->diag);
 	if (r)
 		return r;
-	say(cxt, "%s is open", gate->name);
+	start_over(cxt, gate, ran_without);
+	r = release(cxt, gate);
+	if (gate_is_open(gate->name))
+		gate_say(cxt, "%s is open", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
-	return release(cxt, gate);
+	return r;
 }
 
 int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 {
-	int r = set_mark(cxt, gate->name, MARK_OVERDUE);
+	int r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
 
 	if (r)
 		return r;
 	(void)held_follow(gate, HELD_GENERATED);
-	say(cxt, "%s: the key did not come in time; going on without it", gate->name);
+	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
-	return release(cxt, gate);
+	return start_all(cxt, gate);
 }
 
 /* closing */
 
 int gate_shut(struct gate_context *cxt, struct held_gate *gate)
 {
-	_cleanup_free_ char *mark = gate_mark(gate->name);
+	int r = mark_set(gate->name, MARK_NONE, cxt->diag);
 
-	if (unlink(mark) < 0 && errno != ENOENT)
-		return diag_error(cxt->diag, -errno, "cannot remove %s: %m", mark);
-	return gate_show_hints(cxt, /* loud= */ true);
-}
-
-/* What one of its keys opened. */
-static bool is_its_own(const struct held_gate *gate, const struct zfs_dataset *dataset)
-{
-	return dataset->root && strv_has(&gate->roots, dataset->root);
+	return r ? r : gate_show_hints(cxt, /* loud= */ true);
 }
 
 static void mounted_paths(const struct held_gate *gate, const struct zfs_state *state,
@@ -371,27 +336,23 @@ static int refuse_strangers(struct gate_context *cxt, const struct held_gate *ga
 	return r;
 }
 
-static int stop_held(struct gate_context *cxt, const struct held_gate *gate,
-		     struct strv *stopped)
+/* zfs(8) mounts and unmounts these no more than it knows where they are. */
+static int refuse_legacy(struct gate_context *cxt, const struct held_gate *gate,
+			 const struct zfs_state *state)
 {
-	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv names = STRV_NULL;
-	int r;
+	int r = 0;
 
-	if (openrc_runs())
-		return tell_openrc(cxt, gate, "stop");
-	if (!systemd_runs())
-		return 0;
-	unit_names(gate, &names);
-	r = systemd_show(cxt->run, &names, &units, cxt->diag);
-	if (r)
-		return r;
-	FOR_EACH_SYSTEMD_UNIT(unit, units)
-		if (!is_down(unit))
-			strv_add(stopped, unit->name);
-	for (size_t i = 0; i < stopped->n_items; i++)
-		say(cxt, "stopping %s", stopped->items[i]);
-	return systemd_do(cxt->run, "stop", /* block= */ true, stopped, cxt->diag);
+	FOR_EACH_DATASET(dataset, state)
+	{
+		if (!dataset->mounted || !is_its_own(gate, dataset) ||
+		    !streq(dataset->mountpoint, "legacy"))
+			continue;
+		r = diag_error(cxt->diag, -EBUSY, "%s is mounted by somebody else than ZFS "
+			       "(mountpoint=legacy)", dataset->name);
+		diag_hint(cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie lock %s' "
+			  "again", dataset->name, gate->name);
+	}
+	return r;
 }
 
 /* Deepest first; a pool's file system that needs no key stays. */
@@ -406,7 +367,7 @@ static int unmount_all(struct gate_context *cxt, const struct held_gate *gate,
 	FOR_EACH_DATASET(dataset, state)
 		if (dataset->mounted && is_its_own(gate, dataset))
 			order[n++] = dataset;
-	qsort(order, n, sizeof(struct zfs_dataset *), by_mountpoint);
+	order_by_path(order, n);
 	while (r == 0 && n-- > 0)
 		r = zfs_unmount(cxt->run, order[n]->name, cxt->diag);
 	return r;
@@ -427,33 +388,34 @@ static int unload_all(struct gate_context *cxt, const struct held_gate *gate,
 }
 
 /* As it was: what is still there is mounted, and what was stopped runs. */
-static void undo(struct gate_context *cxt, struct held_gate *gate, const struct strv *stopped)
+static void undo(struct gate_context *cxt, struct held_gate *gate)
 {
 	_cleanup_diag_ struct diag ignored = DIAG_NULL;
 	struct gate_context again = *cxt;
 
 	again.diag = &ignored;
-	if (gate_open(&again, gate) == 0 && systemd_runs())
-		(void)systemd_do(cxt->run, "start", /* block= */ false, stopped, &ignored);
-	else
+	(void)mark_set_locked(gate->name, false, &ignored);
+	if (gate_open(&again, gate))
 		(void)gate_show_hints(&again, /* loud= */ true);
 }
 
 int gate_close(struct gate_context *cxt, struct held_gate *gate)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
-	_cleanup_free_ char *mark = gate_mark(gate->name);
-	_cleanup_strv_ struct strv stopped = STRV_NULL;
 	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
 
 	(void)held_follow(gate, HELD_GENERATED);
 	if (r == 0)
+		r = refuse_legacy(cxt, gate, state);
+	if (r == 0)
 		r = refuse_strangers(cxt, gate, state, /* stopped= */ false);
+	if (r == 0)
+		r = mark_set_locked(gate->name, true, cxt->diag);
+	if (r == 0)
+		r = mark_set(gate->name, MARK_NONE, cxt->diag);
 	if (r)
 		return r;
-	if (unlink(mark) < 0 && errno != ENOENT)
-		return diag_error(cxt->diag, -errno, "cannot remove %s: %m", mark);
-	r = stop_held(cxt, gate, &stopped);
+	r = start_hold(cxt, gate);
 	if (r == 0)
 		r = refuse_strangers(cxt, gate, state, /* stopped= */ true);
 	if (r == 0)
@@ -461,13 +423,10 @@ int gate_close(struct gate_context *cxt, struct held_gate *gate)
 	if (r == 0)
 		r = unload_all(cxt, gate, state);
 	if (r) {
-		undo(cxt, gate, &stopped);
+		undo(cxt, gate);
 		return r;
 	}
-	say(cxt, "%s is locked", gate->name);
-	/* Skipped by their condition: so they are held again, and started when it opens. */
-	if (systemd_runs())
-		(void)systemd_do(cxt->run, "start", /* block= */ false, &stopped, cxt->diag);
+	gate_say(cxt, "%s is locked", gate->name);
 	return gate_show_hints(cxt, /* loud= */ false);
 }
 

@@ -4,10 +4,10 @@
 /*
  * Opening a gate and closing it.
  *
- * The mark in GATE_RUN says that a gate is open: it is set when the datasets are mounted and
- * taken away before they are unmounted, so that what is held never runs without its data. A
- * crash between leaves a closed gate, and who watches opens it again. One process at a time
- * does either (gate_lock_take()).
+ * Its mark (gate/mark.h) is set when the datasets are mounted and taken away before they are
+ * unmounted, so that what is held never runs without its data. It says that the gate is open when
+ * all were started: a crash before that leaves a gate that who watches opens again, and loses no
+ * start. One process at a time does either (gate_lock_take()).
  */
 
 #include "gate/held.h"
@@ -23,15 +23,19 @@ struct gate_context {
 	bool hints_elsewhere; /* the caller shows them, all at once */
 };
 
-int gate_lock_take(int *ret_fd, struct diag *diag); /* waits; closing the descriptor ends it */
+void gate_say(const struct gate_context *cxt, const char *format, ...) _printf_(2, 3);
 
-bool gate_is_open(const char *name); /* its mark is there */
+bool gate_is_open(const char *name); /* its mark says so */
 
 /* Of these datasets and marks, without asking anybody else. */
 enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_state *state);
 
-/* The encryption roots among `state` that have no key, parents first. */
+/* The encryption roots of what is in `state` that have no key, parents first. */
 void gate_locked_roots(const struct zfs_state *state, struct strv *roots);
+
+/* The same of what this gate waits for; a key may be inherited from above its name. */
+void gate_missing_roots(const struct held_gate *gate, const struct zfs_state *state,
+			struct strv *roots);
 
 /* Those of `roots` that the passphrase opens lose their place in it. Returns how many. */
 size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passphrase,
@@ -41,12 +45,23 @@ size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passph
 size_t gate_try_files(struct gate_context *cxt, const struct zfs_state *state,
 		      struct strv *roots);
 
-/* Mount what has its key and is mounted by itself, in the order of its paths. */
+/* The same where it is on the network; each may take half a minute. */
+size_t gate_try_network(struct gate_context *cxt, const struct zfs_state *state,
+			struct strv *roots);
+
+/*
+ * Mount what has its key and is mounted by itself, in the order of its paths. What is mounted below
+ * such a path already is mounted once more on top of it, where it would be hidden otherwise.
+ */
 int gate_mount(struct gate_context *cxt, const struct zfs_state *state);
+
+/* A closed gate inside whose mounts one of `state` lies, which has to be opened first; or NULL. */
+const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_gate *gate,
+				   const struct zfs_state *state);
 
 /*
  * All its keys are there: mount, set the mark, start what is held and what failed because of
- * it. -EAGAIN when a key is not there.
+ * it. -EAGAIN when a key is not there, or the gate_outer() is closed.
  */
 int gate_open(struct gate_context *cxt, struct held_gate *gate);
 
@@ -58,7 +73,8 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate);
 
 /*
  * Stop what is held, unmount, unload the keys. -EBUSY, with a finding for each process that
- * uses it and is not held, before anything was touched; what fails later is undone.
+ * uses it and is not held, before anything was touched; what fails later is undone. Keys that are
+ * files stay where they are until somebody unlocks.
  */
 int gate_close(struct gate_context *cxt, struct held_gate *gate);
 

@@ -21,6 +21,7 @@ static const struct field unit_fields[] = {
 	{ "Triggers", FIELD_STRINGS, AT(unit, triggers) },
 	{ "Requires", FIELD_STRINGS, AT(unit, requires) },
 	{ "After", FIELD_STRINGS, AT(unit, after) },
+	{ "Before", FIELD_STRINGS, AT(unit, before) },
 	{ "ExecStart", FIELD_STRING, AT(unit, exec) },
 };
 static const struct record record_unit = RECORD(unit, unit_fields);
@@ -36,6 +37,16 @@ bool systemd_runs(void)
 	return access("/run/systemd/system", F_OK) == 0;
 }
 
+/* There may be several, and each may go on. */
+static void add_exec(struct unit *unit, const char *separator, const char *text)
+{
+	char *longer = str_printf("%s%s%s", unit->exec ? unit->exec : "",
+				  unit->exec ? separator : "", text);
+
+	free(unit->exec);
+	unit->exec = longer;
+}
+
 static void take_words(struct unit *unit, const char *name, const char *value)
 {
 	/* Those that bind harder need it as well. */
@@ -44,7 +55,9 @@ static void take_words(struct unit *unit, const char *name, const char *value)
 						  name;
 	const struct field *field = record_field(&record_unit, as, strlen(as));
 
-	if (field && field->type == FIELD_STRINGS)
+	if (streq(name, "ExecStart"))
+		add_exec(unit, " ; ", value);
+	else if (field && field->type == FIELD_STRINGS)
 		strv_split(field_of(field, unit), value, " ");
 	else if (field)
 		(void)field_set(field, unit, value);
@@ -52,23 +65,46 @@ static void take_words(struct unit *unit, const char *name, const char *value)
 		unit->tried = !streq(value, "0") && *value;
 }
 
+/* The value of a line that begins with a property which was asked for, or NULL. */
+static char *value_of(char *line)
+{
+	size_t n = strcspn(line, "="), length;
+
+	for (const char *s = PROPERTIES; line[n] && *s; s += length + (s[length] == ',')) {
+		length = strcspn(s, ",");
+		if (length == n && memcmp(s, line, n) == 0)
+			return line + n + 1;
+	}
+	return NULL;
+}
+
+/*
+ * An empty line is between two units, and both it and any other text may be in a command line, whose
+ * newlines systemctl prints as they are.
+ */
 int systemd_parse(char *text, struct unit_list *list)
 {
 	struct unit *unit = NULL;
+	bool between = true;
 	char *line;
 
 	while ((line = strsep(&text, "\n"))) {
-		char *value = strchr(line, '=');
+		char *value = value_of(line);
 
-		if (!*line) {
-			unit = NULL;
+		if (!value && !*line) {
+			between = true;
 			continue;
 		}
-		if (!value)
+		if (!value && !unit)
 			return -EINVAL;
-		*value++ = '\0';
-		if (!unit)
+		if (value && between)
 			unit = list_add(&list->units, &record_unit);
+		between = false;
+		if (!value) {
+			add_exec(unit, " ", line);
+			continue;
+		}
+		value[-1] = '\0';
 		take_words(unit, line, value);
 	}
 	for (size_t i = 0; i < list->units.n_items; i++)
@@ -110,26 +146,6 @@ int systemd_show(struct runner *run_by, const struct strv *names, struct unit_li
 		return r;
 	*ret = take_ptr(list);
 	return 0;
-}
-
-int systemd_failed(struct runner *run_by, struct strv *names, struct diag *diag)
-{
-	const char *const argv[] = { "systemctl", "list-units", "--all", "--state=failed",
-				     "--output=json", NULL };
-	_cleanup_free_ char *output = NULL;
-	struct json_object *json, *name;
-	int r = run(run_by, &(struct command){ .argv = argv, .ret_output = &output }, diag);
-
-	if (r)
-		return r;
-	json = json_tokener_parse(output);
-	if (!json_object_is_type(json, json_type_array))
-		r = diag_error(diag, -EINVAL, "systemctl list-units says what nobody expects");
-	for (size_t i = 0; r == 0 && i < json_object_array_length(json); i++)
-		if (json_object_object_get_ex(json_object_array_get_idx(json, i), "unit", &name))
-			strv_add(names, json_object_get_string(name));
-	json_object_put(json);
-	return r;
 }
 
 struct unit_list *unit_list_free(struct unit_list *list)

@@ -13,6 +13,7 @@ struct unit {
 	bool tried;	/* somebody did */
 	struct strv mounts_for, wanted_by, required_by, triggered_by, triggers;
 	struct strv requires, after;
+	struct strv before; /* of a file alone: systemd turns it around itself */
 	char *exec; /* command lines */
 };
 
@@ -29,8 +30,6 @@ bool systemd_runs(void);
 /* All units that systemd knows, or those in `names` when it is not NULL. */
 int systemd_show(struct runner *run, const struct strv *names, struct unit_list **ret,
 		 struct diag *diag);
-/* The names of those that have failed. */
-int systemd_failed(struct runner *run, struct strv *names, struct diag *diag);
 int systemd_parse(char *text, struct unit_list *list); /* what systemctl show printed */
 
 struct unit_list *unit_list_free(struct unit_list *list);

@@ -14,8 +14,8 @@ static const char *const folders[] = {
 	"/usr/lib/systemd/system",
 };
 
-/* What a gate may hold. */
-static const char *const kinds[] = { ".service", ".socket", ".path" };
+/* What a gate may hold, and what is between it and who needs it. */
+static const char *const kinds[] = { ".service", ".socket", ".path", ".timer", ".target" };
 
 enum where {
 	W_PATH,	    /* of a mount that it needs */
@@ -24,6 +24,7 @@ enum where {
 	W_LOGS,
 	W_REQUIRES,
 	W_AFTER,
+	W_BEFORE,
 	W_TRIGGERS,
 	W_EXEC,
 };
@@ -51,6 +52,7 @@ static const struct {
 	{ "Requires", W_REQUIRES },
 	{ "BindsTo", W_REQUIRES },
 	{ "After", W_AFTER },
+	{ "Before", W_BEFORE },
 	{ "Service", W_TRIGGERS },
 	{ "Unit", W_TRIGGERS },
 	{ "ExecStart", W_EXEC },
@@ -238,6 +240,9 @@ static void take(struct unit *unit, enum where where, const char *value)
 		case W_AFTER:
 			add_name(&unit->after, word);
 			break;
+		case W_BEFORE:
+			add_name(&unit->before, word);
+			break;
 		case W_TRIGGERS:
 			add_name(&unit->triggers, word);
 			break;
@@ -318,12 +323,12 @@ static void read_drop_ins(const char *root, const char *name, struct unit *unit)
 	}
 }
 
-/* systemd.socket(5), systemd.path(5): the service of its name. */
+/* systemd.socket(5), systemd.path(5), systemd.timer(5): the service of its name. */
 static void complete_trigger(struct unit *unit)
 {
 	const char *kind = kind_of(unit->name);
 
-	if (!unit->triggers.n_items && !streq(kind, ".service"))
+	if (!unit->triggers.n_items && !streq(kind, ".service") && !streq(kind, ".target"))
 		strv_addf(&unit->triggers, "%.*s.service", (int)(kind - unit->name), unit->name);
 }
 
@@ -431,6 +436,12 @@ static void turn_around(struct unit_list *list)
 
 			if (needed && !strv_has(&needed->required_by, unit->name))
 				strv_add(&needed->required_by, unit->name);
+		}
+		for (size_t i = 0; i < unit->before.n_items; i++) {
+			struct unit *later = unit_list_find(list, unit->before.items[i]);
+
+			if (later)
+				strv_add(&later->after, unit->name);
 		}
 		for (size_t i = 0; i < unit->triggers.n_items; i++) {
 			struct unit *started = unit_list_find(list, unit->triggers.items[i]);

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#include "gate/mark.h"
+
 #define AT(type, member) .offset = offsetof(struct type, member)
 
 static const struct field file_fields[] = {
@@ -12,17 +14,6 @@ static const struct field file_fields[] = {
 const struct record record_unit_file = RECORD(unit_file, file_fields);
 
 #define HEADER "# Made by eyrie-gate-generator: eyrie-gate(8).\n"
-
-/* '+' is in no name of a dataset. */
-char *gate_mark(const char *name)
-{
-	char *path = str_printf("%s/%s", GATE_RUN, name);
-
-	for (char *s = path + strlen(GATE_RUN) + 1; *s; s++)
-		if (*s == '/')
-			*s = '+';
-	return path;
-}
 
 char *unit_instance(const char *name)
 {
@@ -136,7 +127,7 @@ static void add_mount(struct list *files, const struct held_gate *gate,
 		       "Description=%s, which needs the key of %s\n"
 		       "Documentation=man:eyrie-gate(8)\n"
 		       "# Run 'eyrie unlock %s'\n"
-		       "ConditionPathExists=%s\n"
+		       "ConditionFileNotEmpty=%s\n"
 		       "DefaultDependencies=no\n"
 		       "Conflicts=umount.target\n"
 		       "Before=umount.target\n"

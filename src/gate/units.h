@@ -12,10 +12,7 @@
 
 #include "gate/held.h"
 
-#define GATE_RUN   "/run/eyrie/gate"
 #define GATE_ISSUE "/run/issue.d/50-eyrie-gate.issue"
-
-char *gate_mark(const char *name); /* the path that exists while the gate is open */
 
 struct unit_file {
 	char *path; /* below the generator's folder: "early/NAME", "normal/NAME.d/…" */

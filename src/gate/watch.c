@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "gate/keystatus.h"
+#include "gate/mark.h"
 #include "gate/systemd.h"
 #include "gate/units.h"
 #include "keys/keyring.h"
@@ -17,6 +18,7 @@
 #define LOOK_SLOW_MS 10000 /* where a program has to be started for it */
 #define NETWORK_MS   30000 /* between two tries of a key that is fetched */
 #define RETRY_MS     30000 /* after a gate did not open though its keys are there */
+#define NAMED_MAX    4u	   /* gates in the status; systemd takes no message above 4 KiB */
 
 struct watched {
 	const struct gate *gate;
@@ -28,9 +30,12 @@ struct watched {
 	int64_t retry_at;
 	int64_t network_at;
 	struct process *asker;
-	struct strv files; /* keys that may come as a file, and their roots behind each */
+	struct process *fetcher; /* of a key on the network */
+	size_t n_fetched;	 /* how often one was started: which root is next */
+	struct strv files;	 /* keys that may come as a file */
+	struct strv refused;	 /* files that opened nothing, as they were then: stamp_of() */
+	struct strv fetched;	 /* roots that have their key on the network */
 	bool shared_tried;
-	bool fetched;	   /* one has its key on the network */
 };
 
 struct watch {
@@ -42,6 +47,7 @@ struct watch {
 	int mounts;  /* /proc/self/mountinfo */
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
+	bool ready;  /* systemd has been told */
 	char *status;
 	struct timespec generated; /* when HELD_GENERATED was written that was read last */
 };
@@ -64,7 +70,10 @@ static void watch_deinit(struct watch *w)
 	for (size_t i = 0; i < w->n_items; i++) {
 		strv_deinit(&w->items[i].locked);
 		strv_deinit(&w->items[i].files);
+		strv_deinit(&w->items[i].refused);
+		strv_deinit(&w->items[i].fetched);
 		(void)process_free(w->items[i].asker);
+		(void)process_free(w->items[i].fetcher);
 	}
 	free(w->items);
 	(void)keystatus_free(w->keys);
@@ -96,25 +105,85 @@ static void keep_asking(struct watch *w, struct watched *item)
 				    w->cxt->diag);
 }
 
+/* fetching */
+
+/* A server that does not answer holds up nobody: zfs(8) waits for it beside us. */
+static void keep_fetching(struct watch *w, struct watched *item)
+{
+	const char *root = item->fetched.n_items ?
+				   item->fetched.items[item->n_fetched % item->fetched.n_items] :
+				   NULL;
+	const char *const argv[] = { "zfs", "load-key", root, NULL };
+
+	if (item->fetcher && process_has_ended(item->fetcher)) {
+		item->fetcher = process_free(item->fetcher);
+		item->network_at = now_ms() + NETWORK_MS / (int64_t)MAX_OF(item->fetched.n_items, 1);
+	}
+	if (!root || item->fetcher || now_ms() < item->network_at)
+		return;
+	item->n_fetched++;
+	(void)process_start(w->cxt->run, &(struct command){ .argv = argv }, &item->fetcher,
+			    w->cxt->diag);
+}
+
+/* A file as it is now; NULL: it is not there. */
+static char *stamp_of(const char *file)
+{
+	struct stat st;
+
+	if (access(file, R_OK) < 0 || stat(file, &st) < 0)
+		return NULL;
+	return str_printf("%s %llu %lld.%09ld", file, (unsigned long long)st.st_ino,
+			  (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+static bool is_refused(const struct watched *item, const char *file)
+{
+	_cleanup_free_ char *stamp = stamp_of(file);
+
+	return !stamp || strv_has(&item->refused, stamp);
+}
+
+/* Those of roots that are locked all the same are not tried again as they are. */
+static void refuse_files(struct watched *item, const struct zfs_state *state,
+			 const struct strv *roots)
+{
+	for (size_t i = 0; i < roots->n_items; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
+		const char *file = root && root->keylocation ?
+					   starts_with(root->keylocation, "file://") :
+					   NULL;
+		_cleanup_free_ char *stamp = file ? stamp_of(file) : NULL;
+
+		if (stamp && !strv_has(&item->refused, stamp))
+			strv_add(&item->refused, stamp);
+	}
+}
+
 /* looking */
 
+static void note_location(struct watched *item, const struct zfs_dataset *root)
+{
+	const char *location = root && root->keylocation ? root->keylocation : "";
+	const char *file = starts_with(location, "file://");
+
+	if (file)
+		strv_add(&item->files, file);
+	else if (starts_with(location, "http"))
+		strv_add(&item->fetched, root->name);
+}
+
+/* Of what somebody locked the key is left where it is. */
 static void note_keys(struct watched *item, const struct zfs_state *state)
 {
 	strv_deinit(&item->locked);
 	strv_deinit(&item->files);
-	item->fetched = false;
-	for (size_t i = 0; i < item->held->roots.n_items; i++) {
-		const struct zfs_dataset *root =
-			zfs_dataset(state, item->held->roots.items[i]);
-		const char *location = root && root->keylocation ? root->keylocation : "";
-
-		if (!root || root->key != KEY_MISSING)
-			continue;
-		strv_add(&item->locked, root->name);
-		if (starts_with(location, "file://"))
-			strv_add(&item->files, location + strlen("file://"));
-		item->fetched |= starts_with(location, "http") != NULL;
-	}
+	strv_deinit(&item->fetched);
+	gate_missing_roots(item->held, state, &item->locked);
+	if (item->locked.n_items)
+		item->retry_at = 0;
+	for (size_t i = 0; i < item->locked.n_items && !mark_is_locked(item->gate->name); i++)
+		note_location(item, zfs_dataset(state, item->locked.items[i]));
 }
 
 /* What is held follows what is there: sync may have run before its pool was. */
@@ -137,6 +206,9 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 		return;
 	if (state == GATE_CLOSED || state == GATE_MISSING)
 		w->loud = true;
+	/* Those inside it waited for it. */
+	for (size_t i = 0; state == GATE_OPEN && i < w->n_items; i++)
+		w->items[i].retry_at = 0;
 	if (item->state == GATE_OPEN || item->state == GATE_UNKNOWN)
 		item->since = now_ms();
 	item->state = state;
@@ -152,15 +224,20 @@ static void open_now(struct watch *w, struct watched *item)
 		r = gate_open(w->cxt, item->held);
 	if (r == 0)
 		set_state(w, item, GATE_OPEN);
-	else if (r != -EAGAIN) /* that is who locked it meanwhile */
+	else
 		item->retry_at = now_ms() + RETRY_MS;
+}
+
+static bool is_released(const struct watched *item)
+{
+	return mark_get(item->gate->name) >= MARK_OPENING;
 }
 
 static void shut_now(struct watch *w, struct watched *item)
 {
 	_cleanup_close_ int lock = -1;
 
-	if (gate_lock_take(&lock, w->cxt->diag) == 0 && gate_is_open(item->gate->name))
+	if (gate_lock_take(&lock, w->cxt->diag) == 0 && is_released(item))
 		(void)gate_shut(w->cxt, item->held);
 }
 
@@ -176,25 +253,20 @@ static bool try_shared(struct watch *w, struct watched *item, struct strv *roots
 	       gate_try_passphrase(w->cxt, passphrase, roots) > 0;
 }
 
-/* A key that is a file, or comes over the network, is loaded when it is there. */
-static bool fetch_keys(struct watch *w, struct watched *item, const struct zfs_state *state)
+/* A key that is a file is loaded when it is there. */
+static bool load_keys(struct watch *w, struct watched *item, const struct zfs_state *state)
 {
 	_cleanup_strv_ struct strv roots = STRV_NULL;
-	bool any;
+	bool any = false, is_new = false;
 
 	gate_locked_roots(state, &roots);
-	any = gate_try_files(w->cxt, state, &roots) > 0;
-	any |= try_shared(w, item, &roots);
-	if (!item->fetched || now_ms() < item->network_at)
-		return any;
-	item->network_at = now_ms() + NETWORK_MS;
-	for (size_t i = 0; i < roots.n_items; i++) {
-		const struct zfs_dataset *root = zfs_dataset(state, roots.items[i]);
-
-		if (root && starts_with(root->keylocation ? root->keylocation : "", "http"))
-			any |= zfs_load_key(w->cxt->run, root->name, NULL, NULL) == 0;
+	for (size_t i = 0; i < item->files.n_items; i++)
+		is_new |= !is_refused(item, item->files.items[i]);
+	if (is_new) {
+		any = gate_try_files(w->cxt, state, &roots) > 0;
+		refuse_files(item, state, &roots);
 	}
-	return any;
+	return any | try_shared(w, item, &roots);
 }
 
 /* Ask zfs(8), with all that follows from what it says. */
@@ -207,7 +279,7 @@ static void look_closely(struct watch *w, struct watched *item)
 		return;
 	follow_zfs(w, item, state);
 	note_keys(item, state);
-	if (item->locked.n_items && fetch_keys(w, item, state)) {
+	if (item->locked.n_items && load_keys(w, item, state)) {
 		state = zfs_state_free(state);
 		if (zfs_read(w->cxt->run, item->gate->name, &state, w->cxt->diag))
 			return;
@@ -219,7 +291,7 @@ static void look_closely(struct watch *w, struct watched *item)
 		open_now(w, item);
 		return;
 	}
-	if ((item->locked.n_items || !state->exists) && gate_is_open(item->gate->name))
+	if ((item->locked.n_items || !state->exists) && is_released(item))
 		shut_now(w, item);
 	set_state(w, item, is);
 }
@@ -227,10 +299,8 @@ static void look_closely(struct watch *w, struct watched *item)
 /* True when something is other than it was; starts no program. */
 static bool has_changed(struct watch *w, const struct watched *item)
 {
-	if (item->fetched && now_ms() >= item->network_at)
-		return true;
 	for (size_t i = 0; i < item->files.n_items; i++)
-		if (access(item->files.items[i], R_OK) == 0)
+		if (!is_refused(item, item->files.items[i]))
 			return true;
 	if (item->state == GATE_UNKNOWN || (item->state == GATE_CLOSED && !item->locked.n_items))
 		return now_ms() >= item->retry_at;
@@ -267,24 +337,42 @@ static void give_up(struct watch *w, struct watched *item)
 		set_state(w, item, GATE_OVERDUE);
 }
 
-static void tell_systemd(struct watch *w)
+static void add_status(struct strbuf *b, const struct watched *item)
+{
+	strbuf_printf(b, "%s%s is %s", b->size ? "; " : "", item->gate->name,
+		      gate_states[item->state]);
+	if (item->state != GATE_OPEN)
+		strbuf_printf(b, ", holds %zu: Run 'eyrie unlock %s'", item->held->units.n_items,
+			      item->gate->name);
+}
+
+/* Those that are not open come first. */
+static char *make_status(const struct watch *w)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	size_t n = 0;
 
-	strbuf_add(&b, "READY=1\nSTATUS=");
-	for (size_t i = 0; i < w->n_items; i++) {
-		const struct watched *item = &w->items[i];
+	for (int open = 0; open <= 1; open++)
+		for (size_t i = 0; i < w->n_items; i++)
+			if ((w->items[i].state == GATE_OPEN) == (bool)open && n++ < NAMED_MAX)
+				add_status(&b, &w->items[i]);
+	if (n > NAMED_MAX)
+		strbuf_printf(&b, "; and %zu more: eyrie gate status", n - NAMED_MAX);
+	return strbuf_take(&b);
+}
 
-		strbuf_printf(&b, "%s%s is %s", i ? "; " : "", item->gate->name,
-			      gate_states[item->state]);
-		if (item->state != GATE_OPEN)
-			strbuf_printf(&b, ", holds %zu: Run 'eyrie unlock %s'",
-				      item->held->units.n_items, item->gate->name);
-	}
-	if (streq(w->status, b.data))
+static void tell_systemd(struct watch *w)
+{
+	_cleanup_free_ char *status = make_status(w);
+	_cleanup_free_ char *line = str_printf("STATUS=%s", status ? status : "");
+
+	if (!w->ready)
+		systemd_notify("READY=1");
+	w->ready = true;
+	if (streq(w->status, line))
 		return;
-	systemd_notify(b.data);
-	str_set(&w->status, b.data);
+	systemd_notify(line);
+	str_set(&w->status, line);
 }
 
 /* Findings of a daemon go to whoever reads what it says, once each. */
@@ -316,14 +404,11 @@ static void show_hints(struct watch *w)
 static bool follow_generator(struct watch *w)
 {
 	struct stat st = {};
-	bool changed = false;
 
 	if (stat(HELD_GENERATED, &st) < 0 || same_time(&st.st_mtim, &w->generated))
 		return false;
 	w->generated = st.st_mtim;
-	for (size_t i = 0; i < w->n_items; i++)
-		changed |= held_follow(w->items[i].held, HELD_GENERATED);
-	return changed;
+	return held_follow_all(w->cxt->held, HELD_GENERATED);
 }
 
 static void look(struct watch *w, bool closely)
@@ -341,6 +426,8 @@ static void look(struct watch *w, bool closely)
 			give_up(w, item);
 		changed |= was != item->state;
 		keep_asking(w, item);
+		if (w->ready) /* nobody waits for us any more */
+			keep_fetching(w, item);
 	}
 	if (changed)
 		show_hints(w);

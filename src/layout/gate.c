@@ -211,6 +211,13 @@ int gate_wait(const struct gate *gate, uint64_t *ret)
 	return 0;
 }
 
+char *gate_policy(const struct gate *gate)
+{
+	return str_printf("prompt: %s, wait: %s, then: %s%s", prompt_choices[gate->prompt],
+			  gate->wait, then_choices[gate->then],
+			  gate->share_passphrase ? ", share-passphrase: true" : "");
+}
+
 bool gate_is_below(const char *name, const char *parent)
 {
 	const char *rest = starts_with(name, parent);

@@ -59,6 +59,9 @@ DEFINE_CLEANUP(struct gates *, gates_free)
 #define GATE_FOREVER UINT32_MAX
 int gate_wait(const struct gate *gate, uint64_t *ret); /* seconds; -EINVAL */
 
+/* "prompt: hint, wait: forever, then: fail": what who watches goes by. */
+char *gate_policy(const struct gate *gate);
+
 /* True when `name` is `parent` or lies below it. */
 bool gate_is_below(const char *name, const char *parent);
 

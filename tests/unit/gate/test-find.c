@@ -96,11 +96,11 @@ static void test_by_mounts(void **state)
 
 	(void)state;
 	expect("gates: { nest: }\n", held,
-	       "db@1.service web.service app.service web.socket");
+	       "app.service db@1.service web.service web.socket");
 	first = held->units.items;
-	assert_string_equal(first[0].why, "needs /var/lib/db/1, on nest/x");
-	assert_string_equal(first[1].why, "its command line names /srv/www");
-	assert_string_equal(first[2].why, "requires db@1.service");
+	assert_string_equal(first[0].why, "requires db@1.service");
+	assert_string_equal(first[1].why, "needs /var/lib/db/1, on nest/x");
+	assert_string_equal(first[2].why, "its command line names /srv/www");
 	assert_string_equal(first[3].why, "starts web.service");
 }
 
@@ -121,7 +121,7 @@ static void test_all(void **state)
 
 	(void)state;
 	expect("gates: { nest: { hold: all } }\n", held,
-	       "db.service app.service web.service other.service web.socket cron.service");
+	       "app.service cron.service db.service other.service web.service web.socket");
 }
 
 static void test_boot_holds_no_unit(void **state)
@@ -170,6 +170,23 @@ static void test_a_cycle_by_a_mount(void **state)
 	assert_int_equal(look("gates: { nest: }\n", held, &diag), -ELOOP);
 	assert_string_equal(test_only_finding(&diag),
 			    "the gate nest cannot hold early.service: the gate waits for it");
+}
+
+static void test_misspelt(void **state)
+{
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	_cleanup_(unit_list_freep) struct unit_list *list = units(), *none = mem_alloc(sizeof(*none));
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("g", "gates: { nest: { services: [wep, web, \"x@1\"] } }\n",
+				     &gates, NULL), 0);
+	find_misspelt(gates->gates.items, none, &diag);
+	assert_int_equal(diag.n_items, 0);
+	find_misspelt(gates->gates.items, list, &diag);
+	assert_string_equal(test_only_finding(&diag),
+			    "the gate nest lists wep.service, and systemd knows no such unit now");
+	assert_int_equal(diag.n_errors, 0);
 }
 
 static void expect_mount(const char *path, const char *wanted, enum diag_level level)
@@ -225,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_boot_holds_no_unit),
 		cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_misspelt),
 		cmocka_unit_test(test_a_cycle_by_a_mount),
 		cmocka_unit_test(test_bad_mounts),
 		cmocka_unit_test(test_unknown),

@@ -166,6 +166,34 @@ static void test_follow(void **state)
 	assert_true(held_has_unit(gate, "b@.service"));
 }
 
+/* All at once, and without those that nobody wants any more. */
+static void test_follow_all(void **state)
+{
+	const char *path = test_path("all.json");
+	_cleanup_(held_freep) struct held *held = mem_alloc(sizeof(*held));
+	_cleanup_(held_freep) struct held *now = mem_alloc(sizeof(*now));
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	_cleanup_free_ char *text = NULL;
+
+	(void)state;
+	(void)add_gate(held, "nest", "a.service");
+	(void)add_gate(held, "cellar", "c.service");
+	(void)add_gate(held, "attic", "d.service");
+	(void)add_gate(now, "cellar", "c.service");
+	(void)add_gate(now, "attic", "e.service");
+	text = held_dump(now);
+	test_write(path, text, strlen(text));
+	assert_true(held_follow_all(held, path));
+	assert_false(held_follow_all(held, path));
+	assert_true(held_has_unit(held_gate(held, "nest"), "a.service"));
+	assert_true(held_has_unit(held_gate(held, "attic"), "e.service"));
+	assert_int_equal(gates_parse("g", "gates: { attic:, nest: }\n", &gates, NULL), 0);
+	held_drop_others(held, &gates->gates);
+	assert_int_equal(held->gates.n_items, 2);
+	assert_null(held_gate(held, "cellar"));
+	assert_non_null(held_gate(held, "attic"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +204,7 @@ int main(void)
 		cmocka_unit_test(test_no_file_holds_nothing),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_follow),
+		cmocka_unit_test(test_follow_all),
 	};
 
 	return cmocka_run_group_tests_name("held", tests, NULL, NULL);

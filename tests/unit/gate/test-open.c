@@ -88,6 +88,22 @@ static void test_mounts_in_order(void **state)
 	expect_ran("zfs mount nest/d; zfs mount nest/c");
 }
 
+/* What is mounted already below a path that comes now is mounted once more, on top of it. */
+static void test_mounts_over(void **state)
+{
+	static const char text[] = DATASET("nest", "nest", "available", "on", "/nest", "no")
+		DATASET("nest/a", "nest", "available", "on", "/nest/a", "yes")
+		DATASET("nest/a/b", "nest", "available", "on", "/nest/a/b", "yes")
+		DATASET("nest/c", "nest", "available", "on", "/nestling", "yes");
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(text);
+	struct gate_context cxt = { .run = &runner };
+
+	(void)state;
+	assert_int_equal(gate_mount(&cxt, zfs), 0);
+	expect_ran("zfs unmount nest/a/b; zfs unmount nest/a; zfs mount nest; zfs mount nest/a; "
+		   "zfs mount nest/a/b");
+}
+
 /* Of a gate whose mark nobody has set. */
 static void test_states(void **state)
 {
@@ -109,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_passphrase_for_all),
 		cmocka_unit_test(test_mounts_in_order),
+		cmocka_unit_test(test_mounts_over),
 		cmocka_unit_test(test_states),
 	};
 

@@ -41,6 +41,24 @@ static void test_parse(void **state)
 	assert_null(unit_list_find(list, "c.service"));
 }
 
+/* A command line has newlines, an empty one too, and a line that looks like a property. */
+static void test_parse_lines_in_a_command(void **state)
+{
+	_cleanup_(unit_list_freep) struct unit_list *list = parse(
+		"ExecStart={ argv[]=/bin/sh -c printf \"a\nPATH=/srv\n\nb\" ; }\n"
+		"ExecStart={ argv[]=/bin/true ; }\nId=a.service\nActiveState=active\n"
+		"\n"
+		"ExecStart={ argv[]=/bin/x ; }\nId=b.service\n");
+	const struct unit *unit = unit_list_find(list, "a.service");
+
+	(void)state;
+	assert_int_equal(list->units.n_items, 2);
+	assert_string_equal(unit->active, "active");
+	assert_string_equal(unit->exec, "{ argv[]=/bin/sh -c printf \"a PATH=/srv b\" ; } ; "
+					"{ argv[]=/bin/true ; }");
+	assert_string_equal(unit_list_find(list, "b.service")->exec, "{ argv[]=/bin/x ; }");
+}
+
 static void test_parse_of_what_is_no_answer(void **state)
 {
 	static const char *const texts[] = { "what\n", "After=x\n", "Id=a\n\nAfter=x\n" };
@@ -69,32 +87,6 @@ static int start(struct runner *runner, const struct command *command, char **re
 	str_set(&ran, NULL);
 	ran = strv_join(&words, " ");
 	return 0;
-}
-
-static const char *answer;
-
-static int start_answering(struct runner *runner, const struct command *command,
-			   char **ret_output, char **ret_errors)
-{
-	(void)runner;
-	(void)command;
-	(void)ret_errors;
-	*ret_output = str_dup(answer);
-	return 0;
-}
-
-static void test_failed(void **state)
-{
-	struct runner runner = { .start = start_answering };
-	_cleanup_strv_ struct strv names = STRV_NULL;
-
-	(void)state;
-	answer = "[{\"unit\":\"a.service\",\"active\":\"failed\"},{\"unit\":\"b.service\"}]";
-	assert_int_equal(systemd_failed(&runner, &names, NULL), 0);
-	assert_int_equal(names.n_items, 2);
-	assert_string_equal(names.items[1], "b.service");
-	answer = "UNIT LOAD ACTIVE\n";
-	assert_int_equal(systemd_failed(&runner, &names, NULL), -EINVAL);
 }
 
 static void test_do(void **state)
@@ -138,7 +130,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_parse_of_what_is_no_answer),
-		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_parse_lines_in_a_command),
 		cmocka_unit_test(test_do),
 		cmocka_unit_test(test_notify),
 	};

@@ -101,6 +101,9 @@ static void test_files(void **state)
 	put("/usr/lib/systemd/system/e.service", "[Service]\n");
 	put("/usr/lib/systemd/system/f.path", "PathExists=/srv/f\nUnit=e.service\n");
 	put("/usr/lib/systemd/system/g.timer", "OnCalendar=daily\n");
+	put("/usr/lib/systemd/system/h.target", "After=a.service\n");
+	put("/usr/lib/systemd/system/i.service", "Before=h.target\n");
+	put("/usr/lib/systemd/system/j.mount", "Where=/j\n");
 	{
 		_cleanup_free_ char *pipe = str_printf("%s/etc/systemd/system/p.service", root);
 
@@ -114,7 +117,10 @@ static void test_files(void **state)
 	assert_string_equal(get(units, "p.service")->load, "masked");
 	assert_string_equal(get(units, "gone.service")->load, "masked");
 	assert_null(unit_list_find(units, "alias.service"));
-	assert_null(unit_list_find(units, "g.timer"));
+	assert_null(unit_list_find(units, "j.mount"));
+	expect_words(&get(units, "g.timer")->triggers, "g.service");
+	expect_words(&get(units, "h.target")->after, "a.service | i.service");
+	assert_int_equal(get(units, "h.target")->triggers.n_items, 0);
 	expect_words(&get(units, "e.socket")->mounts_for, "/run/e");
 	expect_words(&get(units, "e.service")->triggered_by, "e.socket | f.path");
 }

@@ -3,6 +3,8 @@
 /* The units that hold, compared word for word. */
 
 #include "gate/units.h"
+
+#include "gate/mark.h"
 #include "test.h"
 
 #define HEADER "# Made by eyrie-gate-generator: eyrie-gate(8).\n"
@@ -74,7 +76,7 @@ static void test_units(void **state)
 	       "Description=/srv/w w%%-, which needs the key of nest\n"
 	       "Documentation=man:eyrie-gate(8)\n"
 	       "# Run 'eyrie unlock nest'\n"
-	       "ConditionPathExists=/run/eyrie/gate/nest\n"
+	       "ConditionFileNotEmpty=/run/eyrie/gate/nest\n"
 	       "DefaultDependencies=no\n"
 	       "Conflicts=umount.target\n"
 	       "Before=umount.target\n"

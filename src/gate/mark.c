@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate/mark.h"
+
+#include "base/file.h"
+
+static const char *const texts[] = {
+	[MARK_OVERDUE] = "",
+	[MARK_OPENING] = "opening\n",
+	[MARK_OPEN] = "open\n",
+};
+
+int gate_lock_take(int *ret_fd, struct diag *diag)
+{
+	int r = file_make_folder(GATE_RUN, diag);
+
+	return r ? r : file_lock(GATE_RUN "/.lock", ret_fd, diag);
+}
+
+static char *path_of(const char *prefix, const char *name)
+{
+	char *path = str_printf("%s/%s%s", GATE_RUN, prefix, name);
+
+	for (char *s = path + strlen(GATE_RUN) + 1; *s; s++)
+		if (*s == '/')
+			*s = '+';
+	return path;
+}
+
+char *gate_mark(const char *name)
+{
+	return path_of("", name);
+}
+
+enum mark mark_get(const char *name)
+{
+	_cleanup_free_ char *path = gate_mark(name);
+	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+
+	if (file_read(path, &text))
+		return MARK_NONE;
+	for (enum mark mark = MARK_OVERDUE; mark <= MARK_OPEN; mark++)
+		if (streq(text.data ? text.data : "", texts[mark]))
+			return mark;
+	return MARK_OPENING;
+}
+
+static int remove_file(const char *path, struct diag *diag)
+{
+	if (unlink(path) < 0 && errno != ENOENT)
+		return diag_error(diag, -errno, "cannot remove %s: %m", path);
+	return 0;
+}
+
+int mark_set(const char *name, enum mark mark, struct diag *diag)
+{
+	_cleanup_free_ char *path = gate_mark(name);
+
+	return mark == MARK_NONE ? remove_file(path, diag) :
+				   file_replace(path, texts[mark], 0644, diag);
+}
+
+bool mark_is_locked(const char *name)
+{
+	_cleanup_free_ char *path = path_of(".locked-", name);
+
+	return access(path, F_OK) == 0;
+}
+
+int mark_set_locked(const char *name, bool locked, struct diag *diag)
+{
+	_cleanup_free_ char *path = path_of(".locked-", name);
+
+	return locked ? file_replace(path, "", 0644, diag) : remove_file(path, diag);
+}

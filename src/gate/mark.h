@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The marks of gates, files in GATE_RUN: what is held has the condition that the mark of its gate is
+ * there, and a mount that it is not empty.
+ *
+ *   NAME          "opening": the datasets are mounted, and not everybody was started yet
+ *   NAME          "open"
+ *   NAME          empty: the wait is over, and it goes on without the data
+ *   .locked-NAME  somebody locked it: a key that is a file, or on the network, is left where it is
+ *
+ * '/' of a name is '+' there, which is in no name of a dataset.
+ */
+
+#include "base/diag.h"
+
+#define GATE_RUN "/run/eyrie/gate"
+
+enum mark {
+	MARK_NONE,
+	MARK_OVERDUE,
+	MARK_OPENING,
+	MARK_OPEN,
+};
+
+int gate_lock_take(int *ret_fd, struct diag *diag); /* waits; closing the descriptor ends it */
+
+char *gate_mark(const char *name); /* its path */
+enum mark mark_get(const char *name);
+int mark_set(const char *name, enum mark mark, struct diag *diag); /* MARK_NONE: it goes */
+
+bool mark_is_locked(const char *name);
+int mark_set_locked(const char *name, bool locked, struct diag *diag);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate/start.h"
+
+#include "gate/mark.h"
+#include "gate/systemd.h"
+#include "gate/units.h"
+
+static void unit_names(const struct held_gate *gate, struct strv *names)
+{
+	FOR_EACH_UNIT(unit, gate)
+		strv_add(names, unit->name);
+}
+
+static bool is_down(const struct unit *unit)
+{
+	return streq(unit->active, "inactive") || streq(unit->active, "failed");
+}
+
+static void say_all(const struct gate_context *cxt, const char *what, const struct strv *names)
+{
+	for (size_t i = 0; i < names->n_items; i++)
+		gate_say(cxt, "%s %s", what, names->items[i]);
+}
+
+int start_skipped(struct gate_context *cxt, const struct strv *names)
+{
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_strv_ struct strv start = STRV_NULL;
+	int r = systemd_show(cxt->run, names, &units, cxt->diag);
+
+	if (r)
+		return r;
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (is_down(unit) && unit->tried && !unit->condition)
+			strv_add(&start, unit->name);
+	say_all(cxt, "starting", &start);
+	return systemd_do(cxt->run, "start", /* block= */ false, &start, cxt->diag);
+}
+
+/* what failed */
+
+static bool has_any(const struct strv *strings, const struct strv *of)
+{
+	for (size_t i = 0; i < of->n_items; i++)
+		if (strv_has(strings, of->items[i]))
+			return true;
+	return false;
+}
+
+static bool needs_any(const struct unit *unit, const struct strv *names)
+{
+	return has_any(&unit->requires, names) || has_any(&unit->after, names);
+}
+
+static bool is_service(const struct unit *unit)
+{
+	const char *dot = strrchr(unit->name, '.');
+
+	return dot && streq(dot, ".service");
+}
+
+/*
+ * What is held, its mounts, and the services behind it: on Debian people write After= of
+ * postgresql.service, which itself only comes after the one that has the data.
+ */
+static void find_needed(const struct held_gate *gate, const struct unit_list *units,
+			struct strv *needed)
+{
+	_cleanup_strv_ struct strv held = STRV_NULL;
+
+	unit_names(gate, &held);
+	FOR_EACH_MOUNT(mount, gate)
+	{
+		_cleanup_free_ char *name = unit_of_path(mount->path);
+
+		strv_addf(&held, "%s.mount", name);
+	}
+	for (size_t i = 0; i < held.n_items; i++)
+		strv_add(needed, held.items[i]);
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (is_service(unit) && !strv_has(needed, unit->name) && has_any(&unit->after, &held))
+			strv_add(needed, unit->name);
+}
+
+/* Its start ended with that of one that it requires: it never began, and did not fail itself. */
+static bool fell_with(const struct unit *unit, const struct strv *failed)
+{
+	return streq(unit->active, "inactive") && !unit->tried && unit->wanted_by.n_items &&
+	       has_any(&unit->requires, failed);
+}
+
+static void find_failed(const struct unit_list *units, struct strv *needed, struct strv *failed)
+{
+	size_t before;
+
+	do {
+		before = failed->n_items;
+		FOR_EACH_SYSTEMD_UNIT(unit, units)
+		{
+			if (strv_has(failed, unit->name) || !needs_any(unit, needed) ||
+			    (!streq(unit->active, "failed") && !fell_with(unit, failed)))
+				continue;
+			strv_add(failed, unit->name);
+			strv_add(needed, unit->name);
+		}
+	} while (failed->n_items > before);
+}
+
+static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
+{
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
+	int r = systemd_show(cxt->run, NULL, &units, cxt->diag);
+
+	if (r)
+		return r;
+	find_needed(gate, units, &needed);
+	find_failed(units, &needed, &failed);
+	say_all(cxt, "starting", &failed);
+	r = systemd_do(cxt->run, "reset-failed", /* block= */ true, &failed, cxt->diag);
+	return r ? r : systemd_do(cxt->run, "start", /* block= */ false, &failed, cxt->diag);
+}
+
+/* OpenRC */
+
+/* It remembers by itself who waits: those that need the gate's own service. */
+static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, const char *verb)
+{
+	const char *const environment[] = { "IN_BACKGROUND=true", NULL };
+	_cleanup_free_ char *mark = gate_mark(gate->name);
+	_cleanup_free_ char *service = str_printf("eyrie-gate.%s", mark + strlen(GATE_RUN "/"));
+	const char *const argv[] = { "rc-service", "--quiet", "--ifexists", service, verb, NULL };
+
+	return run(cxt->run, &(struct command){ .argv = argv, .environment = environment },
+		   cxt->diag);
+}
+
+bool openrc_runs(void)
+{
+	return access("/run/openrc/softlevel", F_OK) == 0;
+}
+
+/* either */
+
+int start_all(struct gate_context *cxt, const struct held_gate *gate)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+	int r, q;
+
+	if (openrc_runs())
+		return tell_openrc(cxt, gate, "start");
+	if (!systemd_runs())
+		return 0;
+	unit_names(gate, &names);
+	r = start_skipped(cxt, &names);
+	q = start_failed(cxt, gate);
+	return r ? r : q;
+}
+
+void start_over(struct gate_context *cxt, const struct held_gate *gate, bool ran_without)
+{
+	_cleanup_free_ char *instance = unit_instance(gate->name);
+	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
+
+	if (!systemd_runs())
+		return;
+	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
+	unit_names(gate, &all);
+	(void)systemd_do(cxt->run, "reset-failed", /* block= */ true, &unit, NULL);
+	if (ran_without)
+		(void)systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag);
+}
+
+int start_hold(struct gate_context *cxt, const struct held_gate *gate)
+{
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_strv_ struct strv names = STRV_NULL, run = STRV_NULL;
+	int r;
+
+	if (openrc_runs())
+		return tell_openrc(cxt, gate, "stop");
+	if (!systemd_runs())
+		return 0;
+	unit_names(gate, &names);
+	r = systemd_show(cxt->run, &names, &units, cxt->diag);
+	if (r)
+		return r;
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (!is_down(unit))
+			strv_add(&run, unit->name);
+	say_all(cxt, "stopping", &run);
+	return systemd_do(cxt->run, "restart", /* block= */ true, &run, cxt->diag);
+}

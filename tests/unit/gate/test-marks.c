@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Opening and closing with all its marks, in a /run of its own, against a ZFS and a systemd that
+ * remember what they were told; whatever was cut in between is made good by who comes next.
+ */
+
+#include <fnmatch.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "gate/mark.h"
+#include "gate/open.h"
+#include "test.h"
+
+struct fake_dataset {
+	const char *name, *root, *mountpoint;
+	bool key, mounted;
+};
+
+struct fake_unit {
+	const char *name, *gate; /* whose condition it has, or NULL */
+	const char *after, *requires, *wanted_by;
+	const char *active;
+	bool tried, condition;
+};
+
+static struct fake_dataset datasets[] = {
+	{ "nest", "nest", "/nowhere/nest", false, false },
+	{ "nest/pg", "nest", "/nowhere/nest/pg", false, false },
+	{ "nest/archive", "nest/archive", "/nowhere/nest/archive", false, false },
+};
+static struct fake_dataset *const nest = &datasets[0], *const pg = &datasets[1],
+			   *const archive = &datasets[2];
+
+enum { U_PG, U_META, U_APP, U_FAR, U_FELL, U_OTHER, N_UNITS };
+static struct fake_unit units[N_UNITS];
+static const struct fake_unit before[N_UNITS] = {
+	[U_PG] = { "pg.service", "nest", "", "", "multi-user.target", "inactive", true, false },
+	[U_META] = { "meta.service", NULL, "pg.service", "", "multi-user.target", "active", true, true },
+	[U_APP] = { "app.service", NULL, "meta.service", "", "multi-user.target", "failed", true, true },
+	[U_FAR] = { "far.service", NULL, "app.service", "", "multi-user.target", "failed", true, true },
+	[U_FELL] = { "fell.service", NULL, "", "far.service", "multi-user.target", "inactive", false, false },
+	[U_OTHER] = { "other.service", NULL, "", "", "multi-user.target", "failed", true, true },
+};
+
+static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
+static int breaks_with;
+static struct strv told; /* systemctl's verbs and units */
+
+static void show_datasets(const char *name, struct strbuf *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++) {
+		const struct fake_dataset *d = &datasets[i];
+
+		if (!gate_is_below(d->name, name))
+			continue;
+		strbuf_printf(out, "%s\tencryptionroot\t%s\n%s\tkeystatus\t%s\n", d->name, d->root,
+			      d->name, d->key ? "available" : "unavailable");
+		strbuf_printf(out, "%s\tkeyformat\tpassphrase\n%s\tkeylocation\tprompt\n", d->name,
+			      d->name);
+		strbuf_printf(out, "%s\tcanmount\ton\n%s\tmountpoint\t%s\n%s\tmounted\t%s\n",
+			      d->name, d->name, d->mountpoint, d->name, d->mounted ? "yes" : "no");
+	}
+}
+
+static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
+{
+	if (streq(verb, "get")) {
+		show_datasets(name, out);
+		return !out->size;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++) {
+		struct fake_dataset *d = &datasets[i];
+
+		if (streq(verb, "unload-key") && streq(d->root, name))
+			d->key = false;
+		if (!streq(d->name, name) || strstr(verb, "key"))
+			continue;
+		if (d->mounted == streq(verb, "mount"))
+			return 1;
+		d->mounted = streq(verb, "mount");
+	}
+	return 0;
+}
+
+static void begin(struct fake_unit *unit)
+{
+	_cleanup_free_ char *mark = unit->gate ? gate_mark(unit->gate) : NULL;
+
+	unit->tried = true;
+	unit->condition = !mark || access(mark, F_OK) == 0;
+	unit->active = unit->condition ? "active" : "inactive";
+}
+
+static void tell_systemd(const char *const *argv, struct strbuf *out)
+{
+	const char *verb = argv[1];
+	size_t i;
+
+	for (i = 0; streq(verb, "show") && i < N_UNITS; i++)
+		strbuf_printf(out, "Id=%s\nLoadState=loaded\nActiveState=%s\nConditionResult=%s\n"
+			      "After=%s\nRequires=%s\nWantedBy=%s\n"
+			      "ConditionTimestampMonotonic=%d\n\n",
+			      units[i].name, units[i].active, units[i].condition ? "yes" : "no",
+			      units[i].after, units[i].requires, units[i].wanted_by,
+			      units[i].tried);
+	for (; !streq(verb, "show") && *argv; argv++)
+		for (i = 0; i < N_UNITS; i++) {
+			if (!streq(units[i].name, *argv))
+				continue;
+			strv_addf(&told, "%s %s", verb, *argv);
+			if (!streq(verb, "reset-failed"))
+				begin(&units[i]);
+		}
+}
+
+static int start(struct runner *runner, const struct command *command, char **ret_output,
+		 char **ret_errors)
+{
+	_cleanup_strbuf_ struct strbuf line = STRBUF_NULL, out = STRBUF_NULL;
+	const char *last = NULL;
+	int status = 0;
+
+	(void)runner;
+	(void)ret_errors;
+	for (const char *const *w = command->argv; *w; w++)
+		strbuf_printf(&line, "%s%s", line.size ? " " : "", last = *w);
+	if (breaks && fnmatch(breaks, line.data, 0) == 0)
+		return breaks_with;
+	if (streq(command->argv[0], "zfs"))
+		status = tell_zfs(command->argv[1], last, &out);
+	else if (streq(command->argv[0], "systemctl"))
+		tell_systemd(command->argv, &out);
+	if (ret_output)
+		*ret_output = str_dup(out.data ? out.data : "");
+	return status;
+}
+
+static struct runner runner = { .start = start };
+static struct held held;
+static struct diag diag;
+static struct gate_context cxt = { .run = &runner, .held = &held, .diag = &diag,
+				   .hints_elsewhere = true };
+
+static struct held_gate *add_gate(const char *name, const char *root, const char *path)
+{
+	struct held_gate *gate = list_add(&held.gates, &record_held_gate);
+	struct held_mount *mount = list_add(&gate->mounts, &record_held_mount);
+
+	gate->name = str_dup(name);
+	strv_add(&gate->roots, root);
+	mount->dataset = str_dup(name);
+	mount->path = str_dup(path);
+	return gate;
+}
+
+static void forget_marks(void)
+{
+	static const char *const names[] = { "nest", "nest/archive", "nest/pg" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)mark_set(names[i], MARK_NONE, NULL);
+		(void)mark_set_locked(names[i], false, NULL);
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memcpy(units, before, sizeof(units));
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
+		datasets[i].key = datasets[i].mounted = false;
+	forget_marks();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	breaks = NULL;
+	record_deinit(&record_held, &held);
+	held = (struct held){};
+	strv_deinit(&told);
+	diag_deinit(&diag);
+	diag = (struct diag)DIAG_NULL;
+	return 0;
+}
+
+static struct held_gate *add_nest(void)
+{
+	struct held_gate *gate = add_gate("nest", "nest", "/nowhere/nest");
+	struct held_unit *unit = list_add(&gate->units, &record_held_unit);
+
+	unit->name = str_dup("pg.service");
+	return gate;
+}
+
+static bool was_told(const char *what)
+{
+	return strv_has(&told, what);
+}
+
+static void test_opens(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	assert_int_equal(gate_open(&cxt, gate), -EAGAIN);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && nest->mounted && pg->mounted);
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* The key of a dataset is that of one above it, which is not among what was read. */
+static void test_inherited_key(void **state)
+{
+	struct held_gate *gate = add_gate("nest/pg", "nest", "/nowhere/nest/pg");
+
+	(void)state;
+	assert_int_equal(gate_open(&cxt, gate), -EAGAIN);
+	assert_int_equal(mark_get("nest/pg"), MARK_NONE);
+	pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(pg->mounted);
+}
+
+/* Ended before everybody was started: who comes next starts them. */
+static void test_interrupted(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	breaks = "systemctl start *";
+	breaks_with = -EINTR;
+	assert_int_equal(gate_open(&cxt, gate), -EINTR);
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_false(gate_is_open("nest"));
+	assert_string_equal(units[U_PG].active, "inactive");
+	breaks = NULL;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest"));
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* A failure of systemctl is told, and does not keep a gate closed that has all its data. */
+static void test_not_started(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	breaks = "systemctl start --no-block -- pg.service";
+	breaks_with = 1;
+	assert_int_not_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest"));
+	assert_true(was_told("start app.service"));
+}
+
+static void test_failed_near_and_far(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(was_told("start app.service"));
+	assert_true(was_told("start far.service"));
+	assert_true(was_told("start fell.service"));
+	assert_false(was_told("start other.service"));
+	assert_false(was_told("start meta.service"));
+}
+
+static void test_locks(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(gate_close(&cxt, gate), 0);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	assert_true(mark_is_locked("nest"));
+	assert_true(!nest->key && !nest->mounted && !pg->mounted);
+	assert_true(was_told("restart pg.service"));
+	assert_true(units[U_PG].tried && !units[U_PG].condition);
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_false(mark_is_locked("nest"));
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* One of two keys is gone when the other cannot go: nothing runs, and all does once it is back. */
+static void test_half_locked(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	strv_add(&gate->roots, "nest/archive");
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	breaks = "zfs unload-key nest";
+	breaks_with = 1;
+	assert_int_not_equal(gate_close(&cxt, gate), 0);
+	breaks = NULL;
+	assert_false(mark_is_locked("nest"));
+	archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_string_equal(units[U_PG].active, "active");
+	assert_true(pg->mounted && archive->mounted);
+}
+
+/* Interrupted while services stop: they are held, and run when the gate is opened again. */
+static void test_lock_interrupted(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	breaks = "zfs unmount *";
+	breaks_with = -EINTR;
+	assert_int_equal(gate_close(&cxt, gate), -EINTR);
+	breaks = NULL;
+	assert_true(gate_is_open("nest"));
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* What lies inside another gate's mount waits for that one. */
+static void test_inside(void **state)
+{
+	struct held_gate *inner = add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	struct held_gate *outer;
+
+	(void)state;
+	outer = add_nest();
+	inner = held_gate(&held, "nest/archive");
+	archive->key = true;
+	assert_int_equal(gate_open(&cxt, inner), -EAGAIN);
+	assert_false(archive->mounted);
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, outer), 0);
+	assert_int_equal(gate_open(&cxt, inner), 0);
+	assert_true(archive->mounted && gate_is_open("nest/archive"));
+}
+
+/* Who went on without the data is started again with it; a mount knows that it is not there. */
+static void test_overdue(void **state)
+{
+	_cleanup_free_ char *mark = gate_mark("nest");
+	struct held_gate *gate = add_nest();
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(gate_give_up(&cxt, gate), 0);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	assert_true(stat(mark, &st) == 0 && st.st_size == 0);
+	assert_string_equal(units[U_PG].active, "active");
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(was_told("try-restart pg.service"));
+}
+
+/* A key that somebody else mounts meanwhile is no failure. */
+static void test_mounted_meanwhile(void **state)
+{
+	struct held_gate *gate = add_nest();
+	_cleanup_(zfs_state_freep) struct zfs_state *old = NULL;
+
+	(void)state;
+	(void)gate;
+	nest->key = pg->key = true;
+	assert_int_equal(zfs_read(&runner, "nest", &old, &diag), 0);
+	pg->mounted = true;
+	assert_int_equal(gate_mount(&cxt, old), 0);
+	assert_true(nest->mounted);
+	assert_int_equal(diag.n_errors, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_opens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inherited_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
+	};
+
+	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 || mkdir("/run/systemd", 0755) < 0 ||
+	    mkdir("/run/systemd/system", 0755) < 0 || mkdir("/run/eyrie", 0755) < 0 ||
+	    mkdir(GATE_RUN, 0755) < 0) {
+		printf("1..0 # SKIP a /run of its own needs root: %s\n", strerror(errno));
+		return 0;
+	}
+	return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
+}
