@@ -95,7 +95,7 @@ make_website() {
 make_units() {
 	cat >/etc/systemd/system/app.service <<-EOF
 		[Unit]
-		After=$PG
+		After=postgresql.service
 		[Service]
 		Type=exec
 		ExecStart=/bin/sh -c 'runuser -u postgres -- psql -XAtqc "select 1" && sleep infinity'
@@ -104,6 +104,8 @@ make_units() {
 	EOF
 	for name in cellarer lost; do
 		cat >/etc/systemd/system/$name.service <<-EOF
+			[Unit]
+			$([[ $name != cellarer ]] || echo RequiresMountsFor=/srv/cellar)
 			[Service]
 			ExecStart=/bin/sleep infinity
 			[Install]
@@ -269,6 +271,20 @@ test_lock() {
 		/run/issue.d/50-eyrie-gate.issue
 }
 
+# A key that is a file opens it, and does not undo a lock.
+test_key_file() {
+	cp "$SECRET" /root/nest.key
+	check "key file: it is one now" zfs set keylocation=file:///root/nest.key nest
+	lock_nest "key file"
+	sleep 5
+	same "key file: it stays locked" unavailable "$(zfs get -Hpo value keystatus nest)"
+	status 0 "key file: unlock asks nothing" eyrie unlock nest
+	runs_with_data "key file" 1
+	check "key file: it is none any more" zfs set keylocation=prompt nest
+	rm /root/nest.key
+	lock_nest "key file, again"
+}
+
 # What OpenZFS has for it: nothing of eyrie is called.
 test_load_key() {
 	status 0 "zfs load-key" bash -c "zfs load-key nest <$SECRET && zfs mount -a"
@@ -303,7 +319,8 @@ test_load() {
 
 test_others() {
 	check "cellar: its service runs without it" until_active cellarer.service 90
-	check "cellar: the gate says overdue" grep -q overdue /run/eyrie/gate/cellar
+	check "cellar: the gate knows that its data is not there" bash -c \
+		'[[ -e /run/eyrie/gate/cellar && ! -s /run/eyrie/gate/cellar ]]'
 	same "cellar: nothing is mounted" no "$(zfs get -Hpo value mounted cellar/wine)"
 	status 1 "cellar: nest's passphrase does not open it" eyrie unlock cellar --passphrase-file "$SECRET"
 	status 0 "cellar: its own does" eyrie unlock cellar --passphrase-file "$OTHER"
@@ -323,6 +340,8 @@ test_wrong
 test_unlock
 test_lock
 test_load_key
+test_key_file
+test_unlock
 test_load
 test_others
 finish
