@@ -63,14 +63,14 @@ type_it() {
 	exec >/dev/ttyS0 2>&1
 }
 
-# The question of a machine that is up, to whoever runs an agent; lab answers there.
+# The question of a machine that is up, to whoever runs an agent; lab answers there. Its end hangs up
+# the console, too.
 answer_agent() {
 	systemd-run --quiet --unit=console-agent -p StandardInput=tty -p StandardOutput=tty \
 		-p TTYPath=/dev/ttyS0 systemd-tty-ask-password-agent --watch
-	until_is www active 240
-	local opened=$?
+	until_is www active 240 >"$OUT"
 	systemctl stop console-agent
-	return $opened
+	exec >/dev/ttyS0 2>&1
 }
 
 # gates KEYS: of nest, from the next start on.
@@ -125,7 +125,7 @@ case $round in
 	gates "prompt: console"
 	status 0 "it is locked again" eyrie lock nest
 	is_held "prompt: console"
-	check "prompt: console: an agent is asked" answer_agent
+	answer_agent
 	is_open "prompt: console"
 	gates "hold: boot"
 	again
