@@ -397,6 +397,11 @@ char *boot_sleep_conf(const struct layout *layout)
 			  "AllowSuspendThenHibernate=no\n", why);
 }
 
+/* Where systemd-cryptsetup opens the members: lines of dracut's configuration. */
+#define STOCK_ITEMS                                                            \
+	"install_items+=\" " PATH_CRYPTTAB " " PATH_INITRD_DROPIN " \"\n"       \
+	"install_items+=\" " PATH_IMPORT_UNIT " " PATH_IMPORT_DROPIN " \"\n"
+
 /*
  * Not host-only: the image is made in a chroot of an installer, and a machine whose disks move
  * to another one has to boot there. Every storage and keyboard driver is in it; network,
@@ -407,11 +412,9 @@ char *boot_dracut_conf(const struct layout *layout)
 	static const struct {
 		const char *install, *modules;
 	} by[] = {
-		[UNLOCK_SHARED] = { "install_items+=\" /etc/crypttab " PATH_INITRD_DROPIN " \"\n",
-				    "systemd-cryptsetup" },
+		[UNLOCK_SHARED] = { STOCK_ITEMS, "systemd-cryptsetup" },
 		[UNLOCK_PEER] = { "", "eyrie" },
-		[UNLOCK_KEYSTORE] = { "install_items+=\" /etc/crypttab " PATH_INITRD_DROPIN " \"\n",
-				      "systemd-cryptsetup mdraid eyrie-keystore" },
+		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, "systemd-cryptsetup mdraid eyrie-keystore" },
 		[UNLOCK_NATIVE] = { "", "eyrie" },
 	};
 	unsigned unlock = layout->encryption.unlock;
@@ -469,7 +472,7 @@ char *boot_initrd_dropin(const struct layout *layout)
 	strbuf_add(&b, HEADER
 		   "# Members are noauto in crypttab: the initramfs opens them, for it reads this,\n"
 		   "# and the running system does not wait for a dead disk a second time.\n"
-		   "[Unit]\n");
+		   "[Unit]\nWants=eyrie-import.service\n");
 	if (layout->encryption.unlock == UNLOCK_KEYSTORE)
 		strbuf_add(&b, "Wants=eyrie-key-device.service eyrie-key-close.service "
 			       "systemd-cryptsetup@" NAME_KEY_MAPPING ".service\n");
@@ -481,4 +484,41 @@ char *boot_initrd_dropin(const struct layout *layout)
 		strbuf_printf(&b, "Wants=systemd-cryptsetup@%s.service\n", escaped);
 	}
 	return strbuf_take(&b);
+}
+
+/*
+ * Stock zpool(8), in the place that zfs-import-scan.service has: but for one pool, by its GUID, and
+ * whatever /etc/zfs/zpool.cache says. dracut takes that file along, the root's pool is never in it,
+ * and OpenZFS's own units go by it alone once a single pool is.
+ */
+char *boot_import_unit(const struct layout *layout, const struct observed *have)
+{
+	const struct observed_pool *pool = observed_pool(have, layout->pool.name);
+
+	return str_printf(HEADER
+		"# Of the initramfs: it imports the root's pool alone. Others are in zpool.cache, and the\n"
+		"# running system imports them.\n"
+		"[Unit]\n"
+		"Description=Import the root pool %s\n"
+		"Documentation=man:zpool-import(8)\n"
+		"DefaultDependencies=no\n"
+		"Wants=systemd-udev-settle.service\n"
+		"Requires=zfs-load-module.service\n"
+		"After=zfs-load-module.service systemd-udev-settle.service\n"
+		"After=systemd-udev-trigger.service systemd-modules-load.service cryptsetup.target\n"
+		"Before=zfs-import.target\n"
+		"ConditionPathExists=/etc/initrd-release\n"
+		"\n"
+		"[Service]\n"
+		"Type=oneshot\n"
+		"RemainAfterExit=yes\n"
+		"ExecStart=/sbin/zpool import -N -o cachefile=none $ZPOOL_IMPORT_OPTS %s\n",
+		layout->pool.name, pool && pool->guid ? pool->guid : layout->pool.name);
+}
+
+char *boot_import_dropin(void)
+{
+	return str_dup(HEADER
+		       "# In the initramfs eyrie-import.service imports the root's pool, and nothing else is.\n"
+		       "[Unit]\nConditionPathExists=!/etc/initrd-release\n");
 }

@@ -160,7 +160,8 @@ void observe_files(const char *root, struct list *files)
 {
 	static const char *const paths[] = { PATH_CRYPTTAB, PATH_FSTAB, PATH_MDADM_CONF,
 					     PATH_DRACUT_CONF, PATH_UNLOCK_CONF,
-					     PATH_INITRD_DROPIN, PATH_INITRAMFS_TOOLS_CONF,
+					     PATH_INITRD_DROPIN, PATH_IMPORT_UNIT,
+					     PATH_IMPORT_DROPIN, PATH_INITRAMFS_TOOLS_CONF,
 					     PATH_SLEEP_CONF, GATE_FILE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
