@@ -397,10 +397,21 @@ char *boot_sleep_conf(const struct layout *layout)
 			  "AllowSuspendThenHibernate=no\n", why);
 }
 
-/* Where systemd-cryptsetup opens the members: lines of dracut's configuration. */
+/*
+ * Where systemd-cryptsetup opens the members. The whole crypttab is for a system that has these files
+ * without eyrie's package.
+ */
 #define STOCK_ITEMS                                                            \
-	"install_items+=\" " PATH_CRYPTTAB " " PATH_INITRD_DROPIN " \"\n"       \
+	"install_items+=\" " PATH_INITRD_DROPIN " \"\n"                         \
 	"install_items+=\" " PATH_IMPORT_UNIT " " PATH_IMPORT_DROPIN " \"\n"
+#define IS_MODULE(name) "compgen -G \"$dracutbasedir/modules.d/??" name "\" >/dev/null"
+#define STOCK_MODULES                                                          \
+	"# The lines of crypttab that say x-initrd.attach.\n"                  \
+	"if " IS_MODULE("eyrie-crypttab") "; then\n"                           \
+	"\tdracutmodules+=\" eyrie-crypttab \"\n"                              \
+	"else\n"                                                               \
+	"\tinstall_items+=\" " PATH_CRYPTTAB " \"\n"                           \
+	"fi\n"
 
 /*
  * Not host-only: the image is made in a chroot of an installer, and a machine whose disks move
@@ -410,12 +421,12 @@ char *boot_sleep_conf(const struct layout *layout)
 char *boot_dracut_conf(const struct layout *layout)
 {
 	static const struct {
-		const char *install, *modules;
+		const char *items, *modules, *further;
 	} by[] = {
-		[UNLOCK_SHARED] = { STOCK_ITEMS, "systemd-cryptsetup" },
-		[UNLOCK_PEER] = { "", "eyrie" },
-		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, "systemd-cryptsetup mdraid eyrie-keystore" },
-		[UNLOCK_NATIVE] = { "", "eyrie" },
+		[UNLOCK_SHARED] = { STOCK_ITEMS, " systemd-cryptsetup", STOCK_MODULES },
+		[UNLOCK_PEER] = { "", " eyrie", "" },
+		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " systemd-cryptsetup mdraid eyrie-keystore", STOCK_MODULES },
+		[UNLOCK_NATIVE] = { "", " eyrie", "" },
 	};
 	unsigned unlock = layout->encryption.unlock;
 
@@ -427,8 +438,9 @@ char *boot_dracut_conf(const struct layout *layout)
 		"%s"
 		"dracutmodules=\" systemd systemd-initrd systemd-udevd systemd-journald"
 		" systemd-ask-password systemd-modules-load systemd-sysctl systemd-tmpfiles"
-		" %s dracut-systemd dm crypt zfs rootfs-block udev-rules base"
+		"%s dracut-systemd dm crypt zfs rootfs-block udev-rules base"
 		" fs-lib shutdown usrmount terminfo \"\n"
+		"%s"
 		"add_drivers+=\" =drivers/ata =drivers/block =drivers/message/fusion"
 		" =drivers/mmc =drivers/nvme =drivers/scsi =drivers/ufs =drivers/usb/host"
 		" =drivers/usb/storage =drivers/virtio =drivers/hid =drivers/input/keyboard"
@@ -437,7 +449,7 @@ char *boot_dracut_conf(const struct layout *layout)
 		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n"
 		"# The keyboard of /etc/default/keyboard, for the passphrase.\n"
 		"[[ ! -x /bin/setupcon ]] || dracutmodules+=\" console-setup \"\n",
-		by[unlock].install, by[unlock].modules);
+		by[unlock].items, by[unlock].modules, by[unlock].further);
 }
 
 /*

@@ -306,7 +306,7 @@ static void test_native(void **state)
 	expect(boot_crypttab(layout, have), HEADER "# name, device, key, options: crypttab(5)\n");
 }
 
-/* Each line is a comment or an assignment of bash, quotes closed. */
+/* Bash that sources: quotes closed on each line that is no comment. */
 static void test_dracut_conf(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(SHARED);
@@ -325,7 +325,7 @@ static void test_dracut_conf(void **state)
 
 		for (const char *s = lines.items[i]; *s; s++)
 			n_quotes += *s == '"';
-		assert_int_equal(n_quotes, *lines.items[i] == '#' ? n_quotes : 2);
+		assert_true(*lines.items[i] == '#' || n_quotes % 2 == 0);
 	}
 }
 
