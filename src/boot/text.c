@@ -398,14 +398,16 @@ char *boot_sleep_conf(const struct layout *layout)
 }
 
 /*
- * Where systemd-cryptsetup opens the members. The whole crypttab is for a system that has these files
- * without eyrie's package.
+ * Where systemd-cryptsetup opens the members. A dracut of its earlier days has it in the module crypt. The
+ * whole crypttab is for a system that has these files without eyrie's package.
  */
 #define STOCK_ITEMS                                                            \
 	"install_items+=\" " PATH_INITRD_DROPIN " \"\n"                         \
 	"install_items+=\" " PATH_IMPORT_UNIT " " PATH_IMPORT_DROPIN " \"\n"
 #define IS_MODULE(name) "compgen -G \"$dracutbasedir/modules.d/??" name "\" >/dev/null"
 #define STOCK_MODULES                                                          \
+	"! " IS_MODULE("systemd-cryptsetup")                                   \
+	" || dracutmodules+=\" systemd-cryptsetup \"\n"                         \
 	"# The lines of crypttab that say x-initrd.attach.\n"                  \
 	"if " IS_MODULE("eyrie-crypttab") "; then\n"                           \
 	"\tdracutmodules+=\" eyrie-crypttab \"\n"                              \
@@ -423,9 +425,9 @@ char *boot_dracut_conf(const struct layout *layout)
 	static const struct {
 		const char *items, *modules, *further;
 	} by[] = {
-		[UNLOCK_SHARED] = { STOCK_ITEMS, " systemd-cryptsetup", STOCK_MODULES },
+		[UNLOCK_SHARED] = { STOCK_ITEMS, "", STOCK_MODULES },
 		[UNLOCK_PEER] = { "", " eyrie", "" },
-		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " systemd-cryptsetup mdraid eyrie-keystore", STOCK_MODULES },
+		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " mdraid eyrie-keystore", STOCK_MODULES },
 		[UNLOCK_NATIVE] = { "", " eyrie", "" },
 	};
 	unsigned unlock = layout->encryption.unlock;

@@ -10,8 +10,10 @@ check() {
 	return 255
 }
 
+# A dracut of its earlier days has systemd-cryptsetup in the module crypt.
 depends() {
-	echo systemd systemd-cryptsetup mdraid
+	echo systemd crypt mdraid
+	[[ ! -d $(dracut_module_path systemd-cryptsetup) ]] || echo systemd-cryptsetup
 }
 
 # The array of the key device, and no other: /boot is the running system's.
