@@ -31,6 +31,13 @@ static char *find_zfs_module(const char *root, const char *version)
 	return found;
 }
 
+bool observe_has_zfs(const char *root, const char *version)
+{
+	_cleanup_free_ char *module = find_zfs_module(root, version);
+
+	return module;
+}
+
 /* A line is the path of a file, or ends with it. */
 static bool lists(const char *listing, const char *file)
 {
