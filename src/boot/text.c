@@ -240,12 +240,16 @@ static void add_member(struct strbuf *b, const struct layout *layout, const char
 		      (unsigned long long)layout->boot.device_timeout);
 }
 
+/* From its legs eyrie-key-device makes an array, half a minute after they came at the latest. */
+#define KEY_DEVICE_ARRAY 30 /* seconds */
+
 static void add_key_device(struct strbuf *b, const struct layout *layout)
 {
 	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_KEY);
 
 	strbuf_printf(b, NAME_KEY_MAPPING " UUID=%s none luks,noauto,x-initrd.attach,"
-		      "x-systemd.device-timeout=0\n", uuid);
+		      "x-systemd.device-timeout=%llus\n", uuid,
+		      (unsigned long long)layout->boot.device_timeout + KEY_DEVICE_ARRAY);
 }
 
 char *boot_crypttab(const struct layout *layout, const struct observed *have)

@@ -354,7 +354,7 @@ static void test_crypttab_of_a_key_device(void **state)
 	struct observed_disk *disks = have->disks.items;
 	_cleanup_free_ char *wanted = str_printf(
 		HEADER "# name, device, key, options: crypttab(5)\n"
-		"keyfile UUID=%s none luks,noauto,x-initrd.attach,x-systemd.device-timeout=0\n"
+		"keyfile UUID=%s none luks,noauto,x-initrd.attach,x-systemd.device-timeout=50s\n"
 		"rpool-left UUID=luks-uuid-1 /dev/mapper/keyfile luks,noauto,x-initrd.attach,"
 		"keyfile-size=64,key-slot=3,x-systemd.device-timeout=20s\n"
 		"rpool-right UUID=luks-uuid-2 none luks,noauto,x-initrd.attach,"
