@@ -483,6 +483,17 @@ static int make_initrd(struct apply_context *cxt, const char *version)
 	return r;
 }
 
+/* dracut takes it for an error, and no other kernel shall be without an image for that. */
+static bool is_without_zfs(struct apply_context *cxt, const char *version)
+{
+	if (observe_has_zfs(cxt->target, version))
+		return false;
+	diag_warning(cxt->diag, "kernel %s has no zfs.ko and gets no initramfs: it would not find its "
+		     "root", version);
+	diag_hint(cxt->diag, "dkms status shows whether the module was built for it");
+	return true;
+}
+
 /* Interrupted: the state is not done, and each image is made again. */
 int apply_INITRD(struct apply_context *cxt, const struct step *step)
 {
@@ -497,7 +508,7 @@ int apply_INITRD(struct apply_context *cxt, const struct step *step)
 	while (dir && r == 0 && (entry = readdir(dir))) {
 		const char *version = starts_with(entry->d_name, "vmlinuz-");
 
-		if (!version)
+		if (!version || is_without_zfs(cxt, version))
 			continue;
 		r = make_initrd(cxt, version);
 		n++;
@@ -507,8 +518,8 @@ int apply_INITRD(struct apply_context *cxt, const struct step *step)
 	if (r)
 		return r;
 	if (!n) {
-		r = diag_error(cxt->diag, -ENOENT, "the system has no kernel in /boot");
-		diag_hint(cxt->diag, "the root tarball wants linux-image-amd64");
+		r = diag_error(cxt->diag, -ENOENT, "the system has no kernel with a zfs.ko in /boot");
+		diag_hint(cxt->diag, "the root tarball wants linux-image-amd64 and the module");
 		return r;
 	}
 	r = get_hash(cxt, root, &hash);

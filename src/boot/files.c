@@ -58,6 +58,8 @@ void boot_files(const struct layout *layout, const struct observed *have, struct
 	else
 		add(ret, PATH_INITRAMFS_TOOLS_CONF, true, boot_initramfs_tools_conf(layout));
 	add(ret, PATH_INITRD_DROPIN, true, ours ? NULL : boot_initrd_dropin(layout));
+	add(ret, PATH_IMPORT_UNIT, true, ours ? NULL : boot_import_unit(layout, have));
+	add(ret, PATH_IMPORT_DROPIN, true, ours ? NULL : boot_import_dropin());
 	add(ret, PATH_UNLOCK_CONF, true, ours ? boot_unlock_conf(layout, have) : NULL);
 	add(ret, PATH_SLEEP_CONF, false,
 	    layout->swap.on == SWAP_NONE ? NULL : boot_sleep_conf(layout));

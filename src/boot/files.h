@@ -19,7 +19,7 @@ struct boot_file {
 };
 
 struct boot_files {
-	struct boot_file items[10];
+	struct boot_file items[12];
 	size_t n_items;
 };
 

@@ -240,12 +240,16 @@ static void add_member(struct strbuf *b, const struct layout *layout, const char
 		      (unsigned long long)layout->boot.device_timeout);
 }
 
+/* From its legs eyrie-key-device makes an array, half a minute after they came at the latest. */
+#define KEY_DEVICE_ARRAY 30 /* seconds */
+
 static void add_key_device(struct strbuf *b, const struct layout *layout)
 {
 	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_KEY);
 
 	strbuf_printf(b, NAME_KEY_MAPPING " UUID=%s none luks,noauto,x-initrd.attach,"
-		      "x-systemd.device-timeout=0\n", uuid);
+		      "x-systemd.device-timeout=%llus\n", uuid,
+		      (unsigned long long)layout->boot.device_timeout + KEY_DEVICE_ARRAY);
 }
 
 char *boot_crypttab(const struct layout *layout, const struct observed *have)
@@ -398,6 +402,24 @@ char *boot_sleep_conf(const struct layout *layout)
 }
 
 /*
+ * Where systemd-cryptsetup opens the members. A dracut of its earlier days has it in the module crypt. The
+ * whole crypttab is for a system that has these files without eyrie's package.
+ */
+#define STOCK_ITEMS                                                            \
+	"install_items+=\" " PATH_INITRD_DROPIN " \"\n"                         \
+	"install_items+=\" " PATH_IMPORT_UNIT " " PATH_IMPORT_DROPIN " \"\n"
+#define IS_MODULE(name) "compgen -G \"$dracutbasedir/modules.d/??" name "\" >/dev/null"
+#define STOCK_MODULES                                                          \
+	"! " IS_MODULE("systemd-cryptsetup")                                   \
+	" || dracutmodules+=\" systemd-cryptsetup \"\n"                         \
+	"# The lines of crypttab that say x-initrd.attach.\n"                  \
+	"if " IS_MODULE("eyrie-crypttab") "; then\n"                           \
+	"\tdracutmodules+=\" eyrie-crypttab \"\n"                              \
+	"else\n"                                                               \
+	"\tinstall_items+=\" " PATH_CRYPTTAB " \"\n"                           \
+	"fi\n"
+
+/*
  * Not host-only: the image is made in a chroot of an installer, and a machine whose disks move
  * to another one has to boot there. Every storage and keyboard driver is in it; network,
  * graphics and sound are not.
@@ -405,14 +427,12 @@ char *boot_sleep_conf(const struct layout *layout)
 char *boot_dracut_conf(const struct layout *layout)
 {
 	static const struct {
-		const char *install, *modules;
+		const char *items, *modules, *further;
 	} by[] = {
-		[UNLOCK_SHARED] = { "install_items+=\" /etc/crypttab " PATH_INITRD_DROPIN " \"\n",
-				    "systemd-cryptsetup" },
-		[UNLOCK_PEER] = { "", "eyrie" },
-		[UNLOCK_KEYSTORE] = { "install_items+=\" /etc/crypttab " PATH_INITRD_DROPIN " \"\n",
-				      "systemd-cryptsetup mdraid eyrie-keystore" },
-		[UNLOCK_NATIVE] = { "", "eyrie" },
+		[UNLOCK_SHARED] = { STOCK_ITEMS, "", STOCK_MODULES },
+		[UNLOCK_PEER] = { "", " eyrie", "" },
+		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " mdraid eyrie-keystore", STOCK_MODULES },
+		[UNLOCK_NATIVE] = { "", " eyrie", "" },
 	};
 	unsigned unlock = layout->encryption.unlock;
 
@@ -424,8 +444,9 @@ char *boot_dracut_conf(const struct layout *layout)
 		"%s"
 		"dracutmodules=\" systemd systemd-initrd systemd-udevd systemd-journald"
 		" systemd-ask-password systemd-modules-load systemd-sysctl systemd-tmpfiles"
-		" %s dracut-systemd dm crypt zfs rootfs-block udev-rules base"
+		"%s dracut-systemd dm crypt zfs rootfs-block udev-rules base"
 		" fs-lib shutdown usrmount terminfo \"\n"
+		"%s"
 		"add_drivers+=\" =drivers/ata =drivers/block =drivers/message/fusion"
 		" =drivers/mmc =drivers/nvme =drivers/scsi =drivers/ufs =drivers/usb/host"
 		" =drivers/usb/storage =drivers/virtio =drivers/hid =drivers/input/keyboard"
@@ -434,7 +455,7 @@ char *boot_dracut_conf(const struct layout *layout)
 		" sha512_generic algif_skcipher algif_hash vfat nls_ascii nls_cp437 \"\n"
 		"# The keyboard of /etc/default/keyboard, for the passphrase.\n"
 		"[[ ! -x /bin/setupcon ]] || dracutmodules+=\" console-setup \"\n",
-		by[unlock].install, by[unlock].modules);
+		by[unlock].items, by[unlock].modules, by[unlock].further);
 }
 
 /*
@@ -469,7 +490,7 @@ char *boot_initrd_dropin(const struct layout *layout)
 	strbuf_add(&b, HEADER
 		   "# Members are noauto in crypttab: the initramfs opens them, for it reads this,\n"
 		   "# and the running system does not wait for a dead disk a second time.\n"
-		   "[Unit]\n");
+		   "[Unit]\nWants=eyrie-import.service\n");
 	if (layout->encryption.unlock == UNLOCK_KEYSTORE)
 		strbuf_add(&b, "Wants=eyrie-key-device.service eyrie-key-close.service "
 			       "systemd-cryptsetup@" NAME_KEY_MAPPING ".service\n");
@@ -481,4 +502,41 @@ char *boot_initrd_dropin(const struct layout *layout)
 		strbuf_printf(&b, "Wants=systemd-cryptsetup@%s.service\n", escaped);
 	}
 	return strbuf_take(&b);
+}
+
+/*
+ * Stock zpool(8), in the place that zfs-import-scan.service has: but for one pool, by its GUID, and
+ * whatever /etc/zfs/zpool.cache says. dracut takes that file along, the root's pool is never in it,
+ * and OpenZFS's own units go by it alone once a single pool is.
+ */
+char *boot_import_unit(const struct layout *layout, const struct observed *have)
+{
+	const struct observed_pool *pool = observed_pool(have, layout->pool.name);
+
+	return str_printf(HEADER
+		"# Of the initramfs: it imports the root's pool alone. Others are in zpool.cache, and the\n"
+		"# running system imports them.\n"
+		"[Unit]\n"
+		"Description=Import the root pool %s\n"
+		"Documentation=man:zpool-import(8)\n"
+		"DefaultDependencies=no\n"
+		"Wants=systemd-udev-settle.service\n"
+		"Requires=zfs-load-module.service\n"
+		"After=zfs-load-module.service systemd-udev-settle.service\n"
+		"After=systemd-udev-trigger.service systemd-modules-load.service cryptsetup.target\n"
+		"Before=zfs-import.target\n"
+		"ConditionPathExists=/etc/initrd-release\n"
+		"\n"
+		"[Service]\n"
+		"Type=oneshot\n"
+		"RemainAfterExit=yes\n"
+		"ExecStart=/sbin/zpool import -N -o cachefile=none $ZPOOL_IMPORT_OPTS %s\n",
+		layout->pool.name, pool && pool->guid ? pool->guid : layout->pool.name);
+}
+
+char *boot_import_dropin(void)
+{
+	return str_dup(HEADER
+		       "# In the initramfs eyrie-import.service imports the root's pool, and nothing else is.\n"
+		       "[Unit]\nConditionPathExists=!/etc/initrd-release\n");
 }

@@ -75,3 +75,10 @@ char *boot_initramfs_tools_conf(const struct layout *layout);
 
 /* A drop-in for systemd in the initramfs, by which it opens the members. */
 char *boot_initrd_dropin(const struct layout *layout);
+
+/*
+ * The import of the root's pool in that initramfs, and a drop-in for the units of OpenZFS there, which
+ * leave it to that.
+ */
+char *boot_import_unit(const struct layout *layout, const struct observed *have);
+char *boot_import_dropin(void);

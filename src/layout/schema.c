@@ -229,7 +229,9 @@ static const struct field boot_fields[] = {
 	  "Seconds that the boot menu waits." },
 	{ "device-timeout", FIELD_NUMBER, AT(layout_boot, device_timeout), .fallback = "20",
 	  .help = "With unlock: shared or keystore, seconds that the initramfs waits for a member that does not "
-	  "come, before the machine goes on without it; systemd's own 90 is paid twice." },
+	  "come, before the machine goes on without it; systemd's own 90 is paid twice. For the key "
+	  "device half a minute more; when it does not come, or does not open, the passphrase opens the "
+	  "members." },
 	{ "window", FIELD_NUMBER, AT(layout_boot, window), .fallback = "10", .help =
 	  "With unlock: peer or encryption: native, seconds that members may still come after the "
 	  "passphrase was right (native: was typed)." },

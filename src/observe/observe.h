@@ -37,6 +37,7 @@ void observe_grub_system(const char *root, struct observed_system *system);
  */
 void observe_kernels(struct runner *run, const char *root, const struct list *known,
 		     struct list *kernels);
+bool observe_has_zfs(const char *root, const char *version); /* a module for that kernel */
 /* Those of the generated files that are below `root`, of struct observed_file. */
 void observe_files(const char *root, struct list *files);
 /* Of what runs: see struct observed_system. Each may be NULL. */

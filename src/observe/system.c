@@ -31,6 +31,13 @@ static char *find_zfs_module(const char *root, const char *version)
 	return found;
 }
 
+bool observe_has_zfs(const char *root, const char *version)
+{
+	_cleanup_free_ char *module = find_zfs_module(root, version);
+
+	return module;
+}
+
 /* A line is the path of a file, or ends with it. */
 static bool lists(const char *listing, const char *file)
 {
@@ -160,7 +167,8 @@ void observe_files(const char *root, struct list *files)
 {
 	static const char *const paths[] = { PATH_CRYPTTAB, PATH_FSTAB, PATH_MDADM_CONF,
 					     PATH_DRACUT_CONF, PATH_UNLOCK_CONF,
-					     PATH_INITRD_DROPIN, PATH_INITRAMFS_TOOLS_CONF,
+					     PATH_INITRD_DROPIN, PATH_IMPORT_UNIT,
+					     PATH_IMPORT_DROPIN, PATH_INITRAMFS_TOOLS_CONF,
 					     PATH_SLEEP_CONF, GATE_FILE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {

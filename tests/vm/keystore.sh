@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A machine with a key device: it is open for as long as the initramfs needs it and no longer, with
-# all disks, without one, and when that comes back.
+# all disks, without one, and when that comes back. Without the key device the passphrase is enough.
 #
 # lab: --boot KEPT --pull left
 
@@ -35,6 +35,10 @@ said() {
 	journalctl -b -o cat --no-pager | grep -c 'a leg of the key device is missing'
 }
 
+lose_key_device() {
+	mdadm --stop /dev/md/eyrie-key && mdadm --zero-superblock "$(part left key)" "$(part right key)"
+}
+
 case $round in
 1)
 	expect "all disks" ONLINE
@@ -54,6 +58,13 @@ case $round in
 	done
 	same "both again: no array lacks a leg" "" "$(cat /sys/block/md*/md/degraded | grep '[1-9]')"
 	status 0 "both again: the plan is empty" eyrie plan --check
+	check "the key device is lost" lose_key_device
+	again
+	;;
+4)
+	same "key device lost: the pool" ONLINE "$(zpool list -H -o health)"
+	check "key device lost: it says so" grep -q 'there is no key device that opens' \
+		<(journalctl -b -o cat --no-pager)
 	;;
 esac
 finish

@@ -54,6 +54,8 @@ static int setup(void **state)
 	    file_make_folder(test_path("usr/lib/modules/6.1"), NULL))
 		return -1;
 	test_write(test_path("boot/vmlinuz-6.1"), "kernel", 6);
+	test_write(test_path("usr/lib/modules/6.1/zfs.ko"), "module", 6);
+	(void)unlink(test_path("boot/vmlinuz-6.2"));
 	order_begin();
 	return 0;
 }
@@ -91,6 +93,21 @@ static void test_image_fails(void **state)
 	assert_int_equal(file_size(test_path("boot/initrd.img-6.1")), 3);
 }
 
+/* One that has no module yet is named and left alone, in whatever order they are found. */
+static void test_kernel_without_zfs(void **state)
+{
+	(void)state;
+	test_write(test_path("boot/vmlinuz-6.2"), "kernel", 6);
+	assert_int_equal(apply_INITRD(&cxt, &initrd), 0);
+	order_expect("run dracut --force --quiet --kver 6.1", "run zfs set eyrie:state=done:hash", NULL);
+	assert_false(order_has("run dracut --force --quiet --kver 6.2"));
+	assert_int_equal(diag.n_items, 1);
+	assert_int_equal(unlink(test_path("usr/lib/modules/6.1/zfs.ko")), 0);
+	order_begin();
+	assert_int_equal(apply_INITRD(&cxt, &initrd), -ENOENT);
+	assert_false(order_has("run"));
+}
+
 /* A system without a /boot has nothing there. */
 static void test_no_boot(void **state)
 {
@@ -109,7 +126,6 @@ static void test_menu(void **state)
 
 	(void)state;
 	test_write(test_path("boot/initrd.img-6.1"), "image", 5);
-	test_write(test_path("usr/lib/modules/6.1/zfs.ko"), "module", 6);
 	assert_int_equal(apply_BOOT_SYNC(&cxt, &sync), 0);
 	order_expect("syncfs boot", "rename boot/eyrie/grub/grub.cfg.eyrie-new boot/eyrie/grub/grub.cfg",
 		     NULL);
@@ -121,6 +137,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_images),
 		TEST(test_image_fails),
+		TEST(test_kernel_without_zfs),
 		TEST(test_no_boot),
 		TEST(test_menu),
 	};
