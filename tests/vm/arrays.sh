@@ -106,16 +106,23 @@ test_leg() {
 	status 0 "it is back: nothing is left to do" plan --check
 }
 
+# What was put on an array that is marked new, as a power cut leaves it.
+begin_array() {
+	printf '#!/bin/sh\nexit 1\n' >/usr/local/sbin/mkfs.ext4
+	chmod +x /usr/local/sbin/mkfs.ext4
+	status 1 "half built: it gets no further" apply
+	rm /usr/local/sbin/mkfs.ext4
+	mkfs.ext4 -qF /dev/md/eyrie-boot && mount /dev/md/eyrie-boot /media &&
+		echo here >/media/file && umount /media
+}
+
 # An array that was begun: the names say new, and one leg has nothing of it.
 test_half_built() {
-	local name
-
 	stop_all
-	for name in left right; do
-		check "half built: $name is marked new" sfdisk --part-label "$(disk $name)" 2 \
-			"eyrie-new-boot-$name"
-		stop_all
-	done
+	blank left right
+	bios_layout
+	begin_array
+	stop_all
 	check "half built: right has nothing of it" mdadm --zero-superblock \
 		"$(readlink -f /dev/disk/by-partlabel/eyrie-new-boot-right)"
 	status 5 "half built: there is something to do" plan --check
@@ -151,8 +158,7 @@ test_no_bios_partition() {
 	sed -i '1i firmware: bios' "$LAYOUT"
 	refused "no BIOS boot partition" "has no partition for the BIOS boot partition"
 	says "no BIOS boot partition: what to do" "a BIOS starts nothing from a GPT disk without it"
-	sed -i '1d; 1i encryption: { unlock: keystore }' "$LAYOUT"
-	sed -i '/^encryption:$/,+1d' "$LAYOUT"
+	sed -i '/^encryption:$/,+1d; 1s/.*/encryption: { unlock: keystore }/' "$LAYOUT"
 	refused "no key partition" "has no partition for the key device"
 	says "no key partition: what to do" "no room for one once a disk is partitioned"
 }
