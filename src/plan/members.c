@@ -145,8 +145,8 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_MISSING)
-			planner_refuse(p, "disk '%s' is not there, and the pool is not made yet",
-				       d->want->name);
+			planner_refuse(p, "disk '%s' %s, and the pool is not made yet",
+				       d->want->name, planner_missing(d));
 	/* Members that exist first: they say whether the passphrase is the one they have. */
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)

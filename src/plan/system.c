@@ -335,8 +335,8 @@ static bool plan_switch(struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_MISSING || !d->member || !d->member->luks.mapped) {
 			planner_refuse(p, "moving from unlock: %s to %s wants every disk, and '%s' "
-				       "is not %s", is, wanted, d->want->name,
-				       d->state == DISK_MISSING ? "there" : "open");
+				       "%s", is, wanted, d->want->name,
+				       d->state == DISK_MISSING ? planner_missing(d) : "is not open");
 			diag_hint(p->diag, "bring it back first (eyrie heal), or put unlock: %s back "
 				  "into the layout", is);
 			return false;

@@ -401,24 +401,63 @@ static void test_untouchable_is_refused(void **state)
 	}
 }
 
-/* A disk of this set that is read-only or unreadable, at any stage. */
-static void test_untouchable_of_ours_is_refused(void **state)
+static void make_unusable(struct one *one, struct observed_disk *disk)
+{
+	if (random_one_in(&one->r, 2))
+		disk->read_only = true;
+	else
+		disk->unreadable = true;
+	strv_addf(&one->story, "%s is %s", disk->path,
+		  disk->read_only ? "read-only" : "unreadable");
+}
+
+static char *disk_text(const struct observed_disk *disk)
+{
+	struct json_object *json = record_to_json(&record_observed_disk, disk);
+	char *text = str_dup(json_object_to_json_string(json));
+
+	json_object_put(json);
+	return text;
+}
+
+/*
+ * A disk of this set that is read-only or unreadable, at any stage: refused, or no step is about it;
+ * never when the machine stands.
+ */
+static void test_unusable_of_ours_is_left_alone(void **state)
 {
 	(void)state;
 	FOR_EACH_CASE(one)
 	{
+		bool made = random_one_in(&one.r, 2);
+		const struct layout_disk *want;
 		struct observed_disk *disk;
+		_cleanup_free_ char *before = NULL, *after = NULL;
 		_cleanup_(plan_freep) struct plan *plan = NULL;
 
-		to_any_stage(&one);
-		disk = disk_of(&one, random_below(&one.r, 6));
-		if (random_one_in(&one.r, 2))
-			disk->read_only = true;
+		if (made)
+			expect_finished(&one);
 		else
-			disk->unreadable = true;
+			to_any_stage(&one);
+		want = list_at(&one.layout->disks, &record_layout_disk,
+			       random_below(&one.r, (unsigned)one.layout->disks.n_items));
+		disk = observed_disk(one.world.have, want->path);
+		make_unusable(&one, disk);
+		before = disk_text(disk);
 		plan = world_plan(&one.world, NULL);
-		if (plan)
-			one_fail(&one, "planned for %s", disk->path);
+		if (made && (!plan || plan->steps.n_items))
+			one_fail(&one, "%s", plan ? "a step for a machine that stands" : "refused");
+		if (!plan)
+			continue;
+		if (first_step_of(plan, want->name))
+			one_fail(&one, "%s", first_step_of(plan, want->name)->text);
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+			if (step->kind == STEP_POOL_CREATE &&
+			    streq(step->pool, layout_pool_of(one.layout, want->name, NULL)->name))
+				one_fail(&one, "made without a disk: %s", step->text);
+		after = disk_text(disk);
+		if (!streq(before, after))
+			one_fail(&one, "changed: %s", after);
 	}
 }
 
@@ -560,6 +599,47 @@ static void test_done_is_never_made_again(void **state)
 				do_step(&one, step);
 			}
 		}
+	}
+}
+
+static struct observed_kernel *rebuild_image(struct one *one)
+{
+	struct observed_kernel *kernel = one->world.have->system.kernels.items;
+
+	free(kernel->hash);
+	kernel->hash = str_printf("hash%u", random_below(&one->r, 1000000));
+	strv_addf(&one->story, "the initramfs is made anew: %s", kernel->hash);
+	return kernel;
+}
+
+/* Kernels go onto every disk but one that cannot be used, whatever it is that one lacks. */
+static void test_others_are_kept_in_step(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+		struct observed_disk *sick;
+		size_t n = 0;
+
+		expect_finished(&one);
+		if (!layout_has_system(one.layout) || !layout_boots_uefi(one.layout))
+			continue;
+		(void)rebuild_image(&one);
+		sick = disk_of(&one, 0);
+		if (random_one_in(&one.r, 2)) {
+			make_unusable(&one, sick);
+		} else {
+			strv_add(&one.story, "its table lost a partition");
+			str_set(&((struct observed_partition *)sick->partitions.items)->name, NULL);
+		}
+		plan = world_plan(&one.world, NULL);
+		if (!plan)
+			one_fail(&one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+			n += step->kind == STEP_ESP_SYNC;
+		if (n != layout_n_members(one.layout) - 1)
+			one_fail(&one, "kernels go onto %zu disks", n);
 	}
 }
 
@@ -933,16 +1013,6 @@ static void expect_images(struct one *one, const char *now, bool counting, const
 	}
 }
 
-static struct observed_kernel *rebuild_image(struct one *one)
-{
-	struct observed_kernel *kernel = one->world.have->system.kernels.items;
-
-	free(kernel->hash);
-	kernel->hash = str_printf("hash%u", random_below(&one->r, 1000000));
-	strv_addf(&one->story, "the initramfs is made anew: %s", kernel->hash);
-	return kernel;
-}
-
 static void expect_no_before(struct one *one)
 {
 	FOR_EACH_MEMBER_DISK(want, one->layout)
@@ -1063,9 +1133,10 @@ int main(void)
 		cmocka_unit_test(test_strangers_are_not_touched),
 		cmocka_unit_test(test_content_of_others_goes_only_with_consent),
 		cmocka_unit_test(test_untouchable_is_refused),
-		cmocka_unit_test(test_untouchable_of_ours_is_refused),
+		cmocka_unit_test(test_unusable_of_ours_is_left_alone),
 		cmocka_unit_test(test_planning_is_pure),
 		cmocka_unit_test(test_done_is_never_made_again),
+		cmocka_unit_test(test_others_are_kept_in_step),
 		cmocka_unit_test(test_swapped_disk),
 		cmocka_unit_test(test_order_of_steps),
 		cmocka_unit_test(test_moving_converges),
