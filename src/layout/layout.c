@@ -219,6 +219,12 @@ bool layout_has_system(const struct layout *layout)
 	return layout->system.suite || layout->system.tarball;
 }
 
+void layout_drop_source(struct layout *layout)
+{
+	str_set(&layout->system.suite, NULL);
+	str_set(&layout->system.tarball, NULL);
+}
+
 int layout_rejoin(const struct layout *layout, uint64_t *ret)
 {
 	const char *text = layout->boot.rejoin;

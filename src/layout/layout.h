@@ -213,6 +213,9 @@ bool layout_wants_passphrase(const struct list *properties);
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
 size_t layout_n_members(const struct layout *layout); /* disks that the root pool is on */
 bool layout_has_system(const struct layout *layout);
+
+/* There is nothing to install from. How the system starts, which is in every boot menu, stays. */
+void layout_drop_source(struct layout *layout);
 bool layout_boots_uefi(const struct layout *layout);
 bool layout_boots_bios(const struct layout *layout);
 uint64_t layout_key_size(const struct layout *layout); /* of the key device's partitions; 0: none */

@@ -214,11 +214,14 @@ static void test_came_up(void **state)
 static void test_cmdline_of_openrc(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
-		test_layout(TEST_LAYOUT "system: { init: openrc }\n");
-	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
+		test_layout(TEST_LAYOUT "system: { suite: trixie, init: openrc, root-keys: [k] }\n");
 
 	(void)state;
-	assert_string_equal(cmdline, "root=zfs:AUTO init=/sbin/init");
+	expect(boot_cmdline(layout, NULL), "root=zfs:AUTO init=/sbin/init");
+	/* As eyrie apply goes by it. */
+	layout_drop_source(layout);
+	assert_false(layout_has_system(layout));
+	expect(boot_cmdline(layout, NULL), "root=zfs:AUTO init=/sbin/init");
 }
 
 static void test_cmdline_without_more(void **state)
