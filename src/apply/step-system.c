@@ -156,7 +156,8 @@ static int write_layout(struct apply_context *cxt)
 	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
 }
 
-static int write_boot_files(struct apply_context *cxt)
+/* `moving`: what a person wrote into those that every unlock: has alike stays. */
+static int write_generated(struct apply_context *cxt, bool moving)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
 	_cleanup_boot_files_ struct boot_files files = {};
@@ -165,9 +166,18 @@ static int write_boot_files(struct apply_context *cxt)
 	if (r)
 		return r;
 	boot_files(cxt->layout, have, &files);
-	for (size_t i = 0; r == 0 && i < files.n_items; i++)
-		r = generated_write(cxt->target, &files.items[i], cxt->diag);
+	for (size_t i = 0; r == 0 && i < files.n_items; i++) {
+		const struct boot_file *file = &files.items[i];
+
+		if (!moving || !boot_file_outlives_move(file, observed_file(have, file->path)))
+			r = generated_write(cxt->target, file, cxt->diag);
+	}
 	return r;
+}
+
+static int write_boot_files(struct apply_context *cxt)
+{
+	return write_generated(cxt, /* moving= */ false);
 }
 
 /* As it will be without the folder that the target is mounted at. */
@@ -446,7 +456,7 @@ int apply_SWITCH(struct apply_context *cxt, const struct step *step)
 	if (r == 0)
 		r = write_layout(cxt);
 	if (r == 0)
-		r = write_boot_files(cxt);
+		r = write_generated(cxt, /* moving= */ true);
 	if (r == 0)
 		r = set_state(cxt, root, STATE_CONFIGURED, hash);
 	return r ? r : set_unlock(cxt, root);

@@ -62,7 +62,8 @@ void plan_array_sync(struct planner *p);
 /* files.c */
 void plan_files(struct planner *p);
 bool plan_outdates_images(const struct planner *p); /* what it writes is in the initramfs, too */
-bool plan_may_write_files(struct planner *p); /* false, and refused, when a person changed one */
+/* For a move from unlock: `is`: false, and refused, when a person changed what has to be written. */
+bool plan_may_write_files(struct planner *p, const char *is);
 
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);

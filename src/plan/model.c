@@ -462,7 +462,6 @@ static void model_unpack(struct model *m)
 		str_set(&m->have->system.grub, MODEL_HASH);
 }
 
-/* CONFIGURE, and SWITCH of a system that was configured for another unlock: */
 static void set_file(struct observed_system *system, const struct boot_file *file)
 {
 	struct list kept = {};
@@ -481,7 +480,13 @@ static void set_file(struct observed_system *system, const struct boot_file *fil
 	system->files = kept;
 }
 
-/* All of them, or the one at `path`; true when an initramfs has it, too. */
+static bool leaves(struct model *m, const struct boot_file *file)
+{
+	return m->step->kind == STEP_SWITCH &&
+	       boot_file_outlives_move(file, observed_file(m->have, file->path));
+}
+
+/* All of them but what SWITCH leaves, or the one at `path`; true when an initramfs has it, too. */
 static bool write_files(struct model *m, const char *path)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
@@ -489,7 +494,7 @@ static bool write_files(struct model *m, const char *path)
 
 	boot_files(m->layout, m->have, &files);
 	for (size_t i = 0; i < files.n_items; i++) {
-		if (path && !streq(files.items[i].path, path))
+		if (path ? !streq(files.items[i].path, path) : leaves(m, &files.items[i]))
 			continue;
 		set_file(&m->have->system, &files.items[i]);
 		in_image |= files.items[i].in_image;
@@ -507,6 +512,7 @@ static void model_file_write(struct model *m)
 			 STATE_CONFIGURED MODEL_HASH);
 }
 
+/* And SWITCH of a system that was configured for another unlock: */
 static void model_configure(struct model *m)
 {
 	(void)write_files(m, NULL);

@@ -341,7 +341,7 @@ static bool plan_switch(struct planner *p)
 				  "into the layout", is);
 			return false;
 		}
-	if (!plan_may_write_files(p))
+	if (!plan_may_write_files(p, is))
 		return false;
 	if (!is_prepared(p)) {
 		if (!planner_has(p, STEP_ARRAY_START, NULL))

@@ -784,13 +784,41 @@ static void expect_a_way_in(struct one *one, const struct step *step)
 			 state);
 }
 
+#define OWN_MOUNT "nas:/media /media nfs nofail 0 0\n"
+
+static void rewrite_file(struct one *one, const char *path, const char *text)
+{
+	FOR_EACH_ITEM(struct observed_file, file, &one->world.have->system.files)
+	{
+		_cleanup_free_ char *was = NULL;
+
+		if (!streq(file->path, path))
+			continue;
+		was = take_ptr(file->text);
+		file->text = str_printf("%s%s", streq(path, PATH_FSTAB) ? was : "", text);
+		strv_addf(&one->story, "%s is another", path);
+	}
+}
+
+/* What the package of mdadm wrote stands in nobody's way, and what a person mounts is kept. */
+static void use_files(struct one *one)
+{
+	rewrite_file(one, PATH_MDADM_CONF, "HOMEHOST <system>\nMAILADDR root\n"
+		     "# This configuration was auto-generated on a day by mkconf\n");
+	rewrite_file(one, PATH_FSTAB, OWN_MOUNT);
+}
+
 /* Moving between shared, keystore and peer, cut anywhere, ends where the layout says. */
 static void test_moving_converges(void **state)
 {
 	(void)state;
 	FOR_EACH_CASE(one)
 	{
+		bool used = random_one_in(&one.r, 2);
+
 		expect_finished(&one);
+		if (layout_has_system(one.layout) && used)
+			use_files(&one);
 		if (!layout_has_system(one.layout) || !change_unlock(&one))
 			continue;
 		if (random_one_in(&one.r, 2))
@@ -814,6 +842,8 @@ static void test_moving_converges(void **state)
 		}
 		expect_finished(&one);
 		expect_opens_as_said(&one);
+		if (used && !strstr(observed_file(one.world.have, PATH_FSTAB), OWN_MOUNT))
+			one_fail(&one, "what a person wrote into fstab is gone");
 	}
 }
 
