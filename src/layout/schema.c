@@ -61,8 +61,9 @@ static const struct field encryption_fields[] = {
 	  "first way; the passphrase opens a small key device, mirrored by md, whose random "
 	  "contents open the members at almost no cost; it is closed before the root is switched "
 	  "to. Edited later and applied, the machine moves between these three and writes no data "
-	  "again. native: no LUKS; ZFS encrypts, once however many disks hold a block, and names, "
-	  "sizes and properties of datasets stay readable. 'encryption: native' says the same." },
+	  "again; the keys of the way before stay until it was started in the new one, and the next "
+	  "eyrie apply takes them away. native: no LUKS; ZFS encrypts, once however many disks hold "
+	  "a block, and names, sizes and properties of datasets stay readable. 'encryption: native' says the same." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
 	  "in hardware." },

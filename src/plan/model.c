@@ -5,6 +5,7 @@
  * against this, and this against the real steps by every drill that ends in an empty plan.
  */
 
+#include "base/file.h"
 #include "boot/files.h"
 #include "boot/text.h"
 #include "plan/name.h"
@@ -521,18 +522,40 @@ static void model_configure(struct model *m)
 		 layout_unlock_name(m->layout->encryption.unlock));
 }
 
+/* An image is what the files say that go into it. */
+static char *image_hash(struct model *m)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	char hash[HASH_HEX_SIZE];
+
+	boot_files(m->layout, m->have, &files);
+	for (size_t i = 0; i < files.n_items; i++)
+		if (files.items[i].in_image && files.items[i].text)
+			strbuf_add(&b, files.items[i].text);
+	(void)data_hash(b.data, b.size, hash);
+	return str_printf(MODEL_HASH "%.8s", hash);
+}
+
 static void model_initrd(struct model *m)
 {
-	struct list *kernels = &m->have->system.kernels;
-	struct observed_kernel *kernel;
+	struct observed_system *system = &m->have->system;
+	struct list *kernels = &system->kernels;
 
 	set_state(m, STATE_DONE);
-	if (kernels->n_items)
-		return;
-	kernel = list_add(kernels, &record_observed_kernel);
-	kernel->version = str_dup(MODEL_HASH);
-	kernel->hash = str_dup(MODEL_HASH);
-	kernel->has_zfs = true;
+	pair_set(&dataset_of(m, m->step->object)->properties, NAME_IMAGES_PROPERTY,
+		 system->boot_id ? system->boot_id : MODEL_HASH);
+	if (!kernels->n_items) {
+		struct observed_kernel *kernel = list_add(kernels, &record_observed_kernel);
+
+		kernel->version = str_dup(MODEL_HASH);
+		kernel->has_zfs = true;
+	}
+	FOR_EACH_ITEM(struct observed_kernel, kernel, kernels)
+	{
+		free(kernel->hash);
+		kernel->hash = image_hash(m);
+	}
 }
 
 static void model_boot_sync(struct model *m)

@@ -27,6 +27,7 @@ struct one {
 	struct layout *layout;
 	struct world world;
 	struct strv wipe;
+	bool started; /* since its images were made */
 	struct strv story; /* what was done to it, for whoever reads that it failed */
 };
 
@@ -96,6 +97,7 @@ static void do_step(struct one *one, const struct step *step)
 {
 	strv_addf(&one->story, "%s: %s", step_name(step->kind), step->text);
 	world_do(&one->world, step);
+	one->started &= step->kind != STEP_INITRD;
 }
 
 /* Carry out the first `n` steps of what would be done, in as many rounds as that takes. */
@@ -733,6 +735,35 @@ static void test_order_of_steps(void **state)
 	}
 }
 
+/* systemd-boot tells the entry by its file; here `in_menu` is that of the root. */
+static void start_by(struct one *one, const char *hash)
+{
+	struct observed_system *system = &one->world.have->system;
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+
+	environments_make(one->layout, one->world.have, NULL, &list);
+	free(system->started_by);
+	system->started_by = boot_entry_name(environment_in_menu(&list, &list.items[0]),
+					     system->running, hash);
+	strv_addf(&one->story, "started by %s", system->started_by);
+}
+
+/* The machine starts from its disks, by the image that /boot has, or by one that it had before. */
+static void restart(struct one *one, const char *hash, bool said)
+{
+	struct observed_system *system = &one->world.have->system;
+	const struct observed_kernel *kernel = system->kernels.items;
+
+	str_set(&system->running, kernel->version);
+	str_set(&system->started_by, NULL);
+	free(system->boot_id);
+	system->boot_id = str_printf("start %u", random_below(&one->r, 1000000));
+	one->started = true;
+	strv_add(&one->story, "it is started anew");
+	if (said)
+		start_by(one, hash ? hash : kernel->hash);
+}
+
 /* Another unlock: in the layout, of those that its partitions allow. False: there is none. */
 static bool change_unlock(struct one *one)
 {
@@ -747,26 +778,38 @@ static bool change_unlock(struct one *one)
 	return true;
 }
 
-static void expect_opens_as_said(struct one *one)
+/* And in no other way, but for `before`: what it had before is there, too. */
+static void expect_opens_as_said(struct one *one, bool before)
 {
 	unsigned unlock = one->layout->encryption.unlock;
 
-	if (unlock == UNLOCK_NATIVE)
-		return;
 	FOR_EACH_MEMBER_DISK(want, one->layout)
 	{
 		struct observed_partition *member = find_partition(
 			observed_disk(one->world.have, want->path), ROLE_MEMBER, want->name);
 
-		if ((unlock == UNLOCK_PEER) != (member->luks.generation > 0) ||
-		    (unlock == UNLOCK_KEYSTORE) != (member->luks.key_slot > 0))
+		bool peer = member->luks.generation > 0, key = member->luks.key_slot > 0;
+
+		if ((unlock == UNLOCK_PEER && !peer) || (unlock == UNLOCK_KEYSTORE && !key) ||
+		    (!before && (peer + key != (unlock != UNLOCK_SHARED))))
 			one_fail(one, "'%s' does not open as the layout says", want->name);
 	}
 }
 
+static bool has_come_up(const struct one *one)
+{
+	const struct observed_system *system = &one->world.have->system;
+	const struct observed_kernel *kernel = system->kernels.items;
+
+	return system->running &&
+	       (system->started_by ? boot_came_up(system->running, system->started_by,
+						  kernel->version, kernel->hash) :
+				     one->started);
+}
+
 /*
  * The system that is on the disks always finds a way in that is still there: what the old
- * unlock: needs goes only when files and images are those of the new one.
+ * unlock: needs goes only when files and images are those of the new one, and it was started by one.
  */
 static void expect_a_way_in(struct one *one, const struct step *step)
 {
@@ -778,6 +821,8 @@ static void expect_a_way_in(struct one *one, const struct step *step)
 
 	if (step->kind != STEP_PEER_REMOVE && step->kind != STEP_KEY_REMOVE)
 		return;
+	if (!has_come_up(one))
+		one_fail(one, "'%s' before it was started in the new way", step->text);
 	if (!streq(unlock, layout_unlock_name(one->layout->encryption.unlock)) ||
 	    !starts_with(state, STATE_DONE))
 		one_fail(one, "'%s' while the system is of unlock: %s, %s", step->text, unlock,
@@ -808,40 +853,65 @@ static void use_files(struct one *one)
 	rewrite_file(one, PATH_FSTAB, OWN_MOUNT);
 }
 
-/* Moving between shared, keystore and peer, cut anywhere, ends where the layout says. */
+/* What there is to do, as often as it takes; nothing is made again, and a way in stays. */
+static void move(struct one *one)
+{
+	for (int round = 0; round < 4; round++) {
+		_cleanup_(plan_freep) struct plan *plan = world_plan(&one->world, NULL);
+
+		if (!plan)
+			one_fail(one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			if (makes_anew(step) && step->kind != STEP_SWITCH &&
+			    step->kind != STEP_ARRAY_CREATE && step->kind != STEP_KEY_FORMAT &&
+			    step->kind != STEP_SETTLE)
+				one_fail(one, "made again: %s", step->text);
+			expect_a_way_in(one, step);
+			do_step(one, step);
+		}
+	}
+	expect_finished(one);
+}
+
+/*
+ * Moving between shared, keystore and peer, cut anywhere, ends where the layout says: at once what it
+ * needs is there, and what was needed before goes when the machine was started in the new way.
+ */
 static void test_moving_converges(void **state)
 {
 	(void)state;
 	FOR_EACH_CASE(one)
 	{
-		bool used = random_one_in(&one.r, 2);
+		bool used = random_one_in(&one.r, 2), said;
+		_cleanup_free_ char *before = NULL;
 
 		expect_finished(&one);
 		if (layout_has_system(one.layout) && used)
 			use_files(&one);
+		said = layout_boots_uefi(one.layout) && random_one_in(&one.r, 2);
 		if (!layout_has_system(one.layout) || !change_unlock(&one))
 			continue;
+		before = str_dup(((struct observed_kernel *)one.world.have->system.kernels.items)->hash);
+		if (random_one_in(&one.r, 2))
+			restart(&one, NULL, said);
 		if (random_one_in(&one.r, 2))
 			to_any_stage(&one);
 		if (random_one_in(&one.r, 4) && change_unlock(&one) && random_one_in(&one.r, 2))
 			to_any_stage(&one);
-		for (int round = 0; round < 4; round++) {
-			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
-
-			if (!plan)
-				one_fail(&one, "refused");
-			FOR_EACH_ITEM(struct step, step, &plan->steps)
-			{
-				if (makes_anew(step) && step->kind != STEP_SWITCH &&
-				    step->kind != STEP_ARRAY_CREATE &&
-				    step->kind != STEP_KEY_FORMAT && step->kind != STEP_SETTLE)
-					one_fail(&one, "made again: %s", step->text);
-				expect_a_way_in(&one, step);
-				do_step(&one, step);
-			}
+		move(&one);
+		expect_opens_as_said(&one, true);
+		if (said && random_one_in(&one.r, 2)) {
+			strv_add(&one.story, "it fell back");
+			restart(&one, before, said);
+			move(&one);
+			expect_opens_as_said(&one, true);
 		}
-		expect_finished(&one);
-		expect_opens_as_said(&one);
+		restart(&one, NULL, said);
+		if (random_one_in(&one.r, 2))
+			do_prefix(&one, random_below(&one.r, 4), false);
+		move(&one);
+		expect_opens_as_said(&one, false);
 		if (used && !strstr(observed_file(one.world.have, PATH_FSTAB), OWN_MOUNT))
 			one_fail(&one, "what a person wrote into fstab is gone");
 	}
@@ -992,19 +1062,6 @@ static void test_environments_converge(void **state)
 		expect_finished(&one);
 		expect_in_menus(&one, dataset, false);
 	}
-}
-
-/* systemd-boot tells the entry by its file; here `in_menu` is that of the root. */
-static void start_by(struct one *one, const char *hash)
-{
-	struct observed_system *system = &one->world.have->system;
-	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
-
-	environments_make(one->layout, one->world.have, NULL, &list);
-	free(system->started_by);
-	system->started_by = boot_entry_name(environment_in_menu(&list, &list.items[0]),
-					     system->running, hash);
-	strv_addf(&one->story, "started by %s", system->started_by);
 }
 
 static const struct observed_entry *only_entry(struct one *one, const struct observed_esp *esp,

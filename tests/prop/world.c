@@ -316,6 +316,9 @@ void world_cut_power(struct world *world)
 	remember_arrays(world);
 	if (have->system.root)
 		remember_system(&world->remembered->system, &have->system);
+	str_set(&have->system.running, NULL);
+	str_set(&have->system.started_by, NULL);
+	str_set(&have->system.boot_id, NULL);
 }
 
 /* tearing: a property of the root dataset, as far as it got */
