@@ -220,6 +220,7 @@ bool layout_boots_uefi(const struct layout *layout);
 bool layout_boots_bios(const struct layout *layout);
 uint64_t layout_key_size(const struct layout *layout); /* of the key device's partitions; 0: none */
 const char *layout_unlock_name(unsigned unlock);       /* as in the layout */
+const char *layout_firmware_name(unsigned firmware);
 
 #define LAYOUT_ALWAYS UINT32_MAX /* seconds: 136 years */
 int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINVAL */

@@ -253,7 +253,8 @@ static const struct field layout_fields[] = {
 	  .fallback = "uefi", .help =
 	  "uefi: systemd-boot and an EFI system partition on every disk. bios: GRUB and a BIOS boot "
 	  "partition on every disk, /boot mirrored by md. both: disks that start in either kind "
-	  "of machine." },
+	  "of machine. Decided when the disks are partitioned: a machine that is made stays what "
+	  "it is." },
 	{ "disks", FIELD_RECORDS, AT(layout, disks), FIELD_REQUIRED,
 	  .record = &record_layout_disk, .help =
 	  "The disks, by a name of yours. A disk that is not named here is never opened for "
@@ -287,4 +288,9 @@ const struct record record_layout = RECORD(layout, layout_fields);
 const char *layout_unlock_name(unsigned unlock)
 {
 	return unlock_choices[unlock];
+}
+
+const char *layout_firmware_name(unsigned firmware)
+{
+	return firmware_choices[firmware];
 }

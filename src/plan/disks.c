@@ -395,6 +395,33 @@ static void check_partitions(struct planner *p, struct planned_disk *d)
 	}
 }
 
+/*
+ * What another firmware: starts the machine by. It would go on being there and never be written
+ * again: the disk would start an old kernel, or none, by it.
+ */
+static bool fits_firmware(struct planner *p, const struct planned_disk *d)
+{
+	static const enum role firmware_roles[] = { ROLE_ESP, ROLE_BIOS, ROLE_BOOT };
+	const char *name = d->want->name;
+	bool uefi = find_partition(d->have, ROLE_ESP, name) != NULL;
+	bool bios = find_partition(d->have, ROLE_BIOS, name) != NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(firmware_roles); i++) {
+		enum role role = firmware_roles[i];
+
+		if (!layout_is_member(p->layout, name) || role_wanted(p->layout, name, role) ||
+		    !find_partition(d->have, role, name))
+			continue;
+		planner_refuse(p, "disk '%s' has %s %s, which 'firmware: %s' does not use", name,
+			       role == ROLE_ESP ? "an" : "a", roles[role].title,
+			       layout_firmware_name(p->layout->firmware));
+		diag_hint(p->diag, "the firmware of a machine that is made stays: put 'firmware: %s' "
+			  "back, or start over", uefi && bios ? "both" : uefi ? "uefi" : "bios");
+		return false;
+	}
+	return true;
+}
+
 static void plan_disk(struct planner *p, struct planned_disk *d)
 {
 	if (is_named_before(p, d)) {
@@ -423,7 +450,8 @@ static void plan_disk(struct planner *p, struct planned_disk *d)
 		diag_hint(p->diag, "fdisk %s, then w, writes both again from the one that is whole",
 			  d->have->path);
 	}
-	check_partitions(p, d);
+	if (fits_firmware(p, d))
+		check_partitions(p, d);
 }
 
 void plan_disks(struct planner *p)
