@@ -29,8 +29,9 @@ static const struct field disk_fields[] = {
 	  "The size that you expect. Less is an error, more is a word; the rehearsal makes its "
 	  "virtual disk this large." },
 	{ "sector-size", FIELD_NUMBER, AT(layout_disk, sector_size), .help =
-	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). Either is good, another than "
-	  "expected is a word; the rehearsal's virtual disk has such ones." },
+	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). A BIOS starts nothing from "
+	  "the latter, so it is refused with firmware: bios or both; else either is good, and another "
+	  "than expected is a word. The rehearsal's virtual disk has such ones." },
 };
 const struct record record_layout_disk = RECORD(layout_disk, disk_fields);
 
@@ -66,7 +67,7 @@ static const struct field encryption_fields[] = {
 	  "a block, and names, sizes and properties of datasets stay readable. 'encryption: native' says the same." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
-	  "in hardware." },
+	  "in hardware. serpent-xts-plain64 and twofish-xts-plain64 are known, too." },
 	{ "key-size", FIELD_NUMBER, AT(layout_encryption, key_size), .fallback = "512", .help =
 	  "Bits; XTS uses half for each of its two keys, so 512 is AES-256." },
 	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .fallback = "4096",
@@ -117,7 +118,8 @@ static const struct field dataset_fields[] = {
 	  "with mountpoint=none." },
 	{ "mountpoint", FIELD_STRING, AT(layout_dataset, mountpoint), .help =
 	  "A path, none or legacy; inherited when absent. The one with / is the root: it gets "
-	  "canmount=noauto and becomes the pool's bootfs." },
+	  "canmount=noauto and becomes the pool's bootfs. /etc and /usr are in it or are children of "
+	  "it, which the initramfs mounts." },
 	{ "properties", FIELD_RECORDS, AT(layout_dataset, properties), FIELD_PAIRS,
 	  .record = &record_pair, .help = "zfsprops(7)." },
 };
@@ -240,7 +242,8 @@ static const struct field boot_fields[] = {
 	  "keyring in the kernel, which root can read; later eyrie heal asks for the "
 	  "passphrase." },
 	{ "cmdline", FIELD_STRING, AT(layout_boot, cmdline), .help =
-	  "Further kernel parameters." },
+	  "Further kernel parameters, as the kernel shall get them, on one line; what GRUB would take "
+	  "for its own language is quoted." },
 };
 static const struct record record_boot = RECORD(layout_boot, boot_fields);
 

@@ -287,6 +287,16 @@ static void check_size(struct planner *p, struct planned_disk *d)
 			  (unsigned long long)d->want->sector_size);
 }
 
+/* GRUB's first sector counts in 512 bytes, and so does BIOS; a table is not made for nothing. */
+static void check_sectors(struct planner *p, struct planned_disk *d)
+{
+	if (d->have->sector_size <= 512 || !role_wanted(p->layout, d->want->name, ROLE_BIOS))
+		return;
+	set_aside(p, d, "disk '%s' has sectors of %llu bytes, and a BIOS starts nothing from it",
+		  d->want->name, (unsigned long long)d->have->sector_size);
+	diag_hint(p->diag, "take another disk, or firmware: uefi");
+}
+
 /* A disk whose name is misspelt would be kept when its owner thinks that it goes. */
 static void check_consents(struct planner *p)
 {
@@ -442,6 +452,8 @@ static void plan_disk(struct planner *p, struct planned_disk *d)
 		classify_other(p, d);
 		if (d->state == DISK_BLANK)
 			check_size(p, d);
+		if (d->state == DISK_BLANK)
+			check_sectors(p, d);
 		return;
 	}
 	if (d->have->table_fault) {
