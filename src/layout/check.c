@@ -96,7 +96,7 @@ static void check_encryption(struct checker *c)
 
 	if (e->key_size != 256 && e->key_size != 512)
 		finding(c, "encryption\tkey-size", "'key-size' is in bits: 256 or 512");
-	if (e->sector_size != 512 && e->sector_size != 4096)
+	if (e->sector_size && e->sector_size != 512 && e->sector_size != 4096)
 		finding(c, "encryption\tsector-size", "'sector-size' is in bytes: 512 or 4096");
 	if (kdf->iterations && kdf->iterations < iterations_min)
 		finding(c, "encryption\tkdf\titerations", "'iterations' is %llu at least",
@@ -582,7 +582,7 @@ static void check_gates(struct checker *c)
 	}
 }
 
-/* bookworm's OpenZFS is 2.1; below 2.2.7 larger sectors have lost data (zfs#14533, zfs#16631). */
+/* Even where 4096 is written down: see layout_sector_size(). */
 static void lower_sector_size(struct layout *layout, struct diag *diag)
 {
 	if (!streq(layout->system.suite, "bookworm") || layout->encryption.sector_size == 512)

@@ -70,9 +70,10 @@ static const struct field encryption_fields[] = {
 	  "in hardware. serpent-xts-plain64 and twofish-xts-plain64 are known, too." },
 	{ "key-size", FIELD_NUMBER, AT(layout_encryption, key_size), .fallback = "512", .help =
 	  "Bits; XTS uses half for each of its two keys, so 512 is AES-256." },
-	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .fallback = "4096",
-	  .help = "Bytes that are encrypted as one: 4096 costs least. OpenZFS before 2.2.7 is not "
-	  "safe above 512-byte disks with it, so an older one gets 512, with a word." },
+	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .help =
+	  "Bytes that are encrypted as one: 4096 costs least, but OpenZFS before 2.2.7 has lost data "
+	  "with it. Without this key it is 4096 with suite: trixie, and else 512: nothing says what is "
+	  "in a tarball, or what you install by hand. bookworm gets 512 in any case, with a word." },
 	{ "key-device-size", FIELD_SIZE, AT(layout_encryption, key_device_size), .help =
 	  "The partition of the key device on each disk: 32MiB with unlock: keystore, else none. "
 	  "Written down, the room is kept with any unlock:, so that the machine can move to "

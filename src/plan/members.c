@@ -139,6 +139,16 @@ static void plan_existing(struct planner *p, const enum progress *progress)
 			  "look at what is inside, and plan the rest");
 }
 
+static void note_sectors(struct planner *p)
+{
+	if (p->layout->encryption.sector_size || layout_sector_size(p->layout) != 512 ||
+	    !planner_has(p, STEP_LUKS_FORMAT, NULL))
+		return;
+	diag_note(p->diag, "512 bytes are encrypted as one: OpenZFS before 2.2.7 is not safe with more, "
+		  "and nothing says that the system has a later one");
+	diag_hint(p->diag, "encryption: { sector-size: 4096 } says it, and costs less");
+}
+
 static void plan_creation(struct planner *p, const enum progress *progress)
 {
 	size_t i;
@@ -155,6 +165,7 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		add_disk(p, d, progress[i++]);
+	note_sectors(p);
 	plan_arrays(p);
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
