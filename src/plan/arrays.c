@@ -171,6 +171,30 @@ static void add_missing_parts(struct planner *p, const struct parts *parts)
 	check_failed(p, parts, n_outside);
 }
 
+/* No member is opened by it, and there is none that nobody can ask: it was being made. */
+static bool opens_nothing(const struct planner *p, const struct observed_array *array)
+{
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->state != DISK_OURS || !d->member || d->member->luks.n_keyslots == 0 ||
+		    d->member->luks.key_slot)
+			return false;
+	return !array->content || streq(array->content, "crypto_LUKS");
+}
+
+/* KEY_FORMAT that was cut off leaves a label that says new, or, while it wipes, no header at all. */
+static void check_key_device(struct planner *p, const struct observed_array *array)
+{
+	bool lost = array->luks.state == LUKS_NONE || array->luks.state == LUKS_UNREADABLE;
+
+	if (streq(array->luks.label, NAME_KEY_LABEL_NEW) || (lost && opens_nothing(p, array))) {
+		add_key_format(p);
+	} else if (lost) {
+		diag_warning(p->diag, "the LUKS header of the key device is not readable");
+		diag_hint(p->diag, "each member opens with the passphrase too; unlock: peer does "
+			  "without a key device");
+	}
+}
+
 static void check_content(struct planner *p, const struct parts *parts)
 {
 	const struct observed_array *array = parts->have;
@@ -181,13 +205,7 @@ static void check_content(struct planner *p, const struct parts *parts)
 				     "would boot by BIOS");
 		return;
 	}
-	if (streq(array->luks.label, NAME_KEY_LABEL_NEW)) {
-		add_key_format(p);
-	} else if (array->luks.state == LUKS_NONE || array->luks.state == LUKS_UNREADABLE) {
-		diag_warning(p->diag, "the LUKS header of the key device is not readable");
-		diag_hint(p->diag, "each member opens with the passphrase too; unlock: peer does "
-			  "without a key device");
-	}
+	check_key_device(p, array);
 }
 
 static void plan_array(struct planner *p, enum role role)

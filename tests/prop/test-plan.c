@@ -853,6 +853,16 @@ static void use_files(struct one *one)
 	rewrite_file(one, PATH_FSTAB, OWN_MOUNT);
 }
 
+/* Nobody reads a key from a device that has no header. */
+static void expect_key_to_read(struct one *one, const struct step *step)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(one->layout->id, ROLE_KEY);
+	const struct observed_array *array = observed_array(one->world.have, uuid);
+
+	if (step->kind == STEP_KEY_ENROLL && array->luks.state != LUKS_WHOLE)
+		one_fail(one, "the key device is not made: %s", step->text);
+}
+
 /* What there is to do, as often as it takes; nothing is made again, and a way in stays. */
 static void move(struct one *one)
 {
@@ -868,6 +878,7 @@ static void move(struct one *one)
 			    step->kind != STEP_SETTLE)
 				one_fail(one, "made again: %s", step->text);
 			expect_a_way_in(one, step);
+			expect_key_to_read(one, step);
 			do_step(one, step);
 		}
 	}
@@ -914,6 +925,64 @@ static void test_moving_converges(void **state)
 		expect_opens_as_said(&one, false);
 		if (used && !strstr(observed_file(one.world.have, PATH_FSTAB), OWN_MOUNT))
 			one_fail(&one, "what a person wrote into fstab is gone");
+	}
+}
+
+/* As far as the step KEY_FORMAT, and into it: the header is wiped, or half written. */
+static void tear_key_format(struct one *one)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(one->layout->id, ROLE_KEY);
+
+	for (int round = 0; round < 4; round++) {
+		_cleanup_(plan_freep) struct plan *plan = world_plan(&one->world, NULL);
+
+		if (!plan)
+			one_fail(one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			struct observed_array *array;
+
+			do_step(one, step);
+			if (step->kind != STEP_KEY_FORMAT)
+				continue;
+			array = observed_array(one->world.have, uuid);
+			array->luks.n_keyslots = 0;
+			str_set(&array->luks.label, NULL);
+			str_set(&array->luks.subsystem, NULL);
+			array->luks.state = random_one_in(&one->r, 2) ? LUKS_NONE : LUKS_UNREADABLE;
+			str_set(&array->content, NULL);
+			strv_add(&one->story, "torn");
+			return;
+		}
+	}
+	one_fail(one, "the key device is not made");
+}
+
+/* A key device that is made anew on settled partitions, and cut off in the middle of that. */
+static void test_key_device_is_made_after_a_cut(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		struct layout_encryption *e = &one.layout->encryption;
+
+		if (e->unlock == UNLOCK_NATIVE || !layout_key_size(one.layout) ||
+		    !layout_has_system(one.layout))
+			continue;
+		e->unlock = UNLOCK_KEYSTORE;
+		e->key_device_size = layout_key_size(one.layout);
+		expect_finished(&one);
+		e->unlock = random_one_in(&one.r, 2) ? UNLOCK_PEER : UNLOCK_SHARED;
+		move(&one);
+		restart(&one, NULL, false);
+		move(&one);
+		expect_opens_as_said(&one, false);
+		e->unlock = UNLOCK_KEYSTORE;
+		tear_key_format(&one);
+		if (random_one_in(&one.r, 2))
+			cut_power(&one);
+		move(&one);
+		expect_opens_as_said(&one, true);
 	}
 }
 
@@ -1227,6 +1296,7 @@ int main(void)
 		cmocka_unit_test(test_swapped_disk),
 		cmocka_unit_test(test_order_of_steps),
 		cmocka_unit_test(test_moving_converges),
+		cmocka_unit_test(test_key_device_is_made_after_a_cut),
 		cmocka_unit_test(test_files_follow_the_layout),
 		cmocka_unit_test(test_work_of_a_person_stays),
 	};
