@@ -116,8 +116,8 @@ static void refuse_late_disks(struct planner *p, const enum progress *progress)
 			continue;
 		planner_refuse(p, "disk '%s' is not yet a member, and the pool '%s' exists",
 			       d->want->name, p->layout->pool.name);
-		diag_hint(p->diag, "a disk that takes the place of another is the work of eyrie "
-			  "replace; take it out of the layout until then");
+		diag_hint(p->diag, "eyrie puts no disk in the place of another one; without it, the "
+			  "pool is imported from the others");
 	}
 }
 

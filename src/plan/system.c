@@ -337,8 +337,9 @@ static bool plan_switch(struct planner *p)
 			planner_refuse(p, "moving from unlock: %s to %s wants every disk, and '%s' "
 				       "%s", is, wanted, d->want->name,
 				       d->state == DISK_MISSING ? planner_missing(d) : "is not open");
-			diag_hint(p->diag, "bring it back first (eyrie heal), or put unlock: %s back "
-				  "into the layout", is);
+			diag_hint(p->diag, "bring it back first (%s), or put unlock: %s back into the "
+				  "layout", streq(is, layout_unlock_name(UNLOCK_PEER)) ?
+				  "eyrie heal" : "start the machine with every disk there", is);
 			return false;
 		}
 	if (!plan_may_write_files(p, is))
