@@ -153,8 +153,9 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 
 /*
  * What the array had is copied over what the part that was away has: two legs that each ran alone
- * come together on the one that runs. /boot is put in step with the system after it, and a key
- * device is never written. Interrupted: the part is not in step, and is no leg until it is.
+ * come together on the one that runs. Of /boot only the menu is put in step after it, and a kernel that
+ * nothing but the other leg had is gone; a key device is never written. Interrupted: the part is not
+ * in step, and is no leg until it is.
  */
 int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
 {

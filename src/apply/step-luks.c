@@ -103,7 +103,7 @@ static int format(struct apply_context *cxt, struct crypt_device *cd, const char
 						 .iterations = DIGEST_ITERATIONS,
 						 .flags = CRYPT_PBKDF_NO_BENCHMARK };
 	const struct crypt_pbkdf_type kdf = slot_kdf(cxt);
-	struct crypt_params_luks2 params = { .sector_size = (uint32_t)e->sector_size,
+	struct crypt_params_luks2 params = { .sector_size = (uint32_t)layout_sector_size(cxt->layout),
 					     .label = label, .subsystem = subsystem };
 	int r;
 

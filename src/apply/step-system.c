@@ -156,7 +156,8 @@ static int write_layout(struct apply_context *cxt)
 	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
 }
 
-static int write_boot_files(struct apply_context *cxt)
+/* `moving`: what a person wrote into those that every unlock: has alike stays. */
+static int write_generated(struct apply_context *cxt, bool moving)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
 	_cleanup_boot_files_ struct boot_files files = {};
@@ -165,9 +166,18 @@ static int write_boot_files(struct apply_context *cxt)
 	if (r)
 		return r;
 	boot_files(cxt->layout, have, &files);
-	for (size_t i = 0; r == 0 && i < files.n_items; i++)
-		r = generated_write(cxt->target, &files.items[i], cxt->diag);
+	for (size_t i = 0; r == 0 && i < files.n_items; i++) {
+		const struct boot_file *file = &files.items[i];
+
+		if (!moving || !boot_file_outlives_move(file, observed_file(have, file->path)))
+			r = generated_write(cxt->target, file, cxt->diag);
+	}
 	return r;
+}
+
+static int write_boot_files(struct apply_context *cxt)
+{
+	return write_generated(cxt, /* moving= */ false);
 }
 
 /* As it will be without the folder that the target is mounted at. */
@@ -447,7 +457,7 @@ int apply_SWITCH(struct apply_context *cxt, const struct step *step)
 	if (r == 0)
 		r = write_layout(cxt);
 	if (r == 0)
-		r = write_boot_files(cxt);
+		r = write_generated(cxt, /* moving= */ true);
 	if (r == 0)
 		r = set_state(cxt, root, STATE_CONFIGURED, hash);
 	return r ? r : set_unlock(cxt, root);
@@ -499,7 +509,7 @@ int apply_INITRD(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
-	_cleanup_free_ char *hash = NULL;
+	_cleanup_free_ char *hash = NULL, *boot_id = NULL;
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
 	size_t n = 0;
@@ -522,6 +532,9 @@ int apply_INITRD(struct apply_context *cxt, const struct step *step)
 		diag_hint(cxt->diag, "the root tarball wants linux-image-amd64 and the module");
 		return r;
 	}
+	boot_id = observe_boot_id();
 	r = get_hash(cxt, root, &hash);
+	if (r == 0)
+		r = dataset_set(cxt, root, NAME_IMAGES_PROPERTY, boot_id ? boot_id : "");
 	return r ? r : set_state(cxt, root, STATE_DONE, hash);
 }

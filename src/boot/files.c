@@ -37,6 +37,38 @@ static bool is_sealed(const char *text)
 	return at && *at == ' ' && strncmp(at + 1, seal, SEAL_SIZE) == 0 && at[1 + SEAL_SIZE] == '\n';
 }
 
+/*
+ * What Debian's mdadm writes when it is installed (mkconf), and nobody added a word to: no array is
+ * named, and nobody's address.
+ */
+static bool is_of_mkconf(const char *text)
+{
+	_cleanup_strv_ struct strv lines = STRV_NULL;
+	bool made = false;
+
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.n_items; i++) {
+		const char *line = lines.items[i];
+
+		made |= starts_with(line, "# This configuration was auto-generated on ") != NULL;
+		if (*line != '#' && !streq(line, "HOMEHOST <system>") && !streq(line, "MAILADDR root"))
+			return false;
+	}
+	return made;
+}
+
+/* Files that another unlock: has another text of. */
+static bool depends_on_unlock(const char *path)
+{
+	static const char *const paths[] = { PATH_CRYPTTAB, PATH_MDADM_CONF, PATH_DRACUT_CONF,
+					     PATH_INITRD_DROPIN, PATH_UNLOCK_CONF };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (streq(path, paths[i]))
+			return true;
+	return false;
+}
+
 static void add(struct boot_files *files, const char *path, bool in_image, char *text)
 {
 	files->items[files->n_items++] = (struct boot_file){
@@ -51,7 +83,8 @@ void boot_files(const struct layout *layout, const struct observed *have, struct
 	*ret = (struct boot_files){};
 	add(ret, PATH_CRYPTTAB, !ours, boot_crypttab(layout, have));
 	add(ret, PATH_FSTAB, false, boot_fstab(layout));
-	if (role_wants_array(layout, ROLE_BOOT) || role_wants_array(layout, ROLE_KEY))
+	/* Where there is room for a key device there may be one later: mdadm's own file never is. */
+	if (role_wants_array(layout, ROLE_BOOT) || layout_key_size(layout))
 		add(ret, PATH_MDADM_CONF, unlock == UNLOCK_KEYSTORE, boot_mdadm_conf(layout));
 	if (layout->boot.initramfs == INITRAMFS_DRACUT)
 		add(ret, PATH_DRACUT_CONF, true, boot_dracut_conf(layout));
@@ -82,7 +115,21 @@ enum boot_file_state boot_file_state(const struct boot_file *file, const char *h
 		return BOOT_FILE_ABSENT;
 	if (streq(file->path, PATH_UNLOCK_CONF) || is_sealed(have))
 		return BOOT_FILE_OLD;
+	if (streq(file->path, PATH_MDADM_CONF) && is_of_mkconf(have))
+		return BOOT_FILE_OLD;
 	return starts_with(have, BOOT_HEADER) ? BOOT_FILE_EDITED : BOOT_FILE_FOREIGN;
+}
+
+bool boot_file_is_of_person(const struct boot_file *file, const char *have)
+{
+	enum boot_file_state state = boot_file_state(file, have);
+
+	return state == BOOT_FILE_EDITED || state == BOOT_FILE_FOREIGN;
+}
+
+bool boot_file_outlives_move(const struct boot_file *file, const char *have)
+{
+	return !depends_on_unlock(file->path) && boot_file_is_of_person(file, have);
 }
 
 const char *boot_file_state_name(enum boot_file_state state)

@@ -26,7 +26,7 @@ struct boot_files {
 enum boot_file_state {
 	BOOT_FILE_SAME,
 	BOOT_FILE_ABSENT,
-	BOOT_FILE_OLD,	   /* ours, as it was written */
+	BOOT_FILE_OLD,	   /* as we, or a program in our stead, wrote it */
 	BOOT_FILE_EDITED,  /* ours, changed by a person since */
 	BOOT_FILE_FOREIGN, /* of somebody else */
 };
@@ -38,6 +38,10 @@ void boot_files_deinit(struct boot_files *files);
 
 /* `have` is the text that is there, or NULL. */
 enum boot_file_state boot_file_state(const struct boot_file *file, const char *have);
+bool boot_file_is_of_person(const struct boot_file *file, const char *have);
+
+/* A person wrote it, and it says nothing of how disks are opened: a move leaves it. */
+bool boot_file_outlives_move(const struct boot_file *file, const char *have);
 const char *boot_file_state_name(enum boot_file_state state); /* "absent" */
 
 /* Lines of one text that the other has not: "-old line\n+new line\n". Either may be NULL. */

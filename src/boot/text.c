@@ -64,10 +64,26 @@ static const struct observed_kernel **sort_kernels(const struct list *kernels, s
 	"\tregexp --set=1:extra '^io\\.systemd\\.boot\\.kernel-cmdline-extra=(.*)$' \"$oem\"\n"  \
 	"fi\n"
 
+/* Kernel parameters in GRUB's language, in which $ ; { } and others mean something. */
+static char *quote_for_grub(const char *cmdline)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	bool quoted = false;
+
+	for (const char *s = cmdline; *s; s++) {
+		quoted ^= *s == '"';
+		if (strchr(quoted ? "$" : "$;{}|&<>#", *s))
+			strbuf_add(&b, "\\");
+		strbuf_add_bytes(&b, s, 1);
+	}
+	return strbuf_take(&b);
+}
+
 char *boot_grub_config(const struct layout *layout, const struct list *kernels)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
-	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
+	_cleanup_free_ char *plain = boot_cmdline(layout, NULL);
+	_cleanup_free_ char *cmdline = quote_for_grub(plain);
 	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_BOOT);
 	size_t n;
 	_cleanup_free_ const struct observed_kernel **sorted = sort_kernels(kernels, &n);

@@ -64,6 +64,23 @@ static bool has_every_disk(struct writing *w)
 	return all;
 }
 
+/* Its initramfs and its slots go by another unlock: than the layout; files alone move no machine. */
+static bool is_moving(struct writing *w)
+{
+	const char *wanted = layout_unlock_name(w->layout->encryption.unlock);
+	const struct observed_pool *pool = observed_pool(w->have, w->layout->pool.name);
+	_cleanup_free_ char *root = name_dataset(&w->layout->pool, layout_root(w->layout)->name);
+	const struct observed_dataset *dataset = pool ? observed_dataset(pool, root) : NULL;
+	const char *is = dataset ? pair_get(&dataset->properties, NAME_UNLOCK_PROPERTY) : NULL;
+
+	if (!is || streq(is, wanted))
+		return false;
+	(void)diag_error(&w->cli->diag, -EINVAL, "the system on %s opens its disks by unlock: %s, and "
+			 "the layout has %s", root, is, wanted);
+	diag_hint(&w->cli->diag, "eyrie apply moves it: slots, files and images");
+	return true;
+}
+
 static bool may_overwrite(const struct writing *w, const char *path)
 {
 	return strv_has(&w->cli->options.overwrites, path);
@@ -176,7 +193,7 @@ enum cli_exit boot_write(struct cli *cli)
 	any = show(&w);
 	if (cli->options.check)
 		return any ? CLI_PENDING : CLI_OK;
-	if (loses_work(&w)) {
+	if (is_moving(&w) || loses_work(&w)) {
 		diag_note(&cli->diag, "nothing was written");
 		return CLI_REFUSED;
 	}

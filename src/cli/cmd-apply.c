@@ -15,8 +15,7 @@ static enum cli_exit run_apply(struct cli *cli)
 	if (cli_read_layout(cli, &layout) != CLI_OK)
 		return CLI_REFUSED;
 	/* Storage only: what goes on it is the work of install, or yours. */
-	record_deinit(&record_layout_system, &layout->system);
-	layout->system = (struct layout_system){};
+	layout_drop_source(layout);
 	return work_run(cli, layout, NULL);
 }
 

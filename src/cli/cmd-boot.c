@@ -59,6 +59,13 @@ enum cli_exit boot_sync_disks(struct cli *cli, const struct layout *layout,
 	keep_boot_steps(plan);
 	if (apply_run(plan, &cxt))
 		return CLI_FAILED;
+	if (!plan_finds_boot(layout, have)) {
+		(void)diag_error(&cli->diag, -ENOENT, "/boot is not mounted: what starts the machine is "
+				 "not in step with it");
+		diag_hint(&cli->diag, "eyrie apply starts its array and mounts it; then run this "
+			  "again");
+		return CLI_FAILED;
+	}
 	if (ret)
 		*ret = take_ptr(plan);
 	return CLI_OK;

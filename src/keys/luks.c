@@ -4,12 +4,8 @@
 #include <fcntl.h>
 #include <libcryptsetup.h>
 
+#include "base/cipher.h"
 #include "base/file.h"
-
-/* Ciphers for the data and for the areas of key slots. */
-static const char *const luks_ciphers[] = {
-	"aes-xts-plain64", "serpent-xts-plain64", "twofish-xts-plain64",
-};
 
 #define KEY_MAX 1024u /* bytes; the box is the largest */
 
@@ -54,14 +50,10 @@ static struct json_object *get(struct json_object *json, const char *name)
 	return json && json_object_object_get_ex(json, name, &value) ? value : NULL;
 }
 
+/* Of the data, or of the area of a key slot. */
 static bool is_known_cipher(struct json_object *encryption)
 {
-	const char *name = json_object_get_string(encryption);
-
-	for (size_t i = 0; name && i < ARRAY_SIZE(luks_ciphers); i++)
-		if (streq(name, luks_ciphers[i]))
-			return true;
-	return false;
+	return cipher_is_known(json_object_get_string(encryption));
 }
 
 /* Every member of the object `section` of the metadata has a known cipher at `part`. */

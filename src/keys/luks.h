@@ -28,7 +28,7 @@ void luks_read_only(void);
 
 /*
  * 0; -EINVAL when it is no LUKS2 device or its header is damaged beyond use; -EBADMSG when the
- * header is not acceptable: another cipher than those of luks_ciphers, unknown requirements.
+ * header is not acceptable: another cipher than those of base/cipher.h, unknown requirements.
  * What is wrong is in `diag`.
  */
 int luks_load(const char *path, struct luks **ret, struct diag *diag);

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <uuid/uuid.h>
 
+#include "base/cipher.h"
 #include "layout/finding.h"
 #include "layout/gate.h"
 
@@ -66,6 +67,12 @@ static void check_disk(struct checker *c, const struct layout_disk *disk)
 		finding(c, at_path, "the path of disk '%s' does not begin with '/'", disk->name);
 	if (disk->sector_size && disk->sector_size != 512 && disk->sector_size != 4096)
 		finding(c, at_sectors, "the sectors of a disk are of 512 or of 4096 bytes");
+	if (disk->sector_size == 4096 && layout_boots_bios(c->layout) &&
+	    layout_is_member(c->layout, disk->name)) {
+		finding(c, at_sectors, "a BIOS starts nothing from a disk with sectors of 4096 bytes");
+		diag_hint(c->diag, "GRUB counts in 512 bytes there; firmware: uefi starts from such a "
+			  "disk");
+	}
 	FOR_EACH_DISK(other, c->layout)
 	{
 		if (other == disk)
@@ -89,7 +96,7 @@ static void check_encryption(struct checker *c)
 
 	if (e->key_size != 256 && e->key_size != 512)
 		finding(c, "encryption\tkey-size", "'key-size' is in bits: 256 or 512");
-	if (e->sector_size != 512 && e->sector_size != 4096)
+	if (e->sector_size && e->sector_size != 512 && e->sector_size != 4096)
 		finding(c, "encryption\tsector-size", "'sector-size' is in bytes: 512 or 4096");
 	if (kdf->iterations && kdf->iterations < iterations_min)
 		finding(c, "encryption\tkdf\titerations", "'iterations' is %llu at least",
@@ -101,8 +108,7 @@ static void check_encryption(struct checker *c)
 		finding(c, "encryption\tkdf\tmemory", "'memory' is 32MiB to 4GiB");
 	if (kdf->threads < 1 || kdf->threads > 4)
 		finding(c, "encryption\tkdf\tthreads", "'threads' is 1 to 4");
-	if (!starts_with(e->cipher, "aes-xts-") && !starts_with(e->cipher, "serpent-xts-") &&
-	    !starts_with(e->cipher, "twofish-xts-"))
+	if (!cipher_is_known(e->cipher))
 		finding(c, "encryption\tcipher",
 			"'%s' is not a cipher for disks that eyrie knows: aes-xts-plain64",
 			e->cipher);
@@ -257,6 +263,42 @@ static const char *mounted_before(const struct layout *layout, const struct layo
 	return NULL;
 }
 
+static bool is_below(const char *name, const char *parent)
+{
+	const char *rest = starts_with(name, parent);
+
+	return rest && *rest == '/';
+}
+
+/*
+ * The root is mounted by the initramfs, and of its children those that the start needs (zfs-lib.sh
+ * of OpenZFS: for_relevant_root_children); everything else comes when systemd has been started.
+ */
+static void check_early(struct checker *c, const struct layout_dataset *dataset, const char *at)
+{
+	static const struct {
+		const char *path;
+		bool is_mounted; /* when it is a child of the root */
+	} early[] = {
+		{ "/etc", true },      { "/usr", true },      { "/bin", true },
+		{ "/lib", true },      { "/lib64", true },    { "/sbin", false },
+		{ "/usr/bin", false }, { "/usr/lib", false }, { "/usr/lib64", false },
+		{ "/usr/sbin", false },
+	};
+	const struct layout_dataset *root = layout_root(c->layout);
+
+	for (size_t i = 0; i < ARRAY_SIZE(early); i++) {
+		if (!streq(dataset->mountpoint, early[i].path) ||
+		    (early[i].is_mounted && root && is_below(dataset->name, root->name)))
+			continue;
+		finding(c, at, "%s would come too late: the start needs it, and the initramfs does not "
+			"mount '%s'", early[i].path, dataset->name);
+		diag_hint(c->diag, early[i].is_mounted ?
+				  "leave it in the root, or make it a child of that: %s%s" :
+				  "leave it in the root", root ? root->name : "", early[i].path);
+	}
+}
+
 static void check_dataset(struct checker *c, const struct layout_pool *pool,
 			  const struct layout_dataset *dataset)
 {
@@ -278,6 +320,7 @@ static void check_dataset(struct checker *c, const struct layout_pool *pool,
 	}
 	if (other)
 		finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other, dataset->name, m);
+	check_early(c, dataset, at_mount);
 	if (pool != &c->layout->pool && streq(m, "/"))
 		finding(c, at_mount, "the root is in pool:, not in a further one");
 }
@@ -350,11 +393,26 @@ static void check_native(struct checker *c, const struct list *properties, const
 		finding(c, at, "'pbkdf2iters' is %u at least", PBKDF2_ITERATIONS_MIN);
 }
 
+/* Whoever starts the machine types the key of what the root lies in, and can type no other. */
+static void check_typed(struct checker *c, const struct list *properties, const char *at)
+{
+	const char *format = pair_get(properties, "keyformat");
+	const char *location = pair_get(properties, "keylocation");
+
+	if ((format && !streq(format, "passphrase")) || (location && !streq(location, "prompt")))
+		finding(c, at, "the key of the root is a passphrase that is typed: 'keyformat' "
+			"passphrase, 'keylocation' prompt");
+}
+
 static void check_natives(struct checker *c, const struct layout_pool *pool)
 {
 	_cleanup_free_ char *top = pool_path(c, pool, "filesystem-properties");
+	const struct layout_dataset *root =
+		pool == &c->layout->pool ? layout_root(c->layout) : NULL;
 
 	check_native(c, &pool->filesystem_properties, top);
+	if (pool == &c->layout->pool)
+		check_typed(c, &pool->filesystem_properties, top);
 	if (pool == &c->layout->pool && !layout_has_luks(c->layout, pool) &&
 	    streq(pair_get(&pool->filesystem_properties, "encryption"), "off"))
 		finding(c, top, "with 'encryption: native' the pool is encrypted");
@@ -364,6 +422,8 @@ static void check_natives(struct checker *c, const struct layout_pool *pool)
 		_cleanup_free_ char *at = pool_path(c, pool, below);
 
 		check_native(c, &dataset->properties, at);
+		if (dataset == root || (root && is_below(root->name, dataset->name)))
+			check_typed(c, &dataset->properties, at);
 	}
 }
 
@@ -399,6 +459,27 @@ static void check_room(struct checker *c, const char *at, const char *what, uint
 }
 
 /*
+ * It is one line, and GRUB takes quotes away and puts them where it wants them: a \ or a ' of its own
+ * would reach the kernel with a \ before it.
+ */
+static void check_characters(struct checker *c, const char *cmdline)
+{
+	bool bios = layout_boots_bios(c->layout), open = false;
+
+	for (const char *s = cmdline; *s; s++) {
+		open ^= *s == '"';
+		if (*s != '\n' && !(bios && strchr("\\'", *s)))
+			continue;
+		finding(c, "boot\tcmdline", *s == '\n' ?
+			"'cmdline' is one line" :
+			"GRUB gives no \\ and no ' to the kernel as they are");
+		return;
+	}
+	if (open)
+		finding(c, "boot\tcmdline", "a \" in 'cmdline' has no other one");
+}
+
+/*
  * An image of memory is of no use, or worse: who resumes from one after the pool was imported
  * loses the pool.
  */
@@ -411,9 +492,11 @@ static void check_cmdline(struct checker *c)
 		[SWAP_PARTITION] = "swap has a new key at every start, and no image in it can be "
 				   "read again",
 	};
+	const char *cmdline = c->layout->boot.cmdline ? c->layout->boot.cmdline : "";
 	_cleanup_strv_ struct strv words = STRV_NULL;
 
-	strv_split(&words, c->layout->boot.cmdline ? c->layout->boot.cmdline : "", " \t");
+	check_characters(c, cmdline);
+	strv_split(&words, cmdline, " \t");
 	for (size_t i = 0; i < words.n_items; i++) {
 		if (!starts_with(words.items[i], "resume=") &&
 		    !starts_with(words.items[i], "resume_offset="))
@@ -499,7 +582,7 @@ static void check_gates(struct checker *c)
 	}
 }
 
-/* bookworm's OpenZFS is 2.1; below 2.2.7 larger sectors have lost data (zfs#14533, zfs#16631). */
+/* Even where 4096 is written down: see layout_sector_size(). */
 static void lower_sector_size(struct layout *layout, struct diag *diag)
 {
 	if (!streq(layout->system.suite, "bookworm") || layout->encryption.sector_size == 512)

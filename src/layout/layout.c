@@ -196,6 +196,19 @@ bool layout_boots_bios(const struct layout *layout)
 	return layout->firmware != FIRMWARE_UEFI;
 }
 
+/*
+ * Below 2.2.7 OpenZFS has lost data on larger sectors (zfs#14533, zfs#16631), and bookworm's is 2.1:
+ * they are for a suite that is known to have a later one, or for whoever wrote them down.
+ */
+uint64_t layout_sector_size(const struct layout *layout)
+{
+	const char *suite = layout->system.suite;
+
+	if (layout->encryption.sector_size)
+		return layout->encryption.sector_size;
+	return suite && !streq(suite, "bookworm") ? 4096 : 512;
+}
+
 uint64_t layout_key_size(const struct layout *layout)
 {
 	const struct layout_encryption *e = &layout->encryption;
@@ -217,6 +230,14 @@ size_t layout_n_members(const struct layout *layout)
 bool layout_has_system(const struct layout *layout)
 {
 	return layout->system.suite || layout->system.tarball;
+}
+
+void layout_drop_source(struct layout *layout)
+{
+	if (layout->system.suite)
+		layout->encryption.sector_size = layout_sector_size(layout);
+	str_set(&layout->system.suite, NULL);
+	str_set(&layout->system.tarball, NULL);
 }
 
 int layout_rejoin(const struct layout *layout, uint64_t *ret)

@@ -73,7 +73,7 @@ struct layout_encryption {
 	unsigned unlock; /* enum unlock_mode */
 	char *cipher;	 /* as cryptsetup names it: aes-xts-plain64 */
 	uint64_t key_size;
-	uint64_t sector_size;
+	uint64_t sector_size;	  /* 0: what is safe; layout_sector_size() */
 	uint64_t key_device_size; /* 0: none, unless unlock wants one; layout_key_size() */
 	struct layout_kdf kdf;
 	bool discards;
@@ -213,10 +213,18 @@ bool layout_wants_passphrase(const struct list *properties);
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
 size_t layout_n_members(const struct layout *layout); /* disks that the root pool is on */
 bool layout_has_system(const struct layout *layout);
+
+/*
+ * There is nothing to install from. How the system starts, which is in every boot menu, stays, and so
+ * does what follows from the suite.
+ */
+void layout_drop_source(struct layout *layout);
 bool layout_boots_uefi(const struct layout *layout);
 bool layout_boots_bios(const struct layout *layout);
+uint64_t layout_sector_size(const struct layout *layout); /* of LUKS, in bytes */
 uint64_t layout_key_size(const struct layout *layout); /* of the key device's partitions; 0: none */
 const char *layout_unlock_name(unsigned unlock);       /* as in the layout */
+const char *layout_firmware_name(unsigned firmware);
 
 #define LAYOUT_ALWAYS UINT32_MAX /* seconds: 136 years */
 int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINVAL */

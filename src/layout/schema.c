@@ -29,8 +29,9 @@ static const struct field disk_fields[] = {
 	  "The size that you expect. Less is an error, more is a word; the rehearsal makes its "
 	  "virtual disk this large." },
 	{ "sector-size", FIELD_NUMBER, AT(layout_disk, sector_size), .help =
-	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). Either is good, another than "
-	  "expected is a word; the rehearsal's virtual disk has such ones." },
+	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). A BIOS starts nothing from "
+	  "the latter, so it is refused with firmware: bios or both; else either is good, and another "
+	  "than expected is a word. The rehearsal's virtual disk has such ones." },
 };
 const struct record record_layout_disk = RECORD(layout_disk, disk_fields);
 
@@ -61,16 +62,18 @@ static const struct field encryption_fields[] = {
 	  "first way; the passphrase opens a small key device, mirrored by md, whose random "
 	  "contents open the members at almost no cost; it is closed before the root is switched "
 	  "to. Edited later and applied, the machine moves between these three and writes no data "
-	  "again. native: no LUKS; ZFS encrypts, once however many disks hold a block, and names, "
-	  "sizes and properties of datasets stay readable. 'encryption: native' says the same." },
+	  "again; the keys of the way before stay until it was started in the new one, and the next "
+	  "eyrie apply takes them away. native: no LUKS; ZFS encrypts, once however many disks hold "
+	  "a block, and names, sizes and properties of datasets stay readable. 'encryption: native' says the same." },
 	{ "cipher", FIELD_STRING, AT(layout_encryption, cipher), .fallback = "aes-xts-plain64",
 	  .help = "The article's cipher, and still the default of cryptsetup: processors do it "
-	  "in hardware." },
+	  "in hardware. serpent-xts-plain64 and twofish-xts-plain64 are known, too." },
 	{ "key-size", FIELD_NUMBER, AT(layout_encryption, key_size), .fallback = "512", .help =
 	  "Bits; XTS uses half for each of its two keys, so 512 is AES-256." },
-	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .fallback = "4096",
-	  .help = "Bytes that are encrypted as one: 4096 costs least. OpenZFS before 2.2.7 is not "
-	  "safe above 512-byte disks with it, so an older one gets 512, with a word." },
+	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .help =
+	  "Bytes that are encrypted as one: 4096 costs least, but OpenZFS before 2.2.7 has lost data "
+	  "with it. Without this key it is 4096 with suite: trixie, and else 512: nothing says what is "
+	  "in a tarball, or what you install by hand. bookworm gets 512 in any case, with a word." },
 	{ "key-device-size", FIELD_SIZE, AT(layout_encryption, key_device_size), .help =
 	  "The partition of the key device on each disk: 32MiB with unlock: keystore, else none. "
 	  "Written down, the room is kept with any unlock:, so that the machine can move to "
@@ -116,7 +119,8 @@ static const struct field dataset_fields[] = {
 	  "with mountpoint=none." },
 	{ "mountpoint", FIELD_STRING, AT(layout_dataset, mountpoint), .help =
 	  "A path, none or legacy; inherited when absent. The one with / is the root: it gets "
-	  "canmount=noauto and becomes the pool's bootfs." },
+	  "canmount=noauto and becomes the pool's bootfs. /etc and /usr are in it or are children of "
+	  "it, which the initramfs mounts." },
 	{ "properties", FIELD_RECORDS, AT(layout_dataset, properties), FIELD_PAIRS,
 	  .record = &record_pair, .help = "zfsprops(7)." },
 };
@@ -241,7 +245,8 @@ static const struct field boot_fields[] = {
 	  "keyring in the kernel, which root can read; later eyrie heal asks for the "
 	  "passphrase." },
 	{ "cmdline", FIELD_STRING, AT(layout_boot, cmdline), .help =
-	  "Further kernel parameters." },
+	  "Further kernel parameters, as the kernel shall get them, on one line; what GRUB would take "
+	  "for its own language is quoted." },
 };
 static const struct record record_boot = RECORD(layout_boot, boot_fields);
 
@@ -254,7 +259,8 @@ static const struct field layout_fields[] = {
 	  .fallback = "uefi", .help =
 	  "uefi: systemd-boot and an EFI system partition on every disk. bios: GRUB and a BIOS boot "
 	  "partition on every disk, /boot mirrored by md. both: disks that start in either kind "
-	  "of machine." },
+	  "of machine. Decided when the disks are partitioned: a machine that is made stays what "
+	  "it is." },
 	{ "disks", FIELD_RECORDS, AT(layout, disks), FIELD_REQUIRED,
 	  .record = &record_layout_disk, .help =
 	  "The disks, by a name of yours. A disk that is not named here is never opened for "
@@ -288,4 +294,9 @@ const struct record record_layout = RECORD(layout, layout_fields);
 const char *layout_unlock_name(unsigned unlock)
 {
 	return unlock_choices[unlock];
+}
+
+const char *layout_firmware_name(unsigned firmware)
+{
+	return firmware_choices[firmware];
 }

@@ -42,6 +42,7 @@ bool observe_has_zfs(const char *root, const char *version); /* a module for tha
 void observe_files(const char *root, struct list *files);
 /* Of what runs: see struct observed_system. Each may be NULL. */
 void observe_running(char **ret_version, char **ret_started_by);
+char *observe_boot_id(void); /* of this start, as random(4) has it, or NULL */
 int observe_system(struct runner *run, struct observed *observed, const char *target,
 		   struct diag *diag);
 

@@ -140,6 +140,7 @@ static const struct field system_fields[] = {
 	{ "root", FIELD_STRING, AT(observed_system, root) },
 	{ "running", FIELD_STRING, AT(observed_system, running) },
 	{ "started-by", FIELD_STRING, AT(observed_system, started_by) },
+	{ "boot-id", FIELD_STRING, AT(observed_system, boot_id) },
 	{ "loader", FIELD_STRING, AT(observed_system, loader) },
 	{ "grub", FIELD_STRING, AT(observed_system, grub) },
 	{ "grub-in-boot", FIELD_STRING, AT(observed_system, grub_in_boot) },

@@ -142,6 +142,7 @@ struct observed_system {
 	char *running; /* version of the running kernel, when root is "/" */
 	char *started_by; /* then: the boot menu's entry, in any case and without a counter; NULL when
 			     the boot loader does not say */
+	char *boot_id; /* of this start, when root is "/" */
 	char *loader; /* SHA-256 of the boot loader that it would install */
 	char *grub;	     /* the same for BIOS */
 	char *grub_in_boot;  /* of the one whose files are in its /boot */

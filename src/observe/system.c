@@ -152,6 +152,16 @@ void observe_running(char **ret_version, char **ret_started_by)
 				  NULL;
 }
 
+char *observe_boot_id(void)
+{
+	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+
+	if (file_read("/proc/sys/kernel/random/boot_id", &text) || !text.size)
+		return NULL;
+	str_trim_end(text.data);
+	return str_dup(text.data);
+}
+
 static bool is_mounted_on(const struct observed *observed, const char *path)
 {
 	FOR_EACH_ITEM(struct observed_pool, pool, &observed->pools)
@@ -198,8 +208,10 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 	if (!root)
 		return 0;
 	system->root = str_dup(*root ? root : "/");
-	if (!*root)
+	if (!*root) {
 		observe_running(&system->running, &system->started_by);
+		system->boot_id = observe_boot_id();
+	}
 	if (file_hash(loader, hash) == 0)
 		system->loader = str_dup(hash);
 	observe_grub_system(root, system);

@@ -134,16 +134,64 @@ static bool is_outside(const struct planner *p, const struct planned_disk *d,
 	return parts->have && parts->have->active && !is_held_by(part, parts->have);
 }
 
+/*
+ * A part that md gave up stays in the array, and has no place there. Which one it is md knows;
+ * taking it back by itself would try a disk again that just failed.
+ */
+static void check_failed(struct planner *p, const struct parts *parts, size_t n_outside)
+{
+	const struct observed_array *array = parts->have;
+	size_t n_in = parts->n_there - n_outside;
+
+	if (!array || !array->active || array->syncing || array->n_missing > array->n_disks ||
+	    array->n_disks - array->n_missing >= n_in)
+		return;
+	diag_warning(p->diag, "the mirror of the %s has given up a part that is there: a disk failed",
+		     roles[parts->role].title);
+	diag_hint(p->diag, "mdadm --detail %s says which one is faulty; after mdadm %s --remove failed "
+		  "eyrie apply takes it back", array->path, array->path);
+}
+
 /* Parts that came back, or never got in. */
 static void add_missing_parts(struct planner *p, const struct parts *parts)
 {
+	size_t n_outside = 0;
+
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
+		const struct observed_partition *part = part_of(d, parts->role);
+
 		if (!is_outside(p, d, parts))
 			continue;
+		n_outside += part && !partition_is_new(part);
 		(void)planner_add(p, STEP_ARRAY_ADD, d->want->name, roles[parts->role].name,
 				  "take '%s' back into the mirror of the %s", d->want->name,
 				  roles[parts->role].title);
+	}
+	check_failed(p, parts, n_outside);
+}
+
+/* No member is opened by it, and there is none that nobody can ask: it was being made. */
+static bool opens_nothing(const struct planner *p, const struct observed_array *array)
+{
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->state != DISK_OURS || !d->member || d->member->luks.n_keyslots == 0 ||
+		    d->member->luks.key_slot)
+			return false;
+	return !array->content || streq(array->content, "crypto_LUKS");
+}
+
+/* KEY_FORMAT that was cut off leaves a label that says new, or, while it wipes, no header at all. */
+static void check_key_device(struct planner *p, const struct observed_array *array)
+{
+	bool lost = array->luks.state == LUKS_NONE || array->luks.state == LUKS_UNREADABLE;
+
+	if (streq(array->luks.label, NAME_KEY_LABEL_NEW) || (lost && opens_nothing(p, array))) {
+		add_key_format(p);
+	} else if (lost) {
+		diag_warning(p->diag, "the LUKS header of the key device is not readable");
+		diag_hint(p->diag, "each member opens with the passphrase too; unlock: peer does "
+			  "without a key device");
 	}
 }
 
@@ -157,13 +205,7 @@ static void check_content(struct planner *p, const struct parts *parts)
 				     "would boot by BIOS");
 		return;
 	}
-	if (streq(array->luks.label, NAME_KEY_LABEL_NEW)) {
-		add_key_format(p);
-	} else if (array->luks.state == LUKS_NONE || array->luks.state == LUKS_UNREADABLE) {
-		diag_warning(p->diag, "the LUKS header of the key device is not readable");
-		diag_hint(p->diag, "each member opens with the passphrase too; unlock: peer does "
-			  "without a key device");
-	}
+	check_key_device(p, array);
 }
 
 static void plan_array(struct planner *p, enum role role)
@@ -207,6 +249,14 @@ bool planner_will_run(const struct planner *p, enum role role)
 	return (array && array->active) ||
 	       planner_has(p, STEP_ARRAY_CREATE, roles[role].name) ||
 	       planner_has(p, STEP_ARRAY_START, roles[role].name);
+}
+
+bool plan_finds_boot(const struct layout *layout, const struct observed *have)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(layout->id, ROLE_BOOT);
+	const struct observed_array *array = observed_array(have, uuid);
+
+	return !role_wants_array(layout, ROLE_BOOT) || (array && array->mounted);
 }
 
 /* Whoever pulls a disk now shall not find the other one half copied. */

@@ -4,13 +4,15 @@
  * Which disk is which, and whether it may be touched.
  *
  * Blank or of this set: touched. In use or ambiguous: refused, always. Anything else: refused
- * until --wipe names that very disk.
+ * until --wipe names that very disk. Of a machine that was made, a disk that may not or cannot be
+ * touched is as one that is not there: the others go on without it.
  */
 
 #include "plan/internal.h"
 
 #define MEMBER_SIZE_MIN (256 * MIB) /* LUKS2 header of 16 MiB, and a pool of any use */
 #define TABLE_SIZE	(2 * MIB)   /* alignment in front, backup table behind */
+#define LACKS		"disk '%s' belongs to this set and has no partition for the %s"
 
 uint64_t disk_size_min(const struct layout *layout, const char *disk)
 {
@@ -154,6 +156,51 @@ static bool has_set_of_others(const struct observed_disk *disk)
 	return false;
 }
 
+/* It is there, and nothing can be known of it or written to it. */
+static bool is_sick(const struct planned_disk *d)
+{
+	return d->have && (d->have->unreadable || d->have->read_only);
+}
+
+/* A machine that was made can go on without disks, and without all those of a further pool. */
+static bool is_made(const struct planner *p, const struct layout_pool *pool)
+{
+	bool any = false;
+
+	FOR_EACH_PLANNED_OF(d, p, pool)
+	{
+		any |= d->have && !is_sick(d);
+		if (d->state == DISK_OURS)
+			return true;
+	}
+	return !any && pool != &p->layout->pool && is_made(p, &p->layout->pool);
+}
+
+const char *planner_missing(const struct planned_disk *d)
+{
+	return d->have ? "cannot be used" : "is not there";
+}
+
+static void set_aside(struct planner *p, struct planned_disk *d, const char *format, ...)
+	_printf_(3, 4);
+
+/* The disk cannot be used: refused, or gone on without it. */
+static void set_aside(struct planner *p, struct planned_disk *d, const char *format, ...)
+{
+	_cleanup_free_ char *why = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	why = str_vprintf(format, ap);
+	va_end(ap);
+	d->state = DISK_MISSING;
+	d->member = NULL;
+	if (is_made(p, d->pool))
+		diag_warning(p->diag, "%s; it is left alone", why);
+	else
+		planner_refuse(p, "%s", why);
+}
+
 static void classify_foreign(struct planner *p, struct planned_disk *d, const char *found)
 {
 	const char *name = d->want->name;
@@ -163,14 +210,17 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 	struct step *step;
 
 	if (use) {
-		planner_refuse(p, "disk '%s' (%s) is in use: %s", name, title, use);
-		diag_hint(p->diag, "it has: %s. Stop what uses it; eyrie never touches a disk "
-			  "in use", found);
+		set_aside(p, d, "disk '%s' (%s) is in use: %s", name, title, use);
+		diag_hint(p->diag, is_made(p, d->pool) ?
+				  "it has: %s. If it is a disk of this set, both copies of its "
+				  "partition table are lost" :
+				  "it has: %s. Stop what uses it; eyrie never touches a disk in use",
+			  found);
 		return;
 	}
 	if (d->have->ambiguous) {
-		planner_refuse(p, "disk '%s' (%s) carries signatures of more than one kind", name,
-			       title);
+		set_aside(p, d, "disk '%s' (%s) carries signatures of more than one kind", name,
+			  title);
 		diag_hint(p->diag, "look at it with wipefs %s, and remove what is left over",
 			  d->have->path);
 		return;
@@ -193,17 +243,20 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 	d->state = DISK_BLANK;
 }
 
-static void classify(struct planner *p, struct planned_disk *d)
+/* Those of this set first: whether the others are needed depends on them. */
+static void recognize(struct planner *p, struct planned_disk *d)
+{
+	if (is_sick(d) || d->have->ambiguous || !streq(d->have->table, "gpt") ||
+	    !name_uuid_is_marked(p->layout->id, d->have->table_uuid))
+		return;
+	d->state = DISK_OURS;
+	d->member = find_partition(d->have, role_of_pool(p->layout, d->pool), d->want->name);
+}
+
+static void classify_other(struct planner *p, struct planned_disk *d)
 {
 	_cleanup_free_ char *found = describe_content(d->have);
 
-	if (!d->have->ambiguous && streq(d->have->table, "gpt") &&
-	    name_uuid_is_marked(p->layout->id, d->have->table_uuid)) {
-		d->state = DISK_OURS;
-		d->member = find_partition(d->have, role_of_pool(p->layout, d->pool),
-					   d->want->name);
-		return;
-	}
 	d->state = DISK_BLANK;
 	if (found || d->have->ambiguous)
 		classify_foreign(p, d, found ? found : "several signatures");
@@ -211,7 +264,7 @@ static void classify(struct planner *p, struct planned_disk *d)
 		classify_foreign(p, d, "no signature");
 }
 
-static void check_size(struct planner *p, const struct planned_disk *d)
+static void check_size(struct planner *p, struct planned_disk *d)
 {
 	uint64_t want = d->want->size, have = d->have->size, least = disk_size_min(p->layout, d->want->name);
 	_cleanup_free_ char *is = str_size_for_people(have);
@@ -219,8 +272,8 @@ static void check_size(struct planner *p, const struct planned_disk *d)
 
 	if (have < least || have < want) {
 		lacking = str_size_for_people(MAX_OF(least, want) - have);
-		planner_refuse(p, "disk '%s' is too small by %s: it has %s", d->want->name,
-			       lacking, is);
+		set_aside(p, d, "disk '%s' is too small by %s: it has %s", d->want->name,
+			  lacking, is);
 		diag_hint(p->diag, have < least ?
 				  "make esp-size or swap smaller, or take a larger disk" :
 				  "correct its size: in the layout if this is the right disk");
@@ -232,6 +285,16 @@ static void check_size(struct planner *p, const struct planned_disk *d)
 		diag_note(p->diag, "disk '%s' has sectors of %llu bytes, the layout says %llu",
 			  d->want->name, (unsigned long long)d->have->sector_size,
 			  (unsigned long long)d->want->sector_size);
+}
+
+/* GRUB's first sector counts in 512 bytes, and so does BIOS; a table is not made for nothing. */
+static void check_sectors(struct planner *p, struct planned_disk *d)
+{
+	if (d->have->sector_size <= 512 || !role_wanted(p->layout, d->want->name, ROLE_BIOS))
+		return;
+	set_aside(p, d, "disk '%s' has sectors of %llu bytes, and a BIOS starts nothing from it",
+		  d->want->name, (unsigned long long)d->have->sector_size);
+	diag_hint(p->diag, "take another disk, or firmware: uefi");
 }
 
 /* A disk whose name is misspelt would be kept when its owner thinks that it goes. */
@@ -277,20 +340,6 @@ static void note_unequal_sizes(struct planner *p, const struct layout_vdev *vdev
 	}
 }
 
-/* A machine that was made can go on without disks, and without all those of a further pool. */
-static bool is_made(const struct planner *p, const struct layout_pool *pool)
-{
-	bool any = false;
-
-	FOR_EACH_PLANNED_OF(d, p, pool)
-	{
-		any |= d->have != NULL;
-		if (d->state == DISK_OURS)
-			return true;
-	}
-	return !any && pool != &p->layout->pool && is_made(p, &p->layout->pool);
-}
-
 static void note_missing(struct planner *p, size_t n_found)
 {
 	FOR_EACH_PLANNED(d, p)
@@ -308,29 +357,79 @@ static void note_missing(struct planner *p, size_t n_found)
 	}
 }
 
-/* A partition that the layout wants and that a disk of ours has not. */
-static void check_partitions(struct planner *p, const struct planned_disk *d)
+/* Whether any other disk of its pool has one, and so the machine was made with it. */
+static bool is_elsewhere(const struct planner *p, const struct planned_disk *d, enum role role)
 {
+	FOR_EACH_PLANNED_OF(other, p, d->pool)
+		if (other != d && other->state == DISK_OURS &&
+		    find_partition(other->have, role, other->want->name))
+			return true;
+	return false;
+}
+
+static void hint_at_room(struct planner *p, enum role role)
+{
+	diag_hint(p->diag, "%s; there is no room for one once a disk is partitioned: %s",
+		  role == ROLE_KEY ? "unlock: keystore wants one on each disk" :
+				     "a BIOS starts nothing from a GPT disk without it",
+		  role == ROLE_KEY ? "unlock: peer and shared do without" :
+				     "start over with firmware: both, or stay with uefi");
+}
+
+/* A partition that the layout wants and that a disk of ours has not: it was lost, or never made. */
+static void check_partitions(struct planner *p, struct planned_disk *d)
+{
+	static const bool is_new_wish[ROLE_MAX] = {
+		[ROLE_BIOS] = true, [ROLE_BOOT] = true, [ROLE_KEY] = true
+	};
+
 	for (enum role role = 0; role < ROLE_MAX; role++) {
+		bool lost;
+
 		if (!role_wanted(p->layout, d->want->name, role) ||
 		    find_partition(d->have, role, d->want->name))
 			continue;
-		planner_refuse(p, "disk '%s' belongs to this set and has no partition for the %s",
-			       d->want->name, roles[role].title);
-		if (role == ROLE_BIOS || role == ROLE_BOOT || role == ROLE_KEY) {
-			diag_hint(p->diag, "%s; there is no room for one once a disk is "
-				  "partitioned: %s", role == ROLE_KEY ?
-				  "unlock: keystore wants one on each disk" :
-				  "a BIOS starts nothing from a GPT disk without it",
-				  role == ROLE_KEY ? "unlock: peer and shared do without" :
-						     "start over with firmware: both, or stay with "
-						     "uefi");
-			continue;
-		}
-		diag_hint(p->diag, "eyrie does not make again what it made once: put the partition "
-			  "back, or give the disk up with wipefs -a %s and start over",
-			  d->have->path);
+		lost = is_elsewhere(p, d, role);
+		if (lost)
+			set_aside(p, d, LACKS, d->want->name, roles[role].title);
+		else
+			planner_refuse(p, LACKS, d->want->name, roles[role].title);
+		if (is_new_wish[role] && !lost)
+			hint_at_room(p, role);
+		else
+			diag_hint(p->diag, "eyrie does not make again what it made once: put the "
+				  "partition back, or give the disk up with wipefs -a %s and start "
+				  "over", d->have->path);
+		if (lost)
+			return;
 	}
+}
+
+/*
+ * What another firmware: starts the machine by. It would go on being there and never be written
+ * again: the disk would start an old kernel, or none, by it.
+ */
+static bool fits_firmware(struct planner *p, const struct planned_disk *d)
+{
+	static const enum role firmware_roles[] = { ROLE_ESP, ROLE_BIOS, ROLE_BOOT };
+	const char *name = d->want->name;
+	bool uefi = find_partition(d->have, ROLE_ESP, name) != NULL;
+	bool bios = find_partition(d->have, ROLE_BIOS, name) != NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(firmware_roles); i++) {
+		enum role role = firmware_roles[i];
+
+		if (!layout_is_member(p->layout, name) || role_wanted(p->layout, name, role) ||
+		    !find_partition(d->have, role, name))
+			continue;
+		planner_refuse(p, "disk '%s' has %s %s, which 'firmware: %s' does not use", name,
+			       role == ROLE_ESP ? "an" : "a", roles[role].title,
+			       layout_firmware_name(p->layout->firmware));
+		diag_hint(p->diag, "the firmware of a machine that is made stays: put 'firmware: %s' "
+			  "back, or start over", uefi && bios ? "both" : uefi ? "uefi" : "bios");
+		return false;
+	}
+	return true;
 }
 
 static void plan_disk(struct planner *p, struct planned_disk *d)
@@ -341,25 +440,30 @@ static void plan_disk(struct planner *p, struct planned_disk *d)
 		return;
 	}
 	if (d->have->read_only) {
-		planner_refuse(p, "disk '%s' is read-only: %s", d->want->name, d->have->path);
+		set_aside(p, d, "disk '%s' is read-only: %s", d->want->name, d->have->path);
 		return;
 	}
 	if (d->have->unreadable) {
-		planner_refuse(p, "disk '%s' cannot be read, and so nobody knows what is on it: %s",
-			       d->want->name, d->have->path);
+		set_aside(p, d, "disk '%s' cannot be read, and so nobody knows what is on it: %s",
+			  d->want->name, d->have->path);
 		return;
 	}
-	classify(p, d);
-	if (d->state == DISK_OURS && d->have->table_fault) {
+	if (d->state != DISK_OURS) {
+		classify_other(p, d);
+		if (d->state == DISK_BLANK)
+			check_size(p, d);
+		if (d->state == DISK_BLANK)
+			check_sectors(p, d);
+		return;
+	}
+	if (d->have->table_fault) {
 		diag_warning(p->diag, "disk '%s': one copy of its partition table is damaged: %s",
 			     d->want->name, d->have->table_fault);
 		diag_hint(p->diag, "fdisk %s, then w, writes both again from the one that is whole",
 			  d->have->path);
 	}
-	if (d->state == DISK_OURS)
+	if (fits_firmware(p, d))
 		check_partitions(p, d);
-	else
-		check_size(p, d);
 }
 
 void plan_disks(struct planner *p)
@@ -376,8 +480,11 @@ void plan_disks(struct planner *p)
 		d->have = observed_disk(p->have, want->path);
 		n_found += d->have != NULL;
 		if (d->have)
-			plan_disk(p, d);
+			recognize(p, d);
 	}
+	FOR_EACH_PLANNED(d, p)
+		if (d->have)
+			plan_disk(p, d);
 	note_missing(p, n_found);
 	FOR_EACH_POOL(pool, p->layout)
 		FOR_EACH_VDEV(vdev, pool)

@@ -18,11 +18,6 @@ static bool can_be_known(const struct planner *p)
 	return p->have->system.files_known && planner_pool(p, &p->layout->pool);
 }
 
-static bool is_of_a_person(enum boot_file_state state)
-{
-	return state == BOOT_FILE_EDITED || state == BOOT_FILE_FOREIGN;
-}
-
 static void hint_at(struct planner *p, const struct boot_file *file, const char *have)
 {
 	_cleanup_free_ char *difference = boot_file_difference(have, file->text);
@@ -30,6 +25,13 @@ static void hint_at(struct planner *p, const struct boot_file *file, const char 
 	str_trim_end(difference);
 	diag_hint(p->diag, "eyrie boot write --overwrite %s writes it. The difference:\n%s",
 		  file->path, difference);
+}
+
+static void leave(struct planner *p, const struct boot_file *file, const char *have)
+{
+	diag_warning(p->diag, "%s is not as the layout has it, and somebody changed it: it is left "
+		     "alone", file->path);
+	hint_at(p, file, have);
 }
 
 static void add_write(struct planner *p, const struct boot_file *file, const char *have)
@@ -50,15 +52,11 @@ void plan_files(struct planner *p)
 	for (size_t i = 0; i < files.n_items; i++) {
 		const struct boot_file *file = &files.items[i];
 		const char *have = observed_file(p->have, file->path);
-		enum boot_file_state state = boot_file_state(file, have);
 
-		if (is_of_a_person(state)) {
-			diag_warning(p->diag, "%s is not as the layout has it, and somebody changed it: "
-				     "it is left alone", file->path);
-			hint_at(p, file, have);
-		} else if (state != BOOT_FILE_SAME) {
+		if (boot_file_is_of_person(file, have))
+			leave(p, file, have);
+		else if (boot_file_state(file, have) != BOOT_FILE_SAME)
 			add_write(p, file, have);
-		}
 	}
 }
 
@@ -75,7 +73,20 @@ bool plan_outdates_images(const struct planner *p)
 	return false;
 }
 
-bool plan_may_write_files(struct planner *p)
+/* The way back that boot write can go: with the layout that the machine goes by. */
+static void refuse_overwriting(struct planner *p, const struct boot_file *file, const char *have,
+			       const char *is)
+{
+	_cleanup_free_ char *difference = boot_file_difference(have, file->text);
+
+	str_trim_end(difference);
+	planner_refuse(p, "%s was changed by somebody, and must be written", file->path);
+	diag_hint(p->diag, "put unlock: %s back into the layout; then eyrie boot write --overwrite %s "
+		  "takes the change out, and the machine can be moved. The difference:\n%s", is,
+		  file->path, difference);
+}
+
+bool plan_may_write_files(struct planner *p, const char *is)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
 	bool may = true;
@@ -87,10 +98,13 @@ bool plan_may_write_files(struct planner *p)
 		const struct boot_file *file = &files.items[i];
 		const char *have = observed_file(p->have, file->path);
 
-		if (!is_of_a_person(boot_file_state(file, have)))
+		if (!boot_file_is_of_person(file, have))
 			continue;
-		planner_refuse(p, "%s was changed by somebody, and must be written", file->path);
-		hint_at(p, file, have);
+		if (boot_file_outlives_move(file, have)) {
+			leave(p, file, have);
+			continue;
+		}
+		refuse_overwriting(p, file, have, is);
 		may = false;
 	}
 	return may;

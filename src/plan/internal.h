@@ -13,7 +13,7 @@ enum disk_state {
 /* A disk of the layout, beside what is there. */
 struct planned_disk {
 	const struct layout_disk *want;
-	const struct observed_disk *have; /* NULL when missing */
+	const struct observed_disk *have; /* NULL when it is not in the machine */
 	enum disk_state state;
 	const struct layout_pool *pool;		 /* that its partition belongs to */
 	const struct layout_vdev *vdev;
@@ -62,7 +62,8 @@ void plan_array_sync(struct planner *p);
 /* files.c */
 void plan_files(struct planner *p);
 bool plan_outdates_images(const struct planner *p); /* what it writes is in the initramfs, too */
-bool plan_may_write_files(struct planner *p); /* false, and refused, when a person changed one */
+/* For a move from unlock: `is`: false, and refused, when a person changed what has to be written. */
+bool plan_may_write_files(struct planner *p, const char *is);
 
 /* Stages. A bool says whether the next stage can be planned already. */
 void plan_disks(struct planner *p);
@@ -90,6 +91,7 @@ void planner_add_table(struct planner *p, const struct planned_disk *d);
 void planner_settle(struct planner *p, const struct planned_disk *d, enum role role);
 void planner_add_esp(struct planner *p, const struct planned_disk *d);
 void planner_check_esps(struct planner *p);
+const char *planner_missing(const struct planned_disk *d); /* what a disk does that is missing */
 
 /* A partition that is new, or will be when its table is written. */
 bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum role role);

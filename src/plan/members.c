@@ -116,8 +116,8 @@ static void refuse_late_disks(struct planner *p, const enum progress *progress)
 			continue;
 		planner_refuse(p, "disk '%s' is not yet a member, and the pool '%s' exists",
 			       d->want->name, p->layout->pool.name);
-		diag_hint(p->diag, "a disk that takes the place of another is the work of eyrie "
-			  "replace; take it out of the layout until then");
+		diag_hint(p->diag, "eyrie puts no disk in the place of another one; without it, the "
+			  "pool is imported from the others");
 	}
 }
 
@@ -139,14 +139,24 @@ static void plan_existing(struct planner *p, const enum progress *progress)
 			  "look at what is inside, and plan the rest");
 }
 
+static void note_sectors(struct planner *p)
+{
+	if (p->layout->encryption.sector_size || layout_sector_size(p->layout) != 512 ||
+	    !planner_has(p, STEP_LUKS_FORMAT, NULL))
+		return;
+	diag_note(p->diag, "512 bytes are encrypted as one: OpenZFS before 2.2.7 is not safe with more, "
+		  "and nothing says that the system has a later one");
+	diag_hint(p->diag, "encryption: { sector-size: 4096 } says it, and costs less");
+}
+
 static void plan_creation(struct planner *p, const enum progress *progress)
 {
 	size_t i;
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_MISSING)
-			planner_refuse(p, "disk '%s' is not there, and the pool is not made yet",
-				       d->want->name);
+			planner_refuse(p, "disk '%s' %s, and the pool is not made yet",
+				       d->want->name, planner_missing(d));
 	/* Members that exist first: they say whether the passphrase is the one they have. */
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
@@ -155,6 +165,7 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		add_disk(p, d, progress[i++]);
+	note_sectors(p);
 	plan_arrays(p);
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)

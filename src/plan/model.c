@@ -5,6 +5,7 @@
  * against this, and this against the real steps by every drill that ends in an empty plan.
  */
 
+#include "base/file.h"
 #include "boot/files.h"
 #include "boot/text.h"
 #include "plan/name.h"
@@ -462,7 +463,6 @@ static void model_unpack(struct model *m)
 		str_set(&m->have->system.grub, MODEL_HASH);
 }
 
-/* CONFIGURE, and SWITCH of a system that was configured for another unlock: */
 static void set_file(struct observed_system *system, const struct boot_file *file)
 {
 	struct list kept = {};
@@ -481,7 +481,13 @@ static void set_file(struct observed_system *system, const struct boot_file *fil
 	system->files = kept;
 }
 
-/* All of them, or the one at `path`; true when an initramfs has it, too. */
+static bool leaves(struct model *m, const struct boot_file *file)
+{
+	return m->step->kind == STEP_SWITCH &&
+	       boot_file_outlives_move(file, observed_file(m->have, file->path));
+}
+
+/* All of them but what SWITCH leaves, or the one at `path`; true when an initramfs has it, too. */
 static bool write_files(struct model *m, const char *path)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
@@ -489,7 +495,7 @@ static bool write_files(struct model *m, const char *path)
 
 	boot_files(m->layout, m->have, &files);
 	for (size_t i = 0; i < files.n_items; i++) {
-		if (path && !streq(files.items[i].path, path))
+		if (path ? !streq(files.items[i].path, path) : leaves(m, &files.items[i]))
 			continue;
 		set_file(&m->have->system, &files.items[i]);
 		in_image |= files.items[i].in_image;
@@ -507,6 +513,7 @@ static void model_file_write(struct model *m)
 			 STATE_CONFIGURED MODEL_HASH);
 }
 
+/* And SWITCH of a system that was configured for another unlock: */
 static void model_configure(struct model *m)
 {
 	(void)write_files(m, NULL);
@@ -515,18 +522,40 @@ static void model_configure(struct model *m)
 		 layout_unlock_name(m->layout->encryption.unlock));
 }
 
+/* An image is what the files say that go into it. */
+static char *image_hash(struct model *m)
+{
+	_cleanup_boot_files_ struct boot_files files = {};
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+	char hash[HASH_HEX_SIZE];
+
+	boot_files(m->layout, m->have, &files);
+	for (size_t i = 0; i < files.n_items; i++)
+		if (files.items[i].in_image && files.items[i].text)
+			strbuf_add(&b, files.items[i].text);
+	(void)data_hash(b.data, b.size, hash);
+	return str_printf(MODEL_HASH "%.8s", hash);
+}
+
 static void model_initrd(struct model *m)
 {
-	struct list *kernels = &m->have->system.kernels;
-	struct observed_kernel *kernel;
+	struct observed_system *system = &m->have->system;
+	struct list *kernels = &system->kernels;
 
 	set_state(m, STATE_DONE);
-	if (kernels->n_items)
-		return;
-	kernel = list_add(kernels, &record_observed_kernel);
-	kernel->version = str_dup(MODEL_HASH);
-	kernel->hash = str_dup(MODEL_HASH);
-	kernel->has_zfs = true;
+	pair_set(&dataset_of(m, m->step->object)->properties, NAME_IMAGES_PROPERTY,
+		 system->boot_id ? system->boot_id : MODEL_HASH);
+	if (!kernels->n_items) {
+		struct observed_kernel *kernel = list_add(kernels, &record_observed_kernel);
+
+		kernel->version = str_dup(MODEL_HASH);
+		kernel->has_zfs = true;
+	}
+	FOR_EACH_ITEM(struct observed_kernel, kernel, kernels)
+	{
+		free(kernel->hash);
+		kernel->hash = image_hash(m);
+	}
 }
 
 static void model_boot_sync(struct model *m)

@@ -21,6 +21,7 @@
 #define NAME_SET_PROPERTY "eyrie:set"
 #define NAME_STATE_PROPERTY "eyrie:state"
 #define NAME_UNLOCK_PROPERTY "eyrie:unlock" /* how the system on the root dataset opens its disks */
+#define NAME_IMAGES_PROPERTY "eyrie:images" /* boot id of the start in which its images were made */
 #define NAME_EMPTY_SNAPSHOT "empty"
 
 #define NAME_CLONE_SNAPSHOT "eyrie-" /* then the name of the boot environment cloned from it */

@@ -59,6 +59,9 @@ const char *step_name(unsigned kind);
 int plan_make(const struct layout *layout, const struct observed *have,
 	      const struct plan_options *options, struct plan **ret, struct diag *diag);
 
+/* Whether the kernels of the system can be seen: /boot is in its root, or its array is mounted. */
+bool plan_finds_boot(const struct layout *layout, const struct observed *have);
+
 struct plan *plan_free(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_free)
 

@@ -52,8 +52,8 @@ static void plan_creation(struct planner *p, const struct layout_pool *pool)
 {
 	FOR_EACH_PLANNED_OF(d, p, pool)
 		if (d->state == DISK_MISSING)
-			planner_refuse(p, "disk '%s' is not there, and the pool '%s' is not made yet",
-				       d->want->name, pool->name);
+			planner_refuse(p, "disk '%s' %s, and the pool '%s' is not made yet",
+				       d->want->name, planner_missing(d), pool->name);
 	FOR_EACH_PLANNED_OF(d, p, pool)
 	{
 		if (d->state == DISK_BLANK)

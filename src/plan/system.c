@@ -335,13 +335,14 @@ static bool plan_switch(struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state == DISK_MISSING || !d->member || !d->member->luks.mapped) {
 			planner_refuse(p, "moving from unlock: %s to %s wants every disk, and '%s' "
-				       "is not %s", is, wanted, d->want->name,
-				       d->state == DISK_MISSING ? "there" : "open");
-			diag_hint(p->diag, "bring it back first (eyrie heal), or put unlock: %s back "
-				  "into the layout", is);
+				       "%s", is, wanted, d->want->name,
+				       d->state == DISK_MISSING ? planner_missing(d) : "is not open");
+			diag_hint(p->diag, "bring it back first (%s), or put unlock: %s back into the "
+				  "layout", streq(is, layout_unlock_name(UNLOCK_PEER)) ?
+				  "eyrie heal" : "start the machine with every disk there", is);
 			return false;
 		}
-	if (!plan_may_write_files(p))
+	if (!plan_may_write_files(p, is))
 		return false;
 	if (!is_prepared(p)) {
 		if (!planner_has(p, STEP_ARRAY_START, NULL))
@@ -359,24 +360,68 @@ static bool plan_switch(struct planner *p)
 	return true;
 }
 
+/*
+ * The image that the machine fell back to, or would fall back to, may still open its disks in the way
+ * of before: only a start by an image of now says that this one does it. Where the boot loader does
+ * not say what it started, new images replaced the old ones at once, and any start since will do.
+ */
+static bool came_up_since(const struct planner *p)
+{
+	const struct observed_system *system = &p->have->system;
+	const char *made_in = root_property(p, NAME_IMAGES_PROPERTY);
+
+	if (!system->running || planner_has(p, STEP_INITRD, NULL))
+		return false;
+	if (!system->started_by)
+		return !streq(system->boot_id, made_in);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
+		if (kernel->has_zfs && came_up(p, kernel))
+			return true;
+	return false;
+}
+
+/* None of them keeps what the others have lost. */
+static bool has_every_member(const struct planner *p)
+{
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->state != DISK_OURS || !d->member)
+			return false;
+	return true;
+}
+
+static bool may_remove(struct planner *p, const char *what)
+{
+	bool since = came_up_since(p), all = has_every_member(p);
+
+	if (since && all)
+		return true;
+	diag_note(p->diag, "%s stay until %s", what,
+		  since ? "every disk is there" :
+			  "the machine was started by its new initramfs once");
+	diag_hint(p->diag, "%s, then eyrie apply takes them away",
+		  since ? "bring the missing one back" : "restart it");
+	return false;
+}
+
 /* What only another unlock: needs, once nothing goes by it any more. */
 static void plan_removal(struct planner *p)
 {
 	unsigned unlock = p->layout->encryption.unlock;
 	const struct observed_array *key = planner_array(p, ROLE_KEY);
-	bool peer = false, by_key = false;
+	bool peer = false, by_key = key && key->luks.state == LUKS_WHOLE &&
+				    !streq(key->luks.label, NAME_KEY_LABEL_NEW);
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		peer |= d->member && d->member->luks.generation;
 		by_key |= d->member && d->member->luks.key_slot;
 	}
-	if (peer && unlock != UNLOCK_PEER)
+	if (peer && unlock != UNLOCK_PEER &&
+	    may_remove(p, "the keys by which members open each other"))
 		(void)planner_add(p, STEP_PEER_REMOVE, NULL, NULL,
 				  "take away the keys by which members open each other");
-	if (unlock == UNLOCK_KEYSTORE ||
-	    (!by_key && !(key && key->luks.state == LUKS_WHOLE &&
-			  !streq(key->luks.label, NAME_KEY_LABEL_NEW))))
+	if (!by_key || unlock == UNLOCK_KEYSTORE ||
+	    !may_remove(p, "the key device's key, and its key slots,"))
 		return;
 	if (!key || !key->active)
 		planner_start_array(p, ROLE_KEY);

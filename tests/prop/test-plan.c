@@ -27,6 +27,7 @@ struct one {
 	struct layout *layout;
 	struct world world;
 	struct strv wipe;
+	bool started; /* since its images were made */
 	struct strv story; /* what was done to it, for whoever reads that it failed */
 };
 
@@ -96,6 +97,7 @@ static void do_step(struct one *one, const struct step *step)
 {
 	strv_addf(&one->story, "%s: %s", step_name(step->kind), step->text);
 	world_do(&one->world, step);
+	one->started &= step->kind != STEP_INITRD;
 }
 
 /* Carry out the first `n` steps of what would be done, in as many rounds as that takes. */
@@ -401,24 +403,63 @@ static void test_untouchable_is_refused(void **state)
 	}
 }
 
-/* A disk of this set that is read-only or unreadable, at any stage. */
-static void test_untouchable_of_ours_is_refused(void **state)
+static void make_unusable(struct one *one, struct observed_disk *disk)
+{
+	if (random_one_in(&one->r, 2))
+		disk->read_only = true;
+	else
+		disk->unreadable = true;
+	strv_addf(&one->story, "%s is %s", disk->path,
+		  disk->read_only ? "read-only" : "unreadable");
+}
+
+static char *disk_text(const struct observed_disk *disk)
+{
+	struct json_object *json = record_to_json(&record_observed_disk, disk);
+	char *text = str_dup(json_object_to_json_string(json));
+
+	json_object_put(json);
+	return text;
+}
+
+/*
+ * A disk of this set that is read-only or unreadable, at any stage: refused, or no step is about it;
+ * never when the machine stands.
+ */
+static void test_unusable_of_ours_is_left_alone(void **state)
 {
 	(void)state;
 	FOR_EACH_CASE(one)
 	{
+		bool made = random_one_in(&one.r, 2);
+		const struct layout_disk *want;
 		struct observed_disk *disk;
+		_cleanup_free_ char *before = NULL, *after = NULL;
 		_cleanup_(plan_freep) struct plan *plan = NULL;
 
-		to_any_stage(&one);
-		disk = disk_of(&one, random_below(&one.r, 6));
-		if (random_one_in(&one.r, 2))
-			disk->read_only = true;
+		if (made)
+			expect_finished(&one);
 		else
-			disk->unreadable = true;
+			to_any_stage(&one);
+		want = list_at(&one.layout->disks, &record_layout_disk,
+			       random_below(&one.r, (unsigned)one.layout->disks.n_items));
+		disk = observed_disk(one.world.have, want->path);
+		make_unusable(&one, disk);
+		before = disk_text(disk);
 		plan = world_plan(&one.world, NULL);
-		if (plan)
-			one_fail(&one, "planned for %s", disk->path);
+		if (made && (!plan || plan->steps.n_items))
+			one_fail(&one, "%s", plan ? "a step for a machine that stands" : "refused");
+		if (!plan)
+			continue;
+		if (first_step_of(plan, want->name))
+			one_fail(&one, "%s", first_step_of(plan, want->name)->text);
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+			if (step->kind == STEP_POOL_CREATE &&
+			    streq(step->pool, layout_pool_of(one.layout, want->name, NULL)->name))
+				one_fail(&one, "made without a disk: %s", step->text);
+		after = disk_text(disk);
+		if (!streq(before, after))
+			one_fail(&one, "changed: %s", after);
 	}
 }
 
@@ -563,6 +604,47 @@ static void test_done_is_never_made_again(void **state)
 	}
 }
 
+static struct observed_kernel *rebuild_image(struct one *one)
+{
+	struct observed_kernel *kernel = one->world.have->system.kernels.items;
+
+	free(kernel->hash);
+	kernel->hash = str_printf("hash%u", random_below(&one->r, 1000000));
+	strv_addf(&one->story, "the initramfs is made anew: %s", kernel->hash);
+	return kernel;
+}
+
+/* Kernels go onto every disk but one that cannot be used, whatever it is that one lacks. */
+static void test_others_are_kept_in_step(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+		struct observed_disk *sick;
+		size_t n = 0;
+
+		expect_finished(&one);
+		if (!layout_has_system(one.layout) || !layout_boots_uefi(one.layout))
+			continue;
+		(void)rebuild_image(&one);
+		sick = disk_of(&one, 0);
+		if (random_one_in(&one.r, 2)) {
+			make_unusable(&one, sick);
+		} else {
+			strv_add(&one.story, "its table lost a partition");
+			str_set(&((struct observed_partition *)sick->partitions.items)->name, NULL);
+		}
+		plan = world_plan(&one.world, NULL);
+		if (!plan)
+			one_fail(&one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+			n += step->kind == STEP_ESP_SYNC;
+		if (n != layout_n_members(one.layout) - 1)
+			one_fail(&one, "kernels go onto %zu disks", n);
+	}
+}
+
 static void swap_disk(struct one *one)
 {
 	struct observed_disk *disk = disk_of(one, random_below(&one->r, 6));
@@ -653,6 +735,35 @@ static void test_order_of_steps(void **state)
 	}
 }
 
+/* systemd-boot tells the entry by its file; here `in_menu` is that of the root. */
+static void start_by(struct one *one, const char *hash)
+{
+	struct observed_system *system = &one->world.have->system;
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+
+	environments_make(one->layout, one->world.have, NULL, &list);
+	free(system->started_by);
+	system->started_by = boot_entry_name(environment_in_menu(&list, &list.items[0]),
+					     system->running, hash);
+	strv_addf(&one->story, "started by %s", system->started_by);
+}
+
+/* The machine starts from its disks, by the image that /boot has, or by one that it had before. */
+static void restart(struct one *one, const char *hash, bool said)
+{
+	struct observed_system *system = &one->world.have->system;
+	const struct observed_kernel *kernel = system->kernels.items;
+
+	str_set(&system->running, kernel->version);
+	str_set(&system->started_by, NULL);
+	free(system->boot_id);
+	system->boot_id = str_printf("start %u", random_below(&one->r, 1000000));
+	one->started = true;
+	strv_add(&one->story, "it is started anew");
+	if (said)
+		start_by(one, hash ? hash : kernel->hash);
+}
+
 /* Another unlock: in the layout, of those that its partitions allow. False: there is none. */
 static bool change_unlock(struct one *one)
 {
@@ -667,26 +778,38 @@ static bool change_unlock(struct one *one)
 	return true;
 }
 
-static void expect_opens_as_said(struct one *one)
+/* And in no other way, but for `before`: what it had before is there, too. */
+static void expect_opens_as_said(struct one *one, bool before)
 {
 	unsigned unlock = one->layout->encryption.unlock;
 
-	if (unlock == UNLOCK_NATIVE)
-		return;
 	FOR_EACH_MEMBER_DISK(want, one->layout)
 	{
 		struct observed_partition *member = find_partition(
 			observed_disk(one->world.have, want->path), ROLE_MEMBER, want->name);
 
-		if ((unlock == UNLOCK_PEER) != (member->luks.generation > 0) ||
-		    (unlock == UNLOCK_KEYSTORE) != (member->luks.key_slot > 0))
+		bool peer = member->luks.generation > 0, key = member->luks.key_slot > 0;
+
+		if ((unlock == UNLOCK_PEER && !peer) || (unlock == UNLOCK_KEYSTORE && !key) ||
+		    (!before && (peer + key != (unlock != UNLOCK_SHARED))))
 			one_fail(one, "'%s' does not open as the layout says", want->name);
 	}
 }
 
+static bool has_come_up(const struct one *one)
+{
+	const struct observed_system *system = &one->world.have->system;
+	const struct observed_kernel *kernel = system->kernels.items;
+
+	return system->running &&
+	       (system->started_by ? boot_came_up(system->running, system->started_by,
+						  kernel->version, kernel->hash) :
+				     one->started);
+}
+
 /*
  * The system that is on the disks always finds a way in that is still there: what the old
- * unlock: needs goes only when files and images are those of the new one.
+ * unlock: needs goes only when files and images are those of the new one, and it was started by one.
  */
 static void expect_a_way_in(struct one *one, const struct step *step)
 {
@@ -698,42 +821,168 @@ static void expect_a_way_in(struct one *one, const struct step *step)
 
 	if (step->kind != STEP_PEER_REMOVE && step->kind != STEP_KEY_REMOVE)
 		return;
+	if (!has_come_up(one))
+		one_fail(one, "'%s' before it was started in the new way", step->text);
 	if (!streq(unlock, layout_unlock_name(one->layout->encryption.unlock)) ||
 	    !starts_with(state, STATE_DONE))
 		one_fail(one, "'%s' while the system is of unlock: %s, %s", step->text, unlock,
 			 state);
 }
 
-/* Moving between shared, keystore and peer, cut anywhere, ends where the layout says. */
+#define OWN_MOUNT "nas:/media /media nfs nofail 0 0\n"
+
+static void rewrite_file(struct one *one, const char *path, const char *text)
+{
+	FOR_EACH_ITEM(struct observed_file, file, &one->world.have->system.files)
+	{
+		_cleanup_free_ char *was = NULL;
+
+		if (!streq(file->path, path))
+			continue;
+		was = take_ptr(file->text);
+		file->text = str_printf("%s%s", streq(path, PATH_FSTAB) ? was : "", text);
+		strv_addf(&one->story, "%s is another", path);
+	}
+}
+
+/* What the package of mdadm wrote stands in nobody's way, and what a person mounts is kept. */
+static void use_files(struct one *one)
+{
+	rewrite_file(one, PATH_MDADM_CONF, "HOMEHOST <system>\nMAILADDR root\n"
+		     "# This configuration was auto-generated on a day by mkconf\n");
+	rewrite_file(one, PATH_FSTAB, OWN_MOUNT);
+}
+
+/* Nobody reads a key from a device that has no header. */
+static void expect_key_to_read(struct one *one, const struct step *step)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(one->layout->id, ROLE_KEY);
+	const struct observed_array *array = observed_array(one->world.have, uuid);
+
+	if (step->kind == STEP_KEY_ENROLL && array->luks.state != LUKS_WHOLE)
+		one_fail(one, "the key device is not made: %s", step->text);
+}
+
+/* What there is to do, as often as it takes; nothing is made again, and a way in stays. */
+static void move(struct one *one)
+{
+	for (int round = 0; round < 4; round++) {
+		_cleanup_(plan_freep) struct plan *plan = world_plan(&one->world, NULL);
+
+		if (!plan)
+			one_fail(one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			if (makes_anew(step) && step->kind != STEP_SWITCH &&
+			    step->kind != STEP_ARRAY_CREATE && step->kind != STEP_KEY_FORMAT &&
+			    step->kind != STEP_SETTLE)
+				one_fail(one, "made again: %s", step->text);
+			expect_a_way_in(one, step);
+			expect_key_to_read(one, step);
+			do_step(one, step);
+		}
+	}
+	expect_finished(one);
+}
+
+/*
+ * Moving between shared, keystore and peer, cut anywhere, ends where the layout says: at once what it
+ * needs is there, and what was needed before goes when the machine was started in the new way.
+ */
 static void test_moving_converges(void **state)
 {
 	(void)state;
 	FOR_EACH_CASE(one)
 	{
+		bool used = random_one_in(&one.r, 2), said;
+		_cleanup_free_ char *before = NULL;
+
 		expect_finished(&one);
+		if (layout_has_system(one.layout) && used)
+			use_files(&one);
+		said = layout_boots_uefi(one.layout) && random_one_in(&one.r, 2);
 		if (!layout_has_system(one.layout) || !change_unlock(&one))
 			continue;
+		before = str_dup(((struct observed_kernel *)one.world.have->system.kernels.items)->hash);
+		if (random_one_in(&one.r, 2))
+			restart(&one, NULL, said);
 		if (random_one_in(&one.r, 2))
 			to_any_stage(&one);
 		if (random_one_in(&one.r, 4) && change_unlock(&one) && random_one_in(&one.r, 2))
 			to_any_stage(&one);
-		for (int round = 0; round < 4; round++) {
-			_cleanup_(plan_freep) struct plan *plan = world_plan(&one.world, NULL);
-
-			if (!plan)
-				one_fail(&one, "refused");
-			FOR_EACH_ITEM(struct step, step, &plan->steps)
-			{
-				if (makes_anew(step) && step->kind != STEP_SWITCH &&
-				    step->kind != STEP_ARRAY_CREATE &&
-				    step->kind != STEP_KEY_FORMAT && step->kind != STEP_SETTLE)
-					one_fail(&one, "made again: %s", step->text);
-				expect_a_way_in(&one, step);
-				do_step(&one, step);
-			}
+		move(&one);
+		expect_opens_as_said(&one, true);
+		if (said && random_one_in(&one.r, 2)) {
+			strv_add(&one.story, "it fell back");
+			restart(&one, before, said);
+			move(&one);
+			expect_opens_as_said(&one, true);
 		}
+		restart(&one, NULL, said);
+		if (random_one_in(&one.r, 2))
+			do_prefix(&one, random_below(&one.r, 4), false);
+		move(&one);
+		expect_opens_as_said(&one, false);
+		if (used && !strstr(observed_file(one.world.have, PATH_FSTAB), OWN_MOUNT))
+			one_fail(&one, "what a person wrote into fstab is gone");
+	}
+}
+
+/* As far as the step KEY_FORMAT, and into it: the header is wiped, or half written. */
+static void tear_key_format(struct one *one)
+{
+	_cleanup_free_ char *uuid = name_array_uuid(one->layout->id, ROLE_KEY);
+
+	for (int round = 0; round < 4; round++) {
+		_cleanup_(plan_freep) struct plan *plan = world_plan(&one->world, NULL);
+
+		if (!plan)
+			one_fail(one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			struct observed_array *array;
+
+			do_step(one, step);
+			if (step->kind != STEP_KEY_FORMAT)
+				continue;
+			array = observed_array(one->world.have, uuid);
+			array->luks.n_keyslots = 0;
+			str_set(&array->luks.label, NULL);
+			str_set(&array->luks.subsystem, NULL);
+			array->luks.state = random_one_in(&one->r, 2) ? LUKS_NONE : LUKS_UNREADABLE;
+			str_set(&array->content, NULL);
+			strv_add(&one->story, "torn");
+			return;
+		}
+	}
+	one_fail(one, "the key device is not made");
+}
+
+/* A key device that is made anew on settled partitions, and cut off in the middle of that. */
+static void test_key_device_is_made_after_a_cut(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		struct layout_encryption *e = &one.layout->encryption;
+
+		if (e->unlock == UNLOCK_NATIVE || !layout_key_size(one.layout) ||
+		    !layout_has_system(one.layout))
+			continue;
+		e->unlock = UNLOCK_KEYSTORE;
+		e->key_device_size = layout_key_size(one.layout);
 		expect_finished(&one);
-		expect_opens_as_said(&one);
+		e->unlock = random_one_in(&one.r, 2) ? UNLOCK_PEER : UNLOCK_SHARED;
+		move(&one);
+		restart(&one, NULL, false);
+		move(&one);
+		expect_opens_as_said(&one, false);
+		e->unlock = UNLOCK_KEYSTORE;
+		tear_key_format(&one);
+		if (random_one_in(&one.r, 2))
+			cut_power(&one);
+		move(&one);
+		expect_opens_as_said(&one, true);
 	}
 }
 
@@ -884,19 +1133,6 @@ static void test_environments_converge(void **state)
 	}
 }
 
-/* systemd-boot tells the entry by its file; here `in_menu` is that of the root. */
-static void start_by(struct one *one, const char *hash)
-{
-	struct observed_system *system = &one->world.have->system;
-	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
-
-	environments_make(one->layout, one->world.have, NULL, &list);
-	free(system->started_by);
-	system->started_by = boot_entry_name(environment_in_menu(&list, &list.items[0]),
-					     system->running, hash);
-	strv_addf(&one->story, "started by %s", system->started_by);
-}
-
 static const struct observed_entry *only_entry(struct one *one, const struct observed_esp *esp,
 					       const char *hash)
 {
@@ -931,16 +1167,6 @@ static void expect_images(struct one *one, const char *now, bool counting, const
 		if (before && (!other || other->counting || !boot_version_is_before(other->version)))
 			one_fail(one, "disk '%s': %s is not what is fallen back to", want->name, before);
 	}
-}
-
-static struct observed_kernel *rebuild_image(struct one *one)
-{
-	struct observed_kernel *kernel = one->world.have->system.kernels.items;
-
-	free(kernel->hash);
-	kernel->hash = str_printf("hash%u", random_below(&one->r, 1000000));
-	strv_addf(&one->story, "the initramfs is made anew: %s", kernel->hash);
-	return kernel;
 }
 
 static void expect_no_before(struct one *one)
@@ -1063,12 +1289,14 @@ int main(void)
 		cmocka_unit_test(test_strangers_are_not_touched),
 		cmocka_unit_test(test_content_of_others_goes_only_with_consent),
 		cmocka_unit_test(test_untouchable_is_refused),
-		cmocka_unit_test(test_untouchable_of_ours_is_refused),
+		cmocka_unit_test(test_unusable_of_ours_is_left_alone),
 		cmocka_unit_test(test_planning_is_pure),
 		cmocka_unit_test(test_done_is_never_made_again),
+		cmocka_unit_test(test_others_are_kept_in_step),
 		cmocka_unit_test(test_swapped_disk),
 		cmocka_unit_test(test_order_of_steps),
 		cmocka_unit_test(test_moving_converges),
+		cmocka_unit_test(test_key_device_is_made_after_a_cut),
 		cmocka_unit_test(test_files_follow_the_layout),
 		cmocka_unit_test(test_work_of_a_person_stays),
 	};

@@ -157,14 +157,6 @@ static void forget_inside(struct world *world, const struct step *step)
 		move_inside(&memory_of(world, partition->path)->luks, &nothing);
 }
 
-static bool boot_is_there(const struct world *world)
-{
-	_cleanup_free_ char *uuid = name_array_uuid(world->layout->id, ROLE_BOOT);
-	const struct observed_array *array = observed_array(world->have, uuid);
-
-	return !layout_boots_bios(world->layout) || (array && array->mounted);
-}
-
 /* What an array holds is seen when it runs again, as long as nobody made another one. */
 static void recall_array(struct world *world, const struct step *step)
 {
@@ -223,7 +215,7 @@ static void show_system(struct world *world)
 	if (!to->grub)
 		to->grub = take_ptr(from->grub);
 	/* Kernels and GRUB's own files are in /boot, whatever that is on. */
-	if (to->kernels.n_items || !boot_is_there(world))
+	if (to->kernels.n_items || !plan_finds_boot(world->layout, world->have))
 		return;
 	to->kernels = from->kernels;
 	from->kernels = (struct list){};
@@ -316,6 +308,9 @@ void world_cut_power(struct world *world)
 	remember_arrays(world);
 	if (have->system.root)
 		remember_system(&world->remembered->system, &have->system);
+	str_set(&have->system.running, NULL);
+	str_set(&have->system.started_by, NULL);
+	str_set(&have->system.boot_id, NULL);
 }
 
 /* tearing: a property of the root dataset, as far as it got */

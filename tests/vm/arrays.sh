@@ -98,6 +98,8 @@ test_found() {
 test_leg() {
 	echo here >/mnt/eyrie/boot/file
 	check "a leg fails" mdadm --quiet /dev/md/eyrie-boot --fail "$(part right boot)"
+	status 0 "a leg failed: nothing is done about it" plan --check
+	says "a leg failed: it says so" "the mirror of the /boot partition has given up a part"
 	check "a leg is taken out" mdadm --quiet /dev/md/eyrie-boot --remove "$(part right boot)"
 	status 5 "a leg is away: there is something to do" plan --check
 	says "a leg is away: it says so" "take 'right' back into the mirror of the /boot partition"

@@ -132,10 +132,20 @@ is_whole() {
 	return 1
 }
 
+# What has no /boot to go by says so, and does not seem to be done.
+test_without_boot() {
+	check "/boot is unmounted" umount /boot
+	status 1 "/boot is not mounted: sync" eyrie boot sync
+	says "/boot is not mounted: it says so" "/boot is not mounted"
+	check "/boot is mounted again" mount /boot
+	status 0 "/boot is mounted again: sync" eyrie boot sync
+}
+
 case $round in
 1)
 	test_state
 	test_hook
+	test_without_boot
 	test_kernels
 	test_broken_grub
 	test_full

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A living machine moves between peer, shared and keystore: its layout is edited and applied, each
-# start asks once, and what the way before it needed is gone afterwards.
+# start asks once, and what the way before it needed is there until the machine came up in the new one,
+# and gone when the layout is applied once more.
 #
 # lab: --boot KEPT --file KEPT/passphrase
 
@@ -24,6 +25,8 @@ to() {
 	sed -i "/#/!s/unlock: .*/unlock: $1/" "$LAYOUT"
 	status 5 "to $1: there is something to do" eyrie plan --check
 	says "to $1: it says what" "open its disks by unlock: $1 instead of"
+	[[ $now == shared ]] ||
+		says "to $1: and what stays until the next start" "started by its new initramfs once"
 	status 0 "to $1: apply" eyrie apply --passphrase-file "$SECRET" --yes
 	status 0 "to $1: nothing is left to do" eyrie plan --check
 	same "to $1: no data was written again" "$before" "$(members_hash)"
@@ -87,7 +90,29 @@ expect_closed() {
 ways=(peer shared keystore peer keystore shared peer)
 : "${at:=-1}"
 
-# What is on the members and the key device once they opened as WAY says, and not before.
+# What there is before the next start: the way that the machine came up by is still open.
+expect_both() {
+	local type types="$1 $2"
+
+	types=${types/keystore/keyfile}
+	for type in $types; do
+		[[ $type == shared ]] || same "to $2: the token of $type is there" \
+			"eyrie-$type eyrie-$type" "$(for name in left right; do
+				tokens "$name" | tr ' ' '\n' | grep -x "eyrie-$type"
+			done | xargs)"
+	done
+	[[ $1 != keystore ]] ||
+		status 1 "to $2: the key device still has a key slot" no_slot /dev/md/eyrie-key
+}
+
+# to WAY came up: the way before goes.
+finish_move() {
+	status 5 "$1 came up: there is something to do" eyrie plan --check
+	says "$1 came up: it says what" "take away the key"
+	status 0 "$1 came up: apply" eyrie apply --passphrase-file "$SECRET" --yes
+}
+
+# What is on the members and the key device once a move to WAY has been finished.
 expect_slots() {
 	case $1 in
 	shared)
@@ -110,6 +135,11 @@ expect_slots() {
 
 declare -A by=([peer]=eyrie [shared]=stock [keystore]=stock)
 now=$(sed -n '/#/!s/.*unlock: \([a-z]*\).*/\1/p' "$LAYOUT")
+# Between shared and keystore or peer there is nothing to take away when shared was before.
+if ((at >= 0)); then
+	[[ ${ways[$at - 1]} == shared ]] || finish_move "$now"
+	expect_slots "$now"
+fi
 expect "start $round, $now" "${by[$now]}"
 [[ $now != keystore ]] || expect_closed
 if ((round <= 6)); then
@@ -120,7 +150,7 @@ if ((round <= 6)); then
 	fi
 	at=$((at % 6 + 1))
 	to "${ways[$at]}"
-	expect_slots "${ways[$at]}"
+	expect_both "$now" "${ways[$at]}"
 	echo "at=$at" >/root/at
 	again
 fi

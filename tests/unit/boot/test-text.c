@@ -214,11 +214,14 @@ static void test_came_up(void **state)
 static void test_cmdline_of_openrc(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
-		test_layout(TEST_LAYOUT "system: { init: openrc }\n");
-	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
+		test_layout(TEST_LAYOUT "system: { suite: trixie, init: openrc, root-keys: [k] }\n");
 
 	(void)state;
-	assert_string_equal(cmdline, "root=zfs:AUTO init=/sbin/init");
+	expect(boot_cmdline(layout, NULL), "root=zfs:AUTO init=/sbin/init");
+	/* As eyrie apply goes by it. */
+	layout_drop_source(layout);
+	assert_false(layout_has_system(layout));
+	expect(boot_cmdline(layout, NULL), "root=zfs:AUTO init=/sbin/init");
 }
 
 static void test_cmdline_without_more(void **state)
@@ -433,6 +436,25 @@ static void test_grub_config(void **state)
 	list_deinit(&kernels, &record_observed_kernel);
 }
 
+/* What means something to GRUB reaches the kernel all the same. */
+static void test_grub_config_quotes(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout =
+		test_layout(TEST_LAYOUT "firmware: bios\nboot: { cmdline: 'memmap=64M$1G a;b "
+			    "dyndbg=\"file $x; +p\"' }\n");
+	_cleanup_free_ char *text = NULL;
+	struct list kernels = {};
+	struct observed_kernel *kernel = list_add(&kernels, &record_observed_kernel);
+
+	(void)state;
+	kernel->version = str_dup("6.1");
+	kernel->has_zfs = true;
+	text = boot_grub_config(layout, &kernels);
+	assert_non_null(strstr(text, "\tlinux /vmlinuz-6.1 root=zfs:AUTO memmap=64M\\$1G a\\;b "
+				     "dyndbg=\"file \\$x; +p\" $extra\n"));
+	list_deinit(&kernels, &record_observed_kernel);
+}
+
 static void test_dropin_of_a_key_device(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(KEYSTORE);
@@ -513,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_mdadm_conf),
 		cmocka_unit_test(test_fstab_with_boot),
 		cmocka_unit_test(test_grub_config),
+		cmocka_unit_test(test_grub_config_quotes),
 		cmocka_unit_test(test_no_hibernation),
 		cmocka_unit_test(test_dropin_of_a_key_device),
 	};

@@ -70,6 +70,9 @@ static const struct wrong wrong_disks[] = {
 	  "4:33: 'size' wants a size such as 512MiB" },
 	{ DISKS("left: { path: /dev/one, size: 99999999TiB }", "right: { path: /dev/two }")
 	  TEST_POOL REST, "4:33: 'size: 99999999TiB' is too large" },
+	{ "firmware: bios\n" DISKS("left: { path: /dev/one, sector-size: 4096 }",
+				   "right: { path: /dev/two }") TEST_POOL REST,
+	  "5:40: a BIOS starts nothing from a disk with sectors of 4096 bytes" },
 	{ TEST_HEAD "disks: [/dev/one, /dev/two]\n" TEST_POOL REST, NULL },
 	{ TEST_HEAD TEST_POOL REST, NULL },
 };
@@ -82,6 +85,9 @@ static const struct wrong wrong_encryption[] = {
 	  "11:23: 'cipher_null-ecb' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
 	{ ALL "encryption: { cipher: aes-cbc-essiv }\n",
 	  "11:23: 'aes-cbc-essiv' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	{ ALL "encryption: { cipher: aes-xts-plain }\n",
+	  "11:23: 'aes-xts-plain' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	{ ALL "encryption: { cipher: 'aes-xts-essiv:sha256' }\n", NULL },
 	{ ALL "encryption: { kdf: { iterations: 3 } }\n", "11:34: 'iterations' is 4 at least" },
 	{ ALL "encryption: { kdf: { type: pbkdf2, iterations: 999 } }\n",
 	  "11:48: 'iterations' is 1000 at least" },
@@ -178,6 +184,23 @@ static const struct wrong wrong_datasets[] = {
 	  "12:20: 'a' and 'b' are both mounted on /x" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: x }\n"),
 	  "11:20: 'mountpoint' is a path, none or legacy" },
+	{ TWO TEST_POOL "  filesystem-properties: { encryption: on, keyformat: raw, "
+	  "keylocation: 'file:///key' }\nencryption: native\n" REST,
+	  "9:28: the key of the root is a passphrase that is typed: 'keyformat' passphrase, "
+	  "'keylocation' prompt" },
+	{ DATASETS("  a: { properties: { encryption: on, keyformat: hex, keylocation: 'file:///k' } }\n"
+		   "  a/root: { mountpoint: / }\n"),
+	  "10:22: the key of the root is a passphrase that is typed: 'keyformat' passphrase, "
+	  "'keylocation' prompt" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  usr: { mountpoint: /usr }\n"),
+	  "11:22: /usr would come too late: the start needs it, and the initramfs does not mount "
+	  "'usr'" },
+	{ DATASETS("  a/root: { mountpoint: / }\n  a/root2/etc: { mountpoint: /etc }\n"),
+	  "11:30: /etc would come too late: the start needs it, and the initramfs does not mount "
+	  "'a/root2/etc'" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  ROOT/bin: { mountpoint: /usr/bin }\n"),
+	  "11:27: /usr/bin would come too late: the start needs it, and the initramfs does not mount "
+	  "'ROOT/bin'" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a//b: { mountpoint: /x }\n"),
 	  "11:11: 'a//b' is no name for a dataset" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  /a: { mountpoint: /x }\n"),
@@ -235,6 +258,11 @@ static const struct wrong wrong_system[] = {
 	  "and no image in it can be read again" },
 	{ ALL "boot: { cmdline: resume_offset=1 }\n",
 	  "11:18: 'resume_offset=1': a root on ZFS cannot hibernate: there is no swap to resume from" },
+	{ ALL "boot: { cmdline: \"quiet\\nsplash\" }\n",
+	  "11:19: 'cmdline' is one line" },
+	{ ALL "boot: { cmdline: 'dyndbg=\"file a' }\n", "11:19: a \" in 'cmdline' has no other one" },
+	{ ALL "firmware: bios\nboot: { cmdline: 'a=b\\c' }\n",
+	  "12:19: GRUB gives no \\ and no ' to the kernel as they are" },
 	{ ALL "boot: { filesystem: xfs }\n", "11:21: 'filesystem' wants one of: ext4, ext2" },
 	{ ALL "encryption: { key-device-size: 16MiB }\n",
 	  "11:32: 'key-device-size' is 20MiB to 1GiB" },
@@ -353,6 +381,24 @@ static void test_all_at_once(void **state)
 	assert_string_equal(diag.items[2].text, "'id' is not a UUID");
 }
 
+/* What the initramfs mounts may be a dataset, and other keys than that of the root of any kind. */
+static void test_right_datasets(void **state)
+{
+	static const char *const texts[] = {
+		DATASETS("  ROOT: { mountpoint: / }\n  ROOT/usr: { mountpoint: /usr }\n"),
+		DATASETS("  ROOT: { mountpoint: / }\n  local: { mountpoint: /usr/local }\n"),
+		DATASETS("  ROOT: { mountpoint: / }\n  a: { properties: { encryption: on, keyformat: "
+			 "raw, keylocation: 'file:///k' } }\n"),
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_(layout_freep) struct layout *layout = test_layout(texts[i]);
+
+		assert_non_null(layout_root(layout));
+	}
+}
+
 static void test_warning_when_nobody_can_log_in(void **state)
 {
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
@@ -365,20 +411,34 @@ static void test_warning_when_nobody_can_log_in(void **state)
 	assert_int_equal(diag.items[0].line, 11);
 }
 
-/* bookworm's OpenZFS is not safe with large sectors: 512, and a word. */
-static void test_bookworm_gets_small_sectors(void **state)
+static uint64_t sectors_of(const char *text, size_t n_findings)
 {
-	_cleanup_diag_ struct diag diag = DIAG_NULL, silent = DIAG_NULL;
-	_cleanup_(layout_freep) struct layout *layout = NULL, *given = NULL;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	uint64_t size;
 
+	assert_int_equal(layout_parse("case", text, &layout, &diag), 0);
+	assert_int_equal(diag.n_items, n_findings);
+	size = layout_sector_size(layout);
+	layout_drop_source(layout);
+	assert_int_equal(layout_sector_size(layout), size);
+	return size;
+}
+
+/* OpenZFS before 2.2.7 is not safe with large sectors: they are for who is known to have a later one. */
+static void test_sectors_are_safe(void **state)
+{
 	(void)state;
-	assert_int_equal(layout_parse("case", SYSTEM("  suite: bookworm\n"), &layout, &diag), 0);
-	assert_int_equal(layout->encryption.sector_size, 512);
-	assert_int_equal(diag.n_items, 1);
-	assert_int_equal(diag.items[0].level, DIAG_NOTE);
-	assert_int_equal(layout_parse("case", SYSTEM("  suite: bookworm\n")
-				      "encryption: { sector-size: 512 }\n", &given, &silent), 0);
-	assert_int_equal(silent.n_items, 0);
+	assert_int_equal(sectors_of(SYSTEM("  suite: trixie\n"), 0), 4096);
+	assert_int_equal(sectors_of(SYSTEM("  tarball: /root.tar\n"), 0), 512);
+	assert_int_equal(sectors_of(ALL, 0), 512);
+	assert_int_equal(sectors_of(ALL "encryption: { sector-size: 4096 }\n", 0), 4096);
+	assert_int_equal(sectors_of(SYSTEM("  suite: trixie\n") "encryption: { sector-size: 512 }\n", 0),
+			 512);
+	/* With a word. */
+	assert_int_equal(sectors_of(SYSTEM("  suite: bookworm\n"), 1), 512);
+	assert_int_equal(sectors_of(SYSTEM("  suite: bookworm\n")
+				    "encryption: { sector-size: 4096 }\n", 1), 512);
 }
 
 /* Lines that end with CR and LF, or with CR alone. */
@@ -416,8 +476,9 @@ int main(void)
 		cmocka_unit_test(test_wrong_yaml),
 		cmocka_unit_test(test_wrong_encoding),
 		cmocka_unit_test(test_all_at_once),
+		cmocka_unit_test(test_right_datasets),
 		cmocka_unit_test(test_warning_when_nobody_can_log_in),
-		cmocka_unit_test(test_bookworm_gets_small_sectors),
+		cmocka_unit_test(test_sectors_are_safe),
 		cmocka_unit_test(test_other_line_ends),
 	};
 

@@ -11,7 +11,7 @@ static void test_defaults(void **state)
 	assert_int_equal(e->unlock, UNLOCK_PEER);
 	assert_string_equal(e->cipher, "aes-xts-plain64");
 	assert_int_equal(e->key_size, 512);
-	assert_int_equal(e->sector_size, 4096);
+	assert_int_equal(e->sector_size, 0);
 	assert_true(e->discards);
 	assert_int_equal(e->kdf.type, KDF_ARGON2ID);
 	assert_true(e->kdf.memory == GIB);

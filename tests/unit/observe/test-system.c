@@ -131,9 +131,19 @@ static void test_running(void **state)
 	assert_non_null(version);
 }
 
+static void test_boot_id(void **state)
+{
+	_cleanup_free_ char *one = observe_boot_id(), *again = observe_boot_id();
+
+	(void)state;
+	assert_int_equal(strlen(one), strlen("0f0e0d0c-0b0a-4908-8706-050403020100"));
+	assert_string_equal(one, again);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_boot_id),
 		cmocka_unit_test(test_lsinitramfs),
 		cmocka_unit_test(test_lsinitrd),
 		cmocka_unit_test(test_no_lister),
