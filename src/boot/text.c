@@ -523,7 +523,8 @@ char *boot_initrd_dropin(const struct layout *layout)
 /*
  * Stock zpool(8), in the place that zfs-import-scan.service has: but for one pool, by its GUID, and
  * whatever /etc/zfs/zpool.cache says. dracut takes that file along, the root's pool is never in it,
- * and OpenZFS's own units go by it alone once a single pool is.
+ * and OpenZFS's own units go by it alone once a single pool is. Who asks for bootfs comes after those
+ * two by their names, and so has to be named here.
  */
 char *boot_import_unit(const struct layout *layout, const struct observed *have)
 {
@@ -540,7 +541,7 @@ char *boot_import_unit(const struct layout *layout, const struct observed *have)
 		"Requires=zfs-load-module.service\n"
 		"After=zfs-load-module.service systemd-udev-settle.service\n"
 		"After=systemd-udev-trigger.service systemd-modules-load.service cryptsetup.target\n"
-		"Before=zfs-import.target\n"
+		"Before=zfs-env-bootfs.service zfs-import.target\n"
 		"ConditionPathExists=/etc/initrd-release\n"
 		"\n"
 		"[Service]\n"

@@ -67,12 +67,6 @@ static void check_disk(struct checker *c, const struct layout_disk *disk)
 		finding(c, at_path, "the path of disk '%s' does not begin with '/'", disk->name);
 	if (disk->sector_size && disk->sector_size != 512 && disk->sector_size != 4096)
 		finding(c, at_sectors, "the sectors of a disk are of 512 or of 4096 bytes");
-	if (disk->sector_size == 4096 && layout_boots_bios(c->layout) &&
-	    layout_is_member(c->layout, disk->name)) {
-		finding(c, at_sectors, "a BIOS starts nothing from a disk with sectors of 4096 bytes");
-		diag_hint(c->diag, "GRUB counts in 512 bytes there; firmware: uefi starts from such a "
-			  "disk");
-	}
 	FOR_EACH_DISK(other, c->layout)
 	{
 		if (other == disk)
@@ -288,7 +282,7 @@ static void check_early(struct checker *c, const struct layout_dataset *dataset,
 	const struct layout_dataset *root = layout_root(c->layout);
 
 	for (size_t i = 0; i < ARRAY_SIZE(early); i++) {
-		if (!streq(dataset->mountpoint, early[i].path) ||
+		if (!streq(dataset->mountpoint, early[i].path) || !layout_mounts(dataset) ||
 		    (early[i].is_mounted && root && is_below(dataset->name, root->name)))
 			continue;
 		finding(c, at, "%s would come too late: the start needs it, and the initramfs does not "

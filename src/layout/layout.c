@@ -154,6 +154,13 @@ bool layout_has_luks(const struct layout *layout, const struct layout_pool *pool
 	return pool == &layout->pool && layout->encryption.unlock != UNLOCK_NATIVE;
 }
 
+bool layout_mounts(const struct layout_dataset *dataset)
+{
+	const char *canmount = pair_get(&dataset->properties, "canmount");
+
+	return !canmount || streq(canmount, "on");
+}
+
 bool layout_is_member(const struct layout *layout, const char *disk)
 {
 	return find_vdev(&layout->pool, disk);

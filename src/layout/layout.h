@@ -193,6 +193,7 @@ int layout_keyboard(const struct layout *layout, char **ret_layout, char **ret_v
 /* The disk of that name, or NULL. */
 const struct layout_disk *layout_disk(const struct layout *layout, const char *name);
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
+bool layout_mounts(const struct layout_dataset *dataset); /* zfs mount -a would: canmount=on */
 bool layout_is_member(const struct layout *layout, const char *disk); /* of the root's pool */
 
 /* Its disks are LUKS2 members; else the pool lies on their partitions. */

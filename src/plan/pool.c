@@ -262,13 +262,6 @@ static char *effective_mountpoint(const struct layout_pool *pool, const char *na
 	}
 }
 
-static bool mounts_by_itself(const struct layout_dataset *dataset)
-{
-	const char *canmount = pair_get(&dataset->properties, "canmount");
-
-	return !canmount || streq(canmount, "on");
-}
-
 static bool stays_locked(const struct planner *p, const struct observed_dataset *have)
 {
 	return have && have->locked && !planner_has(p, STEP_KEY_LOAD, have->encryption_root);
@@ -285,7 +278,7 @@ static void plan_mount(struct planner *p, const struct layout_pool *pool,
 
 	if (!mountpoint || (have && have->mounted) || stays_locked(p, have))
 		return;
-	if (!mounts_by_itself(dataset) && dataset != layout_root(p->layout))
+	if (!layout_mounts(dataset) && dataset != layout_root(p->layout))
 		return;
 	(void)planner_add_in(p, pool, STEP_MOUNT, dataset->name, "mount %s on %s%s", name,
 			     under, mountpoint);

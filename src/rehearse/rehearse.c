@@ -75,7 +75,7 @@ struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 		copy->boot.window *= EMULATED_WAIT;
 	}
 	if (layout_has_system(layout)) {
-		str_set(&copy->system.suite, NULL);
+		layout_drop_source(copy);
 		str_set(&copy->system.tarball, VM_VIRTIO_ID "tarball");
 	}
 	return copy;

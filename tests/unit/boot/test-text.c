@@ -266,7 +266,7 @@ static void test_import(void **state)
 	assert_non_null(strstr(by_name, " $ZPOOL_IMPORT_OPTS rpool\n"));
 	assert_non_null(strstr(by_guid, "\nExecStart=/sbin/zpool import -N -o cachefile=none "
 					"$ZPOOL_IMPORT_OPTS 1234567890\n"));
-	assert_non_null(strstr(by_guid, "cryptsetup.target\nBefore=zfs-import.target\n"));
+	assert_non_null(strstr(by_guid, "cryptsetup.target\nBefore=zfs-env-bootfs.service zfs-import.target\n"));
 	assert_null(strstr(by_guid, "ConditionFileNotEmpty"));
 	expect(boot_import_dropin(),
 	       HEADER "# In the initramfs eyrie-import.service imports the root's pool, and nothing "
