@@ -423,8 +423,10 @@ static uint64_t sectors_of(const char *text, size_t n_findings)
 }
 
 /* OpenZFS before 2.2.7 is not safe with large sectors: they are for who is known to have a later one. */
-/* A container that is mounted nowhere hides nothing of the root, and a machine of either firmware may
- * stand on disks that only one of them starts from: that is for the plan to see. */
+/*
+ * A container that is mounted nowhere hides nothing of the root, and a machine of either firmware may
+ * stand on disks that only one of them starts from: that is for the plan to see.
+ */
 static void test_what_can_start(void **state)
 {
 	static const char *const texts[] = {
