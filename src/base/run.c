@@ -63,6 +63,15 @@ bool run_interrupted(void)
 	return interrupted;
 }
 
+void run_resume(void)
+{
+	char bytes[16];
+
+	interrupted = 0;
+	while (interrupt_pipe[0] >= 0 && read(interrupt_pipe[0], bytes, sizeof(bytes)) > 0)
+		;
+}
+
 int run_interrupt_fd(void)
 {
 	return interrupt_pipe[0];

@@ -72,6 +72,9 @@ char *run_find(const char *program);
  */
 void run_catch_interrupts(void);
 bool run_interrupted(void);
+
+/* Who undoes runs to its end: programs start again. The next signal ends us. */
+void run_resume(void);
 int run_interrupt_fd(void); /* to poll: readable once interrupted; -1 when none is caught */
 
 /*

@@ -60,16 +60,17 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 static int look_at_all(struct cli *cli, const struct gate_work *work,
 		       const struct unit_list *units, struct held *ret)
 {
-	int r = 0;
+	int r = 0, q;
 
 	FOR_EACH_GATE(gate, &work->gates->gates)
 	{
 		struct held_gate *held = list_add(&ret->gates, &record_held_gate);
-		int q = look_at_gate(cli, work, gate, units, held);
 
+		q = look_at_gate(cli, work, gate, units, held);
 		r = r ? r : q;
 	}
-	return r;
+	q = find_bad_nesting(ret, &cli->diag);
+	return r ? r : q;
 }
 
 static int know_units(struct cli *cli, struct unit_list **ret)

@@ -31,6 +31,7 @@ int gate_work_begin(struct cli *cli, struct gate_work *work)
 
 void gate_work_follow(struct gate_work *work)
 {
+	held_drop_others(work->held, &work->gates->gates);
 	held_complete(work->held, &work->gates->gates);
 	(void)held_follow_all(work->held, HELD_GENERATED);
 }
@@ -121,16 +122,20 @@ static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *r
 	return 0;
 }
 
-static bool is_typed(const struct zfs_state *state, const char *name)
+/* zfs-load-key(8) takes digits from a terminal, too, and bytes from a file alone. */
+static bool is_typed(const struct cli *cli, const struct zfs_state *state, const char *name)
 {
 	const struct zfs_dataset *root = zfs_dataset(state, name);
 
-	return !root || !root->keyformat || streq(root->keyformat, "passphrase");
+	if (!root || !root->keyformat || streq(root->keyformat, "passphrase"))
+		return true;
+	return streq(root->keylocation, "prompt") &&
+	       (!streq(root->keyformat, "raw") || cli->options.passphrase_file);
 }
 
 /* Roots whose key nobody can type leave `roots`, with an error that says where it belongs. */
-static int refuse_untyped(struct gate_context *cxt, const struct zfs_state *state,
-			  struct strv *roots)
+static int refuse_untyped(struct cli *cli, struct gate_context *cxt,
+			  const struct zfs_state *state, struct strv *roots)
 {
 	_cleanup_strv_ struct strv typed = STRV_NULL, all = *roots;
 	int r = 0;
@@ -138,7 +143,7 @@ static int refuse_untyped(struct gate_context *cxt, const struct zfs_state *stat
 	for (size_t i = 0; i < all.n_items; i++) {
 		const struct zfs_dataset *root = zfs_dataset(state, all.items[i]);
 
-		if (is_typed(state, all.items[i]))
+		if (is_typed(cli, state, all.items[i]))
 			strv_add(&typed, all.items[i]);
 		else
 			r = diag_error(cxt->diag, -ENOENT, "the key of %s is no passphrase (%s), and "
@@ -185,7 +190,7 @@ static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs
 	gate_locked_roots(state, &roots);
 	(void)gate_try_files(cxt, state, &roots);
 	(void)gate_try_network(cxt, state, &roots);
-	r = refuse_untyped(cxt, state, &roots);
+	r = refuse_untyped(cli, cxt, state, &roots);
 	q = ask_for_all(cli, cxt, state->name, &roots);
 	return r ? r : q;
 }

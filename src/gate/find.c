@@ -385,6 +385,55 @@ int find_bad_mounts(const struct held_gate *held, struct diag *diag)
 	return r;
 }
 
+/* A mount of `inner` that lies in one of `outer`, or NULL. */
+static const struct held_mount *mount_inside(const struct held_gate *inner,
+					     const struct held_gate *outer)
+{
+	FOR_EACH_MOUNT(mount, inner)
+		FOR_EACH_MOUNT(other, outer)
+			if (path_is_below(mount->path, other->path) &&
+			    !streq(mount->path, other->path))
+				return mount;
+	return NULL;
+}
+
+static int refuse_nesting(const struct held_gate *inner, const struct held_gate *outer,
+			  struct diag *diag)
+{
+	const struct held_mount *mount = mount_inside(inner, outer);
+	const struct held_mount *back = mount_inside(outer, inner);
+
+	if (mount && inner->hold == GATE_BOOT && outer->hold != GATE_BOOT) {
+		(void)diag_error(diag, -EINVAL, "the boot waits for %s, whose %s is mounted inside "
+				 "%s, for which it does not wait", inner->name, mount->path,
+				 outer->name);
+		diag_hint(diag, "hold: boot for both, or for neither");
+		return -EINVAL;
+	}
+	if (mount && back && inner < outer) {
+		(void)diag_error(diag, -EINVAL, "%s and %s wait for each other: %s is mounted inside "
+				 "%s, and %s inside %s", inner->name, outer->name, mount->path,
+				 outer->name, back->path, inner->name);
+		diag_hint(diag, "one gate for both, or other mount points");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int find_bad_nesting(const struct held *held, struct diag *diag)
+{
+	int r = 0;
+
+	FOR_EACH_HELD(inner, held)
+		FOR_EACH_HELD(outer, held)
+		{
+			int q = inner == outer ? 0 : refuse_nesting(inner, outer, diag);
+
+			r = r ? r : q;
+		}
+	return r;
+}
+
 void find_unknown(const struct unit_list *units, const struct held_gate *held, struct strv *ret)
 {
 	FOR_EACH_SYSTEMD_UNIT(unit, units)

@@ -20,6 +20,12 @@ void find_misspelt(const struct gate *gate, const struct unit_list *units, struc
 /* Mounts without which nobody can come in to unlock: refused. /home: a warning. */
 int find_bad_mounts(const struct held_gate *held, struct diag *diag);
 
+/*
+ * Gates that could never open: the boot waits for one inside another, for which it does not wait; two
+ * have mounts inside each other's. -EINVAL with a finding for each.
+ */
+int find_bad_nesting(const struct held *held, struct diag *diag);
+
 /* What starts by itself, is not held, and may use anything: nobody can know. */
 void find_unknown(const struct unit_list *units, const struct held_gate *held,
 		  struct strv *ret);

@@ -72,3 +72,25 @@ int mark_set_locked(const char *name, bool locked, struct diag *diag)
 
 	return locked ? file_replace(path, "", 0644, diag) : remove_file(path, diag);
 }
+
+void mark_ran(const char *name, struct strv *units)
+{
+	_cleanup_free_ char *path = path_of(".ran-", name);
+	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+	_cleanup_strv_ struct strv lines = STRV_NULL;
+
+	if (file_read(path, &text) || !text.size)
+		return;
+	strv_split(&lines, text.data, "\n");
+	for (size_t i = 0; i < lines.n_items; i++)
+		if (!strv_has(units, lines.items[i]))
+			strv_add(units, lines.items[i]);
+}
+
+int mark_set_ran(const char *name, const struct strv *units, struct diag *diag)
+{
+	_cleanup_free_ char *path = path_of(".ran-", name);
+	_cleanup_free_ char *text = strv_join(units, "\n");
+
+	return units->n_items ? file_replace(path, text, 0644, diag) : remove_file(path, diag);
+}

@@ -9,6 +9,7 @@
  *   NAME          "open"
  *   NAME          empty: the wait is over, and it goes on without the data
  *   .locked-NAME  somebody locked it: a key that is a file, or on the network, is left where it is
+ *   .ran-NAME     units that ran then, one on each line: they start when it is opened
  *
  * '/' of a name is '+' there, which is in no name of a dataset.
  */
@@ -32,3 +33,6 @@ int mark_set(const char *name, enum mark mark, struct diag *diag); /* MARK_NONE:
 
 bool mark_is_locked(const char *name);
 int mark_set_locked(const char *name, bool locked, struct diag *diag);
+
+void mark_ran(const char *name, struct strv *units); /* adds to them */
+int mark_set_ran(const char *name, const struct strv *units, struct diag *diag); /* none: it goes */

@@ -180,19 +180,25 @@ static bool would_be_hidden(const struct zfs_dataset *dataset, const struct zfs_
 	return false;
 }
 
-/* Deepest first. They join `order`, which has `n`; returns how many it has then. */
+/* Deepest first; they join `order`, which has `n`. One that is in use leaves all where they were. */
 static int unmount_hidden(struct gate_context *cxt, const struct zfs_state *state,
 			  const struct zfs_dataset **order, size_t *n)
 {
-	size_t n_before = *n;
+	size_t n_before = *n, i;
 	int r = 0;
 
 	FOR_EACH_DATASET(dataset, state)
 		if (dataset->mounts && dataset->mounted && would_be_hidden(dataset, order, n_before))
 			order[(*n)++] = dataset;
 	order_by_path(order + n_before, *n - n_before);
-	for (size_t i = *n; r == 0 && i-- > n_before;)
-		r = zfs_unmount(cxt->run, order[i]->name, cxt->diag);
+	for (i = *n; r == 0 && i > n_before; i--)
+		r = zfs_unmount(cxt->run, order[i - 1]->name, cxt->diag);
+	if (r == 0)
+		return 0;
+	diag_hint(cxt->diag, "what is mounted at %s now would be hidden: end what uses it",
+		  order[i]->mountpoint);
+	for (i++; i < *n; i++)
+		(void)mount_one(cxt, order[i]->name);
 	return r;
 }
 
@@ -226,39 +232,51 @@ static bool lies_in(const struct held_gate *gate, const struct zfs_state *state,
 	return false;
 }
 
-/* One whose pool is not there has nothing that it would be mounted over. */
-static bool may_open(struct gate_context *cxt, const struct held_gate *gate)
+/*
+ * One whose pool is not there has nothing that it would be mounted over. What the boot waits for cannot
+ * wait for what starts after it; of two that lie in each other, the one whose name is above is first.
+ */
+static bool has_to_wait(struct gate_context *cxt, const struct held_gate *gate,
+			const struct zfs_state *state, const struct held_gate *outer)
 {
-	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	_cleanup_(zfs_state_freep) struct zfs_state *of_outer = NULL;
 
-	return zfs_read(cxt->run, gate->name, &state, NULL) == 0 && state->exists;
+	if (outer == gate || mark_get(outer->name) >= MARK_OPENING ||
+	    (gate->hold == GATE_BOOT && outer->hold != GATE_BOOT) || !lies_in(gate, state, outer) ||
+	    zfs_read(cxt->run, outer->name, &of_outer, NULL) || !of_outer->exists)
+		return false;
+	return !lies_in(outer, of_outer, gate) || gate_is_below(gate->name, outer->name);
 }
 
 const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_gate *gate,
 				   const struct zfs_state *state)
 {
 	FOR_EACH_HELD(outer, cxt->held)
-		if (outer != gate && mark_get(outer->name) < MARK_OPENING &&
-		    lies_in(gate, state, outer) && may_open(cxt, outer))
+		if (has_to_wait(cxt, gate, state, outer))
 			return outer;
 	return NULL;
 }
 
-/* What interrupts us here is made good by who opens next. */
+/*
+ * Its data is there. What interrupts us, or systemd while it cannot be asked, is made good by who
+ * opens next: the mark says opening until then.
+ */
 static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
+	const struct strv nobody = STRV_NULL;
 	int r = start_all(cxt, gate), q;
 
-	if (r == -EINTR)
+	if (r == -EINTR || r == -ENOTCONN)
 		return r;
 	q = mark_set(gate->name, MARK_OPEN, cxt->diag);
+	if (q == 0)
+		q = mark_set_ran(gate->name, &nobody, cxt->diag);
 	return r ? r : q;
 }
 
 int gate_open(struct gate_context *cxt, struct held_gate *gate)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
-	bool ran_without = mark_get(gate->name) == MARK_OVERDUE;
 	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
 
 	if (r)
@@ -268,12 +286,13 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	(void)held_follow(gate, HELD_GENERATED);
 	r = gate_mount(cxt, state);
 	if (r == 0)
+		r = start_over(cxt, gate);
+	if (r == 0)
 		r = mark_set(gate->name, MARK_OPENING, cxt->diag);
 	if (r == 0)
 		r = mark_set_locked(gate->name, false, cxt->diag);
 	if (r)
 		return r;
-	start_over(cxt, gate, ran_without);
 	r = release(cxt, gate);
 	if (gate_is_open(gate->name))
 		gate_say(cxt, "%s is open", gate->name);
@@ -394,6 +413,7 @@ static void undo(struct gate_context *cxt, struct held_gate *gate)
 	struct gate_context again = *cxt;
 
 	again.diag = &ignored;
+	run_resume();
 	(void)mark_set_locked(gate->name, false, &ignored);
 	if (gate_open(&again, gate))
 		(void)gate_show_hints(&again, /* loud= */ true);
@@ -427,6 +447,7 @@ int gate_close(struct gate_context *cxt, struct held_gate *gate)
 		return r;
 	}
 	gate_say(cxt, "%s is locked", gate->name);
+	start_in_vain(cxt, gate);
 	return gate_show_hints(cxt, /* loud= */ false);
 }
 

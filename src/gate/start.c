@@ -22,11 +22,24 @@ static void say_all(const struct gate_context *cxt, const char *what, const stru
 		gate_say(cxt, "%s %s", what, names->items[i]);
 }
 
+/* systemd may be about to be replaced by a newer one. */
+static int ask(struct gate_context *cxt, const struct strv *names, struct unit_list **ret)
+{
+	int r = systemd_show(cxt->run, names, ret, cxt->diag);
+
+	return r && r != -EINTR ? -ENOTCONN : r;
+}
+
+static bool is_unasked(int r)
+{
+	return r == -EINTR || r == -ENOTCONN;
+}
+
 int start_skipped(struct gate_context *cxt, const struct strv *names)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	_cleanup_strv_ struct strv start = STRV_NULL;
-	int r = systemd_show(cxt->run, names, &units, cxt->diag);
+	int r = ask(cxt, names, &units);
 
 	if (r)
 		return r;
@@ -110,7 +123,7 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
-	int r = systemd_show(cxt->run, NULL, &units, cxt->diag);
+	int r = ask(cxt, NULL, &units);
 
 	if (r)
 		return r;
@@ -144,37 +157,68 @@ bool openrc_runs(void)
 
 int start_all(struct gate_context *cxt, const struct held_gate *gate)
 {
-	_cleanup_strv_ struct strv names = STRV_NULL;
-	int r, q;
+	_cleanup_strv_ struct strv names = STRV_NULL, ran = STRV_NULL;
+	int r, q, s;
 
 	if (openrc_runs())
 		return tell_openrc(cxt, gate, "start");
 	if (!systemd_runs())
 		return 0;
 	unit_names(gate, &names);
+	mark_ran(gate->name, &ran);
 	r = start_skipped(cxt, &names);
-	q = start_failed(cxt, gate);
-	return r ? r : q;
+	if (is_unasked(r))
+		return r;
+	q = systemd_do(cxt->run, "start", /* block= */ false, &ran, cxt->diag);
+	s = start_failed(cxt, gate);
+	return is_unasked(s) ? s : r ? r : q ? q : s;
 }
 
-void start_over(struct gate_context *cxt, const struct held_gate *gate, bool ran_without)
+int start_over(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_free_ char *instance = unit_instance(gate->name);
 	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
 
 	if (!systemd_runs())
-		return;
+		return 0;
 	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
 	unit_names(gate, &all);
 	(void)systemd_do(cxt->run, "reset-failed", /* block= */ true, &unit, NULL);
-	if (ran_without)
-		(void)systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag);
+	if (mark_get(gate->name) != MARK_OVERDUE)
+		return 0;
+	return systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag) == -EINTR ?
+		       -EINTR :
+		       0;
+}
+
+static void add_running(const struct unit_list *units, struct strv *names)
+{
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (!is_down(unit) && !strv_has(names, unit->name))
+			strv_add(names, unit->name);
+}
+
+/* Those that systemd stops with them. */
+static int add_followers(struct gate_context *cxt, const struct unit_list *units,
+			 struct strv *names)
+{
+	_cleanup_(unit_list_freep) struct unit_list *found = NULL;
+	_cleanup_strv_ struct strv followers = STRV_NULL;
+	int r;
+
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		for (size_t i = 0; !is_down(unit) && i < unit->consists_of.n_items; i++)
+			strv_add(&followers, unit->consists_of.items[i]);
+	r = systemd_show(cxt->run, &followers, &found, cxt->diag);
+	if (r == 0)
+		add_running(found, names);
+	return r;
 }
 
 int start_hold(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv names = STRV_NULL, run = STRV_NULL;
+	_cleanup_strv_ struct strv names = STRV_NULL, running = STRV_NULL, ran = STRV_NULL;
 	int r;
 
 	if (openrc_runs())
@@ -182,12 +226,26 @@ int start_hold(struct gate_context *cxt, const struct held_gate *gate)
 	if (!systemd_runs())
 		return 0;
 	unit_names(gate, &names);
+	mark_ran(gate->name, &ran);
 	r = systemd_show(cxt->run, &names, &units, cxt->diag);
 	if (r)
 		return r;
-	FOR_EACH_SYSTEMD_UNIT(unit, units)
-		if (!is_down(unit))
-			strv_add(&run, unit->name);
-	say_all(cxt, "stopping", &run);
-	return systemd_do(cxt->run, "restart", /* block= */ true, &run, cxt->diag);
+	add_running(units, &running);
+	add_running(units, &ran);
+	r = add_followers(cxt, units, &ran);
+	if (r == 0)
+		r = mark_set_ran(gate->name, &ran, cxt->diag);
+	if (r)
+		return r;
+	say_all(cxt, "stopping", &running);
+	return systemd_do(cxt->run, "stop", /* block= */ true, &running, cxt->diag);
+}
+
+void start_in_vain(struct gate_context *cxt, const struct held_gate *gate)
+{
+	_cleanup_strv_ struct strv ran = STRV_NULL;
+
+	mark_ran(gate->name, &ran);
+	if (systemd_runs())
+		(void)systemd_do(cxt->run, "start", /* block= */ false, &ran, NULL);
 }

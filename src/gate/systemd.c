@@ -22,6 +22,7 @@ static const struct field unit_fields[] = {
 	{ "Requires", FIELD_STRINGS, AT(unit, requires) },
 	{ "After", FIELD_STRINGS, AT(unit, after) },
 	{ "Before", FIELD_STRINGS, AT(unit, before) },
+	{ "ConsistsOf", FIELD_STRINGS, AT(unit, consists_of) },
 	{ "ExecStart", FIELD_STRING, AT(unit, exec) },
 };
 static const struct record record_unit = RECORD(unit, unit_fields);
@@ -29,7 +30,8 @@ static const struct record record_unit = RECORD(unit, unit_fields);
 #define TRIED	   "ConditionTimestampMonotonic"
 #define PROPERTIES                                                                             \
 	"Id,LoadState,ActiveState,UnitFileState,ConditionResult,RequiresMountsFor,"            \
-	"WantedBy,RequiredBy,BoundBy,TriggeredBy,Triggers,Requires,BindsTo,After,ExecStart,"   \
+	"WantedBy,RequiredBy,BoundBy,TriggeredBy,Triggers,Requires,BindsTo,After,ConsistsOf,"  \
+	"ExecStart,"                                                                           \
 	TRIED
 
 bool systemd_runs(void)

@@ -13,6 +13,7 @@ struct unit {
 	bool tried;	/* somebody did */
 	struct strv mounts_for, wanted_by, required_by, triggered_by, triggers;
 	struct strv requires, after;
+	struct strv consists_of; /* who is stopped with it */
 	struct strv before; /* of a file alone: systemd turns it around itself */
 	char *exec; /* command lines */
 };

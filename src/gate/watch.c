@@ -119,7 +119,11 @@ static void keep_fetching(struct watch *w, struct watched *item)
 		item->fetcher = process_free(item->fetcher);
 		item->network_at = now_ms() + NETWORK_MS / (int64_t)MAX_OF(item->fetched.n_items, 1);
 	}
-	if (!root || item->fetcher || now_ms() < item->network_at)
+	if (!root || mark_is_locked(item->gate->name)) {
+		item->fetcher = process_free(item->fetcher);
+		return;
+	}
+	if (item->fetcher || now_ms() < item->network_at)
 		return;
 	item->n_fetched++;
 	(void)process_start(w->cxt->run, &(struct command){ .argv = argv }, &item->fetcher,
@@ -144,20 +148,24 @@ static bool is_refused(const struct watched *item, const char *file)
 	return !stamp || strv_has(&item->refused, stamp);
 }
 
-/* Those of roots that are locked all the same are not tried again as they are. */
-static void refuse_files(struct watched *item, const struct zfs_state *state,
-			 const struct strv *roots)
+/* What does not open its root is not tried again as it was before the try. */
+static bool try_file(struct watch *w, struct watched *item, const struct zfs_state *state,
+		     const char *root)
 {
-	for (size_t i = 0; i < roots->n_items; i++) {
-		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
-		const char *file = root && root->keylocation ?
-					   starts_with(root->keylocation, "file://") :
-					   NULL;
-		_cleanup_free_ char *stamp = file ? stamp_of(file) : NULL;
+	const struct zfs_dataset *dataset = zfs_dataset(state, root);
+	const char *file = dataset && dataset->keylocation ?
+				   starts_with(dataset->keylocation, "file://") :
+				   NULL;
+	_cleanup_free_ char *stamp = file ? stamp_of(file) : NULL;
+	_cleanup_strv_ struct strv roots = STRV_NULL;
 
-		if (stamp && !strv_has(&item->refused, stamp))
-			strv_add(&item->refused, stamp);
-	}
+	if (!stamp || strv_has(&item->refused, stamp))
+		return false;
+	strv_add(&roots, root);
+	if (gate_try_files(w->cxt, state, &roots))
+		return true;
+	strv_add(&item->refused, stamp);
+	return false;
 }
 
 /* looking */
@@ -222,9 +230,9 @@ static void open_now(struct watch *w, struct watched *item)
 
 	if (r == 0 && !gate_is_open(item->gate->name))
 		r = gate_open(w->cxt, item->held);
-	if (r == 0)
+	if (gate_is_open(item->gate->name)) /* also when not everybody could be started */
 		set_state(w, item, GATE_OPEN);
-	else
+	else if (r)
 		item->retry_at = now_ms() + RETRY_MS;
 }
 
@@ -253,20 +261,17 @@ static bool try_shared(struct watch *w, struct watched *item, struct strv *roots
 	       gate_try_passphrase(w->cxt, passphrase, roots) > 0;
 }
 
-/* A key that is a file is loaded when it is there. */
+/* A key that is a file is loaded when it is there, unless somebody locked what it opens. */
 static bool load_keys(struct watch *w, struct watched *item, const struct zfs_state *state)
 {
 	_cleanup_strv_ struct strv roots = STRV_NULL;
-	bool any = false, is_new = false;
+	bool any;
 
 	gate_locked_roots(state, &roots);
-	for (size_t i = 0; i < item->files.n_items; i++)
-		is_new |= !is_refused(item, item->files.items[i]);
-	if (is_new) {
-		any = gate_try_files(w->cxt, state, &roots) > 0;
-		refuse_files(item, state, &roots);
-	}
-	return any | try_shared(w, item, &roots);
+	any = try_shared(w, item, &roots);
+	for (size_t i = 0; item->files.n_items && i < roots.n_items; i++)
+		any |= try_file(w, item, state, roots.items[i]);
+	return any;
 }
 
 /* Ask zfs(8), with all that follows from what it says. */
@@ -332,7 +337,7 @@ static void give_up(struct watch *w, struct watched *item)
 					 w->cxt->diag);
 		return;
 	}
-	if (gate_lock_take(&lock, w->cxt->diag) == 0 &&
+	if (gate_lock_take(&lock, w->cxt->diag) == 0 && !is_released(item) &&
 	    gate_give_up(w->cxt, item->held) == 0)
 		set_state(w, item, GATE_OVERDUE);
 }
@@ -471,6 +476,7 @@ static bool is_done(const struct watch *w)
 
 static void add_gates(struct watch *w)
 {
+	held_drop_others(w->cxt->held, &w->cxt->gates->gates);
 	held_complete(w->cxt->held, &w->cxt->gates->gates); /* it does not move any more */
 	FOR_EACH_GATE(gate, &w->cxt->gates->gates)
 	{

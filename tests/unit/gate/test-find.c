@@ -189,6 +189,43 @@ static void test_misspelt(void **state)
 	assert_int_equal(diag.n_errors, 0);
 }
 
+static struct held_gate *add_gate(struct held *held, const char *name, const char *path)
+{
+	struct held_gate *gate = list_add(&held->gates, &record_held_gate);
+	struct held_mount *mount = list_add(&gate->mounts, &record_held_mount);
+
+	gate->name = str_dup(name);
+	mount->dataset = str_dup(name);
+	mount->path = str_dup(path);
+	return gate;
+}
+
+/* Inside another gate's mounts is fine, but not for whom the boot waits, and not both ways. */
+static void test_nesting(void **state)
+{
+	_cleanup_(held_freep) struct held *held = mem_alloc(sizeof(*held));
+	_cleanup_diag_ struct diag boot = DIAG_NULL, circle = DIAG_NULL;
+	struct held_mount *wal;
+
+	(void)state;
+	(void)add_gate(held, "nest", "/srv");
+	(void)add_gate(held, "nest/pg", "/srv/pg");
+	assert_int_equal(find_bad_nesting(held, NULL), 0);
+	held_gate(held, "nest/pg")->hold = GATE_BOOT;
+	assert_int_equal(find_bad_nesting(held, &boot), -EINVAL);
+	assert_string_equal(test_only_finding(&boot),
+			    "the boot waits for nest/pg, whose /srv/pg is mounted inside nest, for "
+			    "which it does not wait");
+	held_gate(held, "nest/pg")->hold = GATE_BY_MOUNTS;
+	wal = list_add(&held_gate(held, "nest")->mounts, &record_held_mount);
+	wal->dataset = str_dup("nest/wal");
+	wal->path = str_dup("/srv/pg/wal");
+	assert_int_equal(find_bad_nesting(held, &circle), -EINVAL);
+	assert_string_equal(test_only_finding(&circle),
+			    "nest and nest/pg wait for each other: /srv/pg/wal is mounted inside "
+			    "nest/pg, and /srv/pg inside nest");
+}
+
 static void expect_mount(const char *path, const char *wanted, enum diag_level level)
 {
 	_cleanup_(held_gate_freep) struct held_gate *held = with_mounts(path, NULL);
@@ -243,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_boot_holds_no_unit),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_misspelt),
+		cmocka_unit_test(test_nesting),
 		cmocka_unit_test(test_a_cycle_by_a_mount),
 		cmocka_unit_test(test_bad_mounts),
 		cmocka_unit_test(test_unknown),

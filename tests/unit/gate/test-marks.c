@@ -7,6 +7,7 @@
 
 #include <fnmatch.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -48,6 +49,8 @@ static const struct fake_unit before[N_UNITS] = {
 
 static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
 static int breaks_with;
+static const int signals[] = { SIGTERM, SIGHUP, SIGINT }; /* each is caught once */
+static size_t n_raised;
 static struct strv told; /* systemctl's verbs and units */
 
 static void show_datasets(const char *name, struct strbuf *out)
@@ -112,7 +115,9 @@ static void tell_systemd(const char *const *argv, struct strbuf *out)
 			if (!streq(units[i].name, *argv))
 				continue;
 			strv_addf(&told, "%s %s", verb, *argv);
-			if (!streq(verb, "reset-failed"))
+			if (streq(verb, "stop"))
+				units[i].active = "inactive";
+			else if (!streq(verb, "reset-failed"))
 				begin(&units[i]);
 		}
 }
@@ -128,8 +133,13 @@ static int start(struct runner *runner, const struct command *command, char **re
 	(void)ret_errors;
 	for (const char *const *w = command->argv; *w; w++)
 		strbuf_printf(&line, "%s%s", line.size ? " " : "", last = *w);
-	if (breaks && fnmatch(breaks, line.data, 0) == 0)
+	if (run_interrupted())
+		return -EINTR;
+	if (breaks && fnmatch(breaks, line.data, 0) == 0) {
+		if (breaks_with == -EINTR)
+			(void)raise(signals[n_raised++]);
 		return breaks_with;
+	}
 	if (streq(command->argv[0], "zfs"))
 		status = tell_zfs(command->argv[1], last, &out);
 	else if (streq(command->argv[0], "systemctl"))
@@ -160,9 +170,11 @@ static struct held_gate *add_gate(const char *name, const char *root, const char
 static void forget_marks(void)
 {
 	static const char *const names[] = { "nest", "nest/archive", "nest/pg" };
+	const struct strv nobody = STRV_NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		(void)mark_set(names[i], MARK_NONE, NULL);
+		(void)mark_set_ran(names[i], &nobody, NULL);
 		(void)mark_set_locked(names[i], false, NULL);
 	}
 }
@@ -181,6 +193,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	breaks = NULL;
+	run_resume();
 	record_deinit(&record_held, &held);
 	held = (struct held){};
 	strv_deinit(&told);
@@ -243,8 +256,25 @@ static void test_interrupted(void **state)
 	assert_false(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "inactive");
 	breaks = NULL;
+	run_resume();
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_true(gate_is_open("nest"));
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* While systemd cannot be asked nobody is started, and the gate is not open. */
+static void test_not_asked(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	breaks = "systemctl show *";
+	breaks_with = 1;
+	assert_int_equal(gate_open(&cxt, gate), -ENOTCONN);
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	breaks = NULL;
+	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_string_equal(units[U_PG].active, "active");
 }
 
@@ -287,8 +317,10 @@ static void test_locks(void **state)
 	assert_int_equal(mark_get("nest"), MARK_NONE);
 	assert_true(mark_is_locked("nest"));
 	assert_true(!nest->key && !nest->mounted && !pg->mounted);
-	assert_true(was_told("restart pg.service"));
+	assert_true(was_told("stop pg.service"));
 	assert_true(units[U_PG].tried && !units[U_PG].condition);
+	/* systemd forgets the skipped start of a unit that nothing wants. */
+	units[U_PG].tried = false;
 	nest->key = pg->key = true;
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_false(mark_is_locked("nest"));
@@ -349,6 +381,35 @@ static void test_inside(void **state)
 	assert_true(archive->mounted && gate_is_open("nest/archive"));
 }
 
+/* The boot waits for the inner one, and what opens the outer one starts after it. */
+static void test_inside_at_boot(void **state)
+{
+	struct held_gate *inner = add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+
+	(void)state;
+	(void)add_nest();
+	inner = held_gate(&held, "nest/archive");
+	inner->hold = GATE_BOOT;
+	archive->key = true;
+	assert_int_equal(gate_open(&cxt, inner), 0);
+	assert_true(archive->mounted);
+}
+
+/* A child that is in use stays where it is, and so do the others, and the gate stays closed. */
+static void test_child_in_use(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = archive->key = true;
+	pg->mounted = archive->mounted = true;
+	breaks = "zfs unmount nest/archive";
+	breaks_with = 1;
+	assert_int_not_equal(gate_open(&cxt, gate), 0);
+	assert_true(pg->mounted && archive->mounted && !nest->mounted);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+}
+
 /* Who went on without the data is started again with it; a mount knows that it is not there. */
 static void test_overdue(void **state)
 {
@@ -388,12 +449,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inherited_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
 	};
@@ -406,5 +470,6 @@ int main(void)
 		printf("1..0 # SKIP a /run of its own needs root: %s\n", strerror(errno));
 		return 0;
 	}
+	run_catch_interrupts();
 	return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
 }
