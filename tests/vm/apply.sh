@@ -54,7 +54,7 @@ swap: { on: volume, size: 64MiB }'
 	same "bootfs" tank/ROOT/debian "$(zpool get -Hp -o value bootfs tank)"
 	same "a volume" 16777216 "$(property volsize tank/scratch)"
 	same "swap is made" swap "$(blkid -p -o value -s TYPE /dev/zvol/tank/swap)"
-	same "sectors of the encryption" 4096 \
+	same "sectors of the encryption, for a system that nobody knows" 512 \
 		"$(cryptsetup status tank-left | awk '/sector size/ { print $3 }')"
 	uuid=$(blkid -p -o value -s UUID /dev/zvol/tank/swap)
 	echo precious >/mnt/eyrie/home/me/file
