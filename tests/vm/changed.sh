@@ -63,7 +63,7 @@ case $round in
 	;;
 3)
 	same "in step again" ONLINE "$(zpool list -H -o health)"
-	check "the journal has its start" grep -q "Open the members of the root pool" <(said)
+	check "the journal has its start" grep -q "$EYRIE_UNLOCK" <(said)
 	status 1 "nothing to mend is said" grep -q "eyrie heal" <(said)
 	;;
 esac

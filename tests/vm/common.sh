@@ -17,6 +17,9 @@ n_checks=0
 n_failed=0
 round=1
 
+# What the journal has of a start at which eyrie-unlock ran, which says nothing by itself.
+EYRIE_UNLOCK="Open the members of the root pool"
+
 # What a script that was started again has behind it.
 STORY=/root/checks
 # shellcheck source=/dev/null

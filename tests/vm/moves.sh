@@ -69,10 +69,10 @@ expect() {
 	same "$1: it is running" running "$(systemctl is-system-running --wait)"
 	status 0 "$1: the plan is empty" eyrie plan --check
 	case $2 in
-	eyrie) check "$1: eyrie-unlock opened them" grep -q 'eyrie-unlock\[' <(journal) ;;
+	eyrie) check "$1: eyrie-unlock opened them" grep -q "$EYRIE_UNLOCK" <(journal) ;;
 	stock)
 		check "$1: systemd-cryptsetup opened them" grep -q 'systemd-cryptsetup\[' <(journal)
-		status 1 "$1: eyrie-unlock had no part in it" grep -q 'eyrie-unlock\[' <(journal)
+		status 1 "$1: eyrie-unlock had no part in it" grep -q "$EYRIE_UNLOCK" <(journal)
 		;;
 	esac
 }
@@ -83,7 +83,7 @@ expect_closed() {
 		grep -Ev 'eyrie-drill|multi-user|graphical|systemd-update-utmp')"
 	same "keystore: nobody holds its array" "" \
 		"$(ls "/sys/block/$(basename "$(readlink -f /dev/md/eyrie-key)")/holders")"
-	status 1 "keystore: no loop or mount is on it" grep -q keyfile /proc/self/mountinfo /proc/swaps
+	status 1 "keystore: no mount or swap is on it" grep -q mapper/keyfile /proc/self/mountinfo /proc/swaps
 }
 
 # Every way from one to another, in a circle; a machine enters it where it is.

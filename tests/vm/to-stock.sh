@@ -23,7 +23,7 @@ case $round in
 	same "the pool is whole" ONLINE "$(zpool list -H -o health)"
 	check "systemd-cryptsetup opened the members" grep -q systemd-cryptsetup \
 		<(journalctl -b -o short --no-pager)
-	status 1 "eyrie-unlock had no part in it" grep -q eyrie-unlock \
+	status 1 "eyrie-unlock had no part in it" grep -q "$EYRIE_UNLOCK" \
 		<(journalctl -b -o short --no-pager)
 	;;
 esac
