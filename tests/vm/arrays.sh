@@ -158,6 +158,9 @@ test_no_bios_partition() {
 	status 0 "a machine with UEFI" apply
 	release
 	sed -i '1i firmware: bios' "$LAYOUT"
+	refused "another firmware" "which 'firmware: bios' does not use"
+	says "another firmware: what to do" "put 'firmware: uefi' back"
+	sed -i '1s/.*/firmware: both/' "$LAYOUT"
 	refused "no BIOS boot partition" "has no partition for the BIOS boot partition"
 	says "no BIOS boot partition: what to do" "a BIOS starts nothing from a GPT disk without it"
 	sed -i '/^encryption:$/,+1d; 1s/.*/encryption: { unlock: keystore }/' "$LAYOUT"
