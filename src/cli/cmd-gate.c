@@ -8,7 +8,7 @@
 #include "gate/find.h"
 #include "gate/mark.h"
 #include "gate/smf.h"
-#include "gate/start.h"
+#include "gate/services.h"
 #include "gate/systemd.h"
 #include "gate/unitfile.h"
 #include "gate/units.h"
@@ -157,7 +157,7 @@ static int let_go(struct gate_work *work, const struct held *now)
 		FOR_EACH_UNIT(unit, gate)
 			if (!is_held(now, unit->name))
 				strv_add(&names, unit->name);
-	return start_skipped(&work->cxt, &names);
+	return services_start_skipped(&work->cxt, &names);
 }
 
 /* Units, and who watches, go by what was written. */

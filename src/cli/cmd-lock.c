@@ -46,7 +46,7 @@ static enum cli_exit run_lock(struct cli *cli)
 
 	/* Whoever interrupts it gets back what it was. */
 	run_catch_interrupts();
-	if (gate_work_begin(cli, &work) || gate_lock_take(&lock, &cli->diag))
+	if (gate_work_begin(cli, &work) || mark_lock(&lock, &cli->diag))
 		return CLI_REFUSED;
 	gate_work_follow(&work);
 	r = close_one(cli, &work, cli->args[0]);

@@ -298,7 +298,7 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
 	r = load_keys(cli, &work.cxt, state);
-	q = gate_lock_take(&lock, &cli->diag);
+	q = mark_lock(&lock, &cli->diag);
 	work.cxt.hints_elsewhere = true; /* once for all that open */
 	if (q == 0)
 		q = open_gates(&work, name);

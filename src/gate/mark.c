@@ -9,7 +9,7 @@ static const char *const texts[] = {
 	[MARK_OPEN] = "open\n",
 };
 
-int gate_lock_take(int *ret_fd, struct diag *diag)
+int mark_lock(int *ret_fd, struct diag *diag)
 {
 	int r = file_make_folder(GATE_RUN, diag);
 
@@ -26,14 +26,14 @@ static char *path_of(const char *prefix, const char *name)
 	return path;
 }
 
-char *gate_mark(const char *name)
+char *mark_path(const char *name)
 {
 	return path_of("", name);
 }
 
 enum mark mark_get(const char *name)
 {
-	_cleanup_free_ char *path = gate_mark(name);
+	_cleanup_free_ char *path = mark_path(name);
 	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
 
 	if (file_read(path, &text))
@@ -53,7 +53,7 @@ static int remove_file(const char *path, struct diag *diag)
 
 int mark_set(const char *name, enum mark mark, struct diag *diag)
 {
-	_cleanup_free_ char *path = gate_mark(name);
+	_cleanup_free_ char *path = mark_path(name);
 
 	return mark == MARK_NONE ? remove_file(path, diag) :
 				   file_replace(path, texts[mark], 0644, diag);

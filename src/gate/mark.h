@@ -25,9 +25,9 @@ enum mark {
 	MARK_OPEN,
 };
 
-int gate_lock_take(int *ret_fd, struct diag *diag); /* waits; closing the descriptor ends it */
+int mark_lock(int *ret_fd, struct diag *diag); /* waits; closing the descriptor ends it */
 
-char *gate_mark(const char *name); /* its path */
+char *mark_path(const char *name); /* its path */
 enum mark mark_get(const char *name);
 int mark_set(const char *name, enum mark mark, struct diag *diag); /* MARK_NONE: it goes */
 

@@ -2,7 +2,7 @@
 #include "gate/open.h"
 
 #include "gate/mark.h"
-#include "gate/start.h"
+#include "gate/services.h"
 #include "gate/users.h"
 
 void gate_say(const struct gate_context *cxt, const char *format, ...)
@@ -102,7 +102,7 @@ static size_t try_locations(struct gate_context *cxt, const struct zfs_state *st
 	for (size_t i = 0; i < roots->n_items;) {
 		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
 		const char *location = root && root->keylocation ? root->keylocation : "";
-		const char *file = starts_with(location, "file://");
+		const char *file = zfs_key_file(root);
 
 		if (!starts_with(location, kind) || (file && access(file, R_OK) < 0) ||
 		    zfs_load_key(cxt->run, roots->items[i], NULL, cxt->diag)) {
@@ -264,7 +264,7 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
 	const struct strv nobody = STRV_NULL;
-	int r = start_all(cxt, gate), q;
+	int r = services_start(cxt, gate), q;
 
 	if (r == -EINTR || r == -ENOTCONN)
 		return r;
@@ -286,7 +286,7 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	(void)held_follow(gate, HELD_GENERATED);
 	r = gate_mount(cxt, state);
 	if (r == 0)
-		r = start_over(cxt, gate);
+		r = services_restart(cxt, gate);
 	if (r == 0)
 		r = mark_set(gate->name, MARK_OPENING, cxt->diag);
 	if (r == 0)
@@ -309,7 +309,7 @@ int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 	(void)held_follow(gate, HELD_GENERATED);
 	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
-	return start_all(cxt, gate);
+	return services_start(cxt, gate);
 }
 
 /* closing */
@@ -435,7 +435,7 @@ int gate_close(struct gate_context *cxt, struct held_gate *gate)
 		r = mark_set(gate->name, MARK_NONE, cxt->diag);
 	if (r)
 		return r;
-	r = start_hold(cxt, gate);
+	r = services_stop(cxt, gate);
 	if (r == 0)
 		r = refuse_strangers(cxt, gate, state, /* stopped= */ true);
 	if (r == 0)
@@ -447,7 +447,7 @@ int gate_close(struct gate_context *cxt, struct held_gate *gate)
 		return r;
 	}
 	gate_say(cxt, "%s is locked", gate->name);
-	start_in_vain(cxt, gate);
+	services_start_in_vain(cxt, gate);
 	return gate_show_hints(cxt, /* loud= */ false);
 }
 

@@ -7,7 +7,7 @@
  * Its mark (gate/mark.h) is set when the datasets are mounted and taken away before they are
  * unmounted, so that what is held never runs without its data. It says that the gate is open when
  * all were started: a crash before that leaves a gate that who watches opens again, and loses no
- * start. One process at a time does either (gate_lock_take()).
+ * start. One process at a time does either (mark_lock()).
  */
 
 #include "gate/held.h"

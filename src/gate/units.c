@@ -98,7 +98,7 @@ static void add_order(struct unit_file *file, const struct held_gate *gate)
 static void add_held(struct list *files, const struct held_gate *gate, const char *unit)
 {
 	_cleanup_free_ char *path = str_printf("normal/%s.d/50-eyrie-gate.conf", unit);
-	_cleanup_free_ char *mark = gate_mark(gate->name);
+	_cleanup_free_ char *mark = mark_path(gate->name);
 	struct unit_file *file = find(files, path);
 
 	if (!file)
@@ -117,7 +117,7 @@ static void add_mount(struct list *files, const struct held_gate *gate,
 		      const struct held_mount *mount)
 {
 	_cleanup_free_ char *name = unit_of_path(mount->path);
-	_cleanup_free_ char *mark = gate_mark(gate->name);
+	_cleanup_free_ char *mark = mark_path(gate->name);
 	_cleanup_free_ char *where = unit_quote(mount->path);
 	_cleanup_free_ char *what = unit_quote(mount->dataset);
 

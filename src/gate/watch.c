@@ -153,9 +153,7 @@ static bool try_file(struct watch *w, struct watched *item, const struct zfs_sta
 		     const char *root)
 {
 	const struct zfs_dataset *dataset = zfs_dataset(state, root);
-	const char *file = dataset && dataset->keylocation ?
-				   starts_with(dataset->keylocation, "file://") :
-				   NULL;
+	const char *file = zfs_key_file(dataset);
 	_cleanup_free_ char *stamp = file ? stamp_of(file) : NULL;
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 
@@ -173,7 +171,7 @@ static bool try_file(struct watch *w, struct watched *item, const struct zfs_sta
 static void note_location(struct watched *item, const struct zfs_dataset *root)
 {
 	const char *location = root && root->keylocation ? root->keylocation : "";
-	const char *file = starts_with(location, "file://");
+	const char *file = zfs_key_file(root);
 
 	if (file)
 		strv_add(&item->files, file);
@@ -226,7 +224,7 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 static void open_now(struct watch *w, struct watched *item)
 {
 	_cleanup_close_ int lock = -1;
-	int r = gate_lock_take(&lock, w->cxt->diag);
+	int r = mark_lock(&lock, w->cxt->diag);
 
 	if (r == 0 && !gate_is_open(item->gate->name))
 		r = gate_open(w->cxt, item->held);
@@ -245,7 +243,7 @@ static void shut_now(struct watch *w, struct watched *item)
 {
 	_cleanup_close_ int lock = -1;
 
-	if (gate_lock_take(&lock, w->cxt->diag) == 0 && is_released(item))
+	if (mark_lock(&lock, w->cxt->diag) == 0 && is_released(item))
 		(void)gate_shut(w->cxt, item->held);
 }
 
@@ -337,7 +335,7 @@ static void give_up(struct watch *w, struct watched *item)
 					 w->cxt->diag);
 		return;
 	}
-	if (gate_lock_take(&lock, w->cxt->diag) == 0 && !is_released(item) &&
+	if (mark_lock(&lock, w->cxt->diag) == 0 && !is_released(item) &&
 	    gate_give_up(w->cxt, item->held) == 0)
 		set_state(w, item, GATE_OVERDUE);
 }

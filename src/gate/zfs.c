@@ -169,6 +169,11 @@ const struct zfs_dataset *zfs_dataset(const struct zfs_state *state, const char 
 	return NULL;
 }
 
+const char *zfs_key_file(const struct zfs_dataset *root)
+{
+	return root && root->keylocation ? starts_with(root->keylocation, "file://") : NULL;
+}
+
 /* doing */
 
 /* A root whose keylocation is a file is tried with a passphrase only when it has one. */

@@ -53,6 +53,9 @@ DEFINE_CLEANUP(struct zfs_state *, zfs_state_free)
 
 const struct zfs_dataset *zfs_dataset(const struct zfs_state *state, const char *name);
 
+/* The path that keylocation=file:// says; NULL: it says another, or there is no such root. */
+const char *zfs_key_file(const struct zfs_dataset *root);
+
 /*
  * `passphrase` fits: 0, and the key is loaded. -EPERM when it does not. Without one, the key
  * comes from where keylocation says.

@@ -91,7 +91,7 @@ static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 
 static void begin(struct fake_unit *unit)
 {
-	_cleanup_free_ char *mark = unit->gate ? gate_mark(unit->gate) : NULL;
+	_cleanup_free_ char *mark = unit->gate ? mark_path(unit->gate) : NULL;
 
 	unit->tried = true;
 	unit->condition = !mark || access(mark, F_OK) == 0;
@@ -413,7 +413,7 @@ static void test_child_in_use(void **state)
 /* Who went on without the data is started again with it; a mount knows that it is not there. */
 static void test_overdue(void **state)
 {
-	_cleanup_free_ char *mark = gate_mark("nest");
+	_cleanup_free_ char *mark = mark_path("nest");
 	struct held_gate *gate = add_nest();
 	struct stat st;
 

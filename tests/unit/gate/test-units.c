@@ -122,7 +122,7 @@ static void test_escaping(void **state)
 	expect_text(unit_of_path("/.hidden"), "\\x2ehidden");
 	expect_text(unit_of_path("/"), "-");
 	expect_text(unit_instance("nest/pg_1:2"), "nest-pg_1:2");
-	expect_text(gate_mark("nest/pg"), "/run/eyrie/gate/nest+pg");
+	expect_text(mark_path("nest/pg"), "/run/eyrie/gate/nest+pg");
 }
 
 int main(void)

@@ -6,24 +6,24 @@
 #include "gate/open.h"
 
 /* Those of `names` that somebody wanted and that their condition skipped; nobody is waited for. */
-int start_skipped(struct gate_context *cxt, const struct strv *names);
+int services_start_skipped(struct gate_context *cxt, const struct strv *names);
 
 /*
  * What the gate held, what ran when it was locked, and what failed because of it, near or far.
  * -ENOTCONN: systemd could not be asked, and nobody was started.
  */
-int start_all(struct gate_context *cxt, const struct held_gate *gate);
+int services_start(struct gate_context *cxt, const struct held_gate *gate);
 
 /*
  * A wait that was over is none any more: what ran without its data is started again with it. -EINTR:
  * it was not.
  */
-int start_over(struct gate_context *cxt, const struct held_gate *gate);
+int services_restart(struct gate_context *cxt, const struct held_gate *gate);
 
 /* What runs is noted (mark_ran()), stopped, and waited for. */
-int start_hold(struct gate_context *cxt, const struct held_gate *gate);
+int services_stop(struct gate_context *cxt, const struct held_gate *gate);
 
 /* The mark is gone: starting what ran has systemd say why it does not run. */
-void start_in_vain(struct gate_context *cxt, const struct held_gate *gate);
+void services_start_in_vain(struct gate_context *cxt, const struct held_gate *gate);
 
 bool openrc_runs(void);

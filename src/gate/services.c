@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "gate/start.h"
+#include "gate/services.h"
 
 #include "gate/mark.h"
 #include "gate/systemd.h"
@@ -35,7 +35,7 @@ static bool is_unasked(int r)
 	return r == -EINTR || r == -ENOTCONN;
 }
 
-int start_skipped(struct gate_context *cxt, const struct strv *names)
+int services_start_skipped(struct gate_context *cxt, const struct strv *names)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	_cleanup_strv_ struct strv start = STRV_NULL;
@@ -140,7 +140,7 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, const char *verb)
 {
 	const char *const environment[] = { "IN_BACKGROUND=true", NULL };
-	_cleanup_free_ char *mark = gate_mark(gate->name);
+	_cleanup_free_ char *mark = mark_path(gate->name);
 	_cleanup_free_ char *service = str_printf("eyrie-gate.%s", mark + strlen(GATE_RUN "/"));
 	const char *const argv[] = { "rc-service", "--quiet", "--ifexists", service, verb, NULL };
 
@@ -155,7 +155,7 @@ bool openrc_runs(void)
 
 /* either */
 
-int start_all(struct gate_context *cxt, const struct held_gate *gate)
+int services_start(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_strv_ struct strv names = STRV_NULL, ran = STRV_NULL;
 	int r, q, s;
@@ -166,7 +166,7 @@ int start_all(struct gate_context *cxt, const struct held_gate *gate)
 		return 0;
 	unit_names(gate, &names);
 	mark_ran(gate->name, &ran);
-	r = start_skipped(cxt, &names);
+	r = services_start_skipped(cxt, &names);
 	if (is_unasked(r))
 		return r;
 	q = systemd_do(cxt->run, "start", /* block= */ false, &ran, cxt->diag);
@@ -174,7 +174,7 @@ int start_all(struct gate_context *cxt, const struct held_gate *gate)
 	return is_unasked(s) ? s : r ? r : q ? q : s;
 }
 
-int start_over(struct gate_context *cxt, const struct held_gate *gate)
+int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_free_ char *instance = unit_instance(gate->name);
 	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
@@ -215,7 +215,7 @@ static int add_followers(struct gate_context *cxt, const struct unit_list *units
 	return r;
 }
 
-int start_hold(struct gate_context *cxt, const struct held_gate *gate)
+int services_stop(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	_cleanup_strv_ struct strv names = STRV_NULL, running = STRV_NULL, ran = STRV_NULL;
@@ -241,7 +241,7 @@ int start_hold(struct gate_context *cxt, const struct held_gate *gate)
 	return systemd_do(cxt->run, "stop", /* block= */ true, &running, cxt->diag);
 }
 
-void start_in_vain(struct gate_context *cxt, const struct held_gate *gate)
+void services_start_in_vain(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_strv_ struct strv ran = STRV_NULL;
 
