@@ -72,7 +72,10 @@ main() {
 	mount -t ext4 -o ro /dev/disk/by-id/virtio-cargo /cargo || fail "there is no cargo"
 	udevadm settle --timeout=60
 	report '{"up":true}'
-	setsid --ctty --wait sh -c 'exec /cargo/run' </dev/ttyS0 >/dev/ttyS0 2>&1
+	# The end of a session hangs its terminal up, and what was not sent by then is lost: stty waits.
+	# shellcheck disable=SC2016 # the inner one expands
+	setsid --ctty --wait sh -c '/cargo/run; status=$?; stty -echo; exit $status' \
+		</dev/ttyS0 >/dev/ttyS0 2>&1
 	status=$?
 	report "{\"exit\":$status}"
 	off
