@@ -81,6 +81,19 @@ static inline const char *starts_with(const char *s, const char *prefix)
 	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
 }
 
+/* Of paths, and of datasets; `folder` ends without a slash. */
+static inline bool is_below(const char *path, const char *folder)
+{
+	const char *rest = starts_with(path, folder);
+
+	return rest && *rest == '/';
+}
+
+static inline bool is_or_is_below(const char *path, const char *folder)
+{
+	return streq(path, folder) || is_below(path, folder);
+}
+
 static inline bool is_empty(const char *s)
 {
 	return !s || !*s;

@@ -200,9 +200,9 @@ static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs
 static bool concerns(const struct held_gate *gate, const char *name)
 {
 	for (size_t i = 0; i < gate->roots.n_items; i++)
-		if (gate_is_below(gate->roots.items[i], name))
+		if (is_or_is_below(gate->roots.items[i], name))
 			return true;
-	return gate_is_below(gate->name, name) || gate_is_below(name, gate->name);
+	return is_or_is_below(gate->name, name) || is_or_is_below(name, gate->name);
 }
 
 /* 1: it is open now, and was not before. */

@@ -197,13 +197,6 @@ static bool take(struct finder *f, const char *name, const char *format, ...)
 	return true;
 }
 
-static bool path_is_below(const char *path, const char *folder)
-{
-	const char *rest = starts_with(path, folder);
-
-	return rest && (!*rest || *rest == '/');
-}
-
 /* A path in a command line ends where a word does. */
 static bool names_path(const char *text, const char *path)
 {
@@ -220,7 +213,7 @@ static void find_by_mount(struct finder *f, const struct unit *unit,
 			  const struct held_mount *mount)
 {
 	for (size_t i = 0; i < unit->mounts_for.n_items; i++)
-		if (path_is_below(unit->mounts_for.items[i], mount->path)) {
+		if (is_or_is_below(unit->mounts_for.items[i], mount->path)) {
 			(void)take(f, unit->name, "needs %s, on %s", unit->mounts_for.items[i],
 				   mount->dataset);
 			return;
@@ -356,7 +349,7 @@ static int refuse_mount(const struct held_mount *mount, struct diag *diag)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
 		if (!streq(mount->path, never[i].path) &&
-		    !(never[i].below && path_is_below(mount->path, never[i].path)))
+		    !(never[i].below && is_or_is_below(mount->path, never[i].path)))
 			continue;
 		(void)diag_error(diag, -EINVAL, "%s, on %s, cannot wait for a key: it %s",
 				 mount->path, mount->dataset, never[i].part);
@@ -375,7 +368,7 @@ int find_bad_mounts(const struct held_gate *held, struct diag *diag)
 		int q = refuse_mount(mount, diag);
 
 		r = r ? r : q;
-		if (!path_is_below(mount->path, "/home") && !path_is_below(mount->path, "/root"))
+		if (!is_or_is_below(mount->path, "/home") && !is_or_is_below(mount->path, "/root"))
 			continue;
 		diag_warning(diag, "%s waits for the key of %s", mount->path, held->name);
 		diag_hint(diag, "until then whoever lives there logs in without a home: no "
@@ -391,7 +384,7 @@ static const struct held_mount *mount_inside(const struct held_gate *inner,
 {
 	FOR_EACH_MOUNT(mount, inner)
 		FOR_EACH_MOUNT(other, outer)
-			if (path_is_below(mount->path, other->path) &&
+			if (is_or_is_below(mount->path, other->path) &&
 			    !streq(mount->path, other->path))
 				return mount;
 	return NULL;

@@ -138,13 +138,6 @@ static int by_mountpoint(const void *a, const void *b)
 	return strcmp((*x)->mountpoint, (*y)->mountpoint);
 }
 
-static bool lies_below(const char *path, const char *folder)
-{
-	const char *rest = starts_with(path, folder);
-
-	return rest && *rest == '/';
-}
-
 /* Somebody else mounted it meanwhile, as zfs mount -a does: that is no failure. */
 static bool is_mounted_now(struct gate_context *cxt, const char *name)
 {
@@ -175,7 +168,7 @@ static bool would_be_hidden(const struct zfs_dataset *dataset, const struct zfs_
 			    size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (lies_below(dataset->mountpoint, order[i]->mountpoint))
+		if (is_below(dataset->mountpoint, order[i]->mountpoint))
 			return true;
 	return false;
 }
@@ -227,7 +220,7 @@ static bool lies_in(const struct held_gate *gate, const struct zfs_state *state,
 	FOR_EACH_DATASET(dataset, state)
 		FOR_EACH_MOUNT(mount, outer)
 			if (dataset->mounts && is_its_own(gate, dataset) &&
-			    lies_below(dataset->mountpoint, mount->path))
+			    is_below(dataset->mountpoint, mount->path))
 				return true;
 	return false;
 }
@@ -245,7 +238,7 @@ static bool has_to_wait(struct gate_context *cxt, const struct held_gate *gate,
 	    (gate->hold == GATE_BOOT && outer->hold != GATE_BOOT) || !lies_in(gate, state, outer) ||
 	    zfs_read(cxt->run, outer->name, &of_outer, NULL) || !of_outer->exists)
 		return false;
-	return !lies_in(outer, of_outer, gate) || gate_is_below(gate->name, outer->name);
+	return !lies_in(outer, of_outer, gate) || is_or_is_below(gate->name, outer->name);
 }
 
 const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_gate *gate,

@@ -257,13 +257,6 @@ static const char *mounted_before(const struct layout *layout, const struct layo
 	return NULL;
 }
 
-static bool is_below(const char *name, const char *parent)
-{
-	const char *rest = starts_with(name, parent);
-
-	return rest && *rest == '/';
-}
-
 /*
  * The root is mounted by the initramfs, and of its children those that the start needs (zfs-lib.sh
  * of OpenZFS: for_relevant_root_children); everything else comes when systemd has been started.

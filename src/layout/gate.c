@@ -218,19 +218,12 @@ char *gate_policy(const struct gate *gate)
 			  gate->share_passphrase ? ", share-passphrase: true" : "");
 }
 
-bool gate_is_below(const char *name, const char *parent)
-{
-	const char *rest = starts_with(name, parent);
-
-	return rest && (!*rest || *rest == '/');
-}
-
 const struct gate *gate_of(const struct list *gates, const char *dataset)
 {
 	const struct gate *best = NULL;
 
 	FOR_EACH_GATE(gate, gates)
-		if (gate_is_below(dataset, gate->name) &&
+		if (is_or_is_below(dataset, gate->name) &&
 		    (!best || strlen(gate->name) > strlen(best->name)))
 			best = gate;
 	return best;

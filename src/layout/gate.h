@@ -62,9 +62,6 @@ int gate_wait(const struct gate *gate, uint64_t *ret); /* seconds; -EINVAL */
 /* "prompt: hint, wait: forever, then: fail": what who watches goes by. */
 char *gate_policy(const struct gate *gate);
 
-/* True when `name` is `parent` or lies below it. */
-bool gate_is_below(const char *name, const char *parent);
-
 /* The gate that the dataset belongs to: the one with the longest name above it, or NULL. */
 const struct gate *gate_of(const struct list *gates, const char *dataset);
 

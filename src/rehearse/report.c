@@ -62,13 +62,6 @@ static void read_root(struct report *report, struct json_object *value)
 	str_set(&report->root, text_at(array_item(value, "filesystems", 0), "source"));
 }
 
-static bool holds_root(const char *pool, const char *root)
-{
-	const char *rest = root ? starts_with(root, pool) : NULL;
-
-	return rest && (*rest == '/' || !*rest);
-}
-
 /* zpool status -j: the pool that the root is in, which was told before. */
 static void read_pool(struct report *report, struct json_object *value)
 {
@@ -79,7 +72,8 @@ static void read_pool(struct report *report, struct json_object *value)
 		return;
 	json_object_object_foreach(pools, name, pool)
 	{
-		if (json_object_object_length(pools) > 1 && !holds_root(name, report->root))
+		if (json_object_object_length(pools) > 1 &&
+		    (!report->root || !is_or_is_below(report->root, name)))
 			continue;
 		str_set(&report->pool, name);
 		str_set(&report->health, text_at(pool, "state"));

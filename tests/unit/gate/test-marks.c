@@ -58,7 +58,7 @@ static void show_datasets(const char *name, struct strbuf *out)
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++) {
 		const struct fake_dataset *d = &datasets[i];
 
-		if (!gate_is_below(d->name, name))
+		if (!is_or_is_below(d->name, name))
 			continue;
 		strbuf_printf(out, "%s\tencryptionroot\t%s\n%s\tkeystatus\t%s\n", d->name, d->root,
 			      d->name, d->key ? "available" : "unavailable");
