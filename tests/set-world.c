@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 
-static struct secret *secret_of(const char *text)
+struct secret *world_secret(const char *text)
 {
 	struct secret *secret = secret_new();
 
@@ -70,7 +70,7 @@ int world_teardown(void **state)
 
 void world_enroll(const struct world *world, size_t from, size_t n)
 {
-	_cleanup_(secret_freep) struct secret *passphrase = secret_of(WORLD_RIGHT);
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(WORLD_RIGHT);
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
 	struct enroll_member members[WORLD_N];
 
@@ -82,7 +82,7 @@ void world_enroll(const struct world *world, size_t from, size_t n)
 
 int world_unlock(const struct world *world, struct set *set, size_t n, const char *text)
 {
-	_cleanup_(secret_freep) struct secret *passphrase = secret_of(text);
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(text);
 
 	for (size_t i = 0; i < n; i++)
 		set_add(set, world->paths[i]);

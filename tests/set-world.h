@@ -30,6 +30,7 @@ extern const struct crypt_pbkdf_type world_kdf;
 int world_setup(void **state); /* WORLD_N LUKS2 images that WORLD_RIGHT opens */
 int world_teardown(void **state);
 void world_enroll(const struct world *world, size_t from, size_t n);
+struct secret *world_secret(const char *text);
 int world_unlock(const struct world *world, struct set *set, size_t n, const char *text);
 void world_write_at(const char *path, off_t offset, size_t size, int byte);
 /* As another tool does; 1 and 2, the set key's and the box, are what reencryption leaves out. */

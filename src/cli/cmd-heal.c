@@ -49,19 +49,33 @@ static bool open_by_keyring(struct heal *heal)
 	       set_unlock_by_key(&heal->opening.set, key) == 0;
 }
 
+/* While the pool runs on all of them, none can have gone apart from the others. */
+static bool is_running_whole(const struct heal *heal)
+{
+	return heal->opening.set.n_members == heal->opening.config.members.n_items &&
+	       all_in_use(&heal->opening.set);
+}
+
 static int open_by_passphrase(struct heal *heal)
 {
+	struct set *set = &heal->opening.set;
 	int r = heal->passphrase ? 0 : cli_ask_passphrase(heal->cli, false, &heal->passphrase);
 
 	if (r)
 		return r;
-	r = set_unlock(&heal->opening.set, heal->passphrase);
+	r = set_unlock(set, heal->passphrase);
 	if (r == SET_WRONG)
 		return diag_error(&heal->cli->diag, -EPERM, "the passphrase is wrong");
+	if (r == SET_ORPHANS && is_running_whole(heal)) {
+		set_adopt(set, heal->passphrase);
+		if (set_count(set, MEMBER_OPEN) == set->n_members)
+			return 0;
+	}
 	if (r == SET_ORPHANS) {
 		(void)diag_error(&heal->cli->diag, -ENOKEY, "the passphrase is right, but another tool took "
 				 "from each member here what it knew of the set");
-		diag_hint(&heal->cli->diag, "one more member of it has to be plugged in");
+		diag_hint(&heal->cli->diag, "start the machine with all of its members, and the same "
+			  "passphrase on each; then eyrie heal makes them a set again");
 		return -ENOKEY;
 	}
 	return r ? diag_error(&heal->cli->diag, r, "there is no member to open") : 0;

@@ -149,14 +149,12 @@ static int open_all(struct cli *cli, struct opening *o)
 	r = cli_ask_passphrase(cli, /* twice= */ false, &passphrase);
 	if (r)
 		return r;
-	r = set_unlock(&o->set, passphrase);
+	r = opening_unlock(o, passphrase);
 	if (r == SET_WRONG)
-		return diag_error(&cli->diag, -EPERM, "the passphrase is wrong");
-	if (r == SET_ORPHANS)
-		set_adopt(&o->set, passphrase);
-	else if (r)
+		return diag_error(&cli->diag, -EPERM, "the passphrase is wrong, or was changed while "
+				  "a member was away");
+	if (r)
 		return diag_error(&cli->diag, r, "no member can be tried");
-	opening_wait(o);
 	journal_compare(&o->set);
 	n = opening_activate_all(o);
 	opening_begin(o);

@@ -179,6 +179,16 @@ static void try_set_keys(struct set *set)
 	}
 }
 
+/* By its own word it took part in a change that the box does not know. */
+static bool claims_newer(const struct set *set, const struct member *member)
+{
+	char id[UUID_STR_LEN];
+
+	uuid_unparse_lower(set->box->set, id);
+	return member->has_token && streq(member->token.set, id) &&
+	       member->token.generation > set->box->generation;
+}
+
 /*
  * A stock tool may have changed a member: its own slot still counts, and costs one more KDF. Its
  * box tells whether it is of this generation; a newer one is handed to the caller.
@@ -187,8 +197,10 @@ static struct box *open_by_passphrase(struct set *set, struct member *member,
 				      const struct secret *passphrase)
 {
 	_cleanup_(box_freep) struct box *box = NULL;
+	enum answer answer = passphrase ? try_passphrase(member, passphrase) : ANSWER_UNKNOWN;
 
-	if (!passphrase || try_passphrase(member, passphrase) != ANSWER_OPENED) {
+	if (answer != ANSWER_OPENED) {
+		set->outdated |= answer == ANSWER_WRONG && claims_newer(set, member);
 		close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
 		return NULL;
 	}
@@ -243,6 +255,7 @@ static void believe(struct set *set, struct member *member, struct box *box)
 
 static void open_others(struct set *set, const struct secret *passphrase)
 {
+	set->outdated = false;
 	try_set_keys(set);
 	for (size_t i = 0; i < set->n_members; i++) {
 		struct member *member = &set->members[i];
@@ -257,6 +270,8 @@ static void open_others(struct set *set, const struct secret *passphrase)
 		try_set_keys(set);
 		i = (size_t)-1;
 	}
+	if (set->outdated)
+		forget_but(set, NULL);
 }
 
 /*
@@ -270,15 +285,15 @@ static bool is_confirmed(const struct set *set)
 }
 
 /*
- * Try one member. 0 when the set is confirmed; SET_WRONG when that is settled; -EAGAIN when the
- * next member has to be asked.
+ * Try one member. 0 when the set is confirmed; SET_WRONG when an intact slot refused; -EAGAIN when
+ * the next member has to be asked.
  */
 static int unlock_with(struct set *set, struct member *member, const struct secret *passphrase)
 {
 	_cleanup_(box_freep) struct box *box = NULL;
 	enum answer answer = try_passphrase(member, passphrase);
 
-	if (answer == ANSWER_WRONG && !set->box)
+	if (answer == ANSWER_WRONG)
 		return SET_WRONG;
 	if (answer != ANSWER_OPENED)
 		return -EAGAIN;
@@ -289,7 +304,7 @@ static int unlock_with(struct set *set, struct member *member, const struct secr
 	}
 	believe(set, member, take_ptr(box));
 	open_others(set, passphrase);
-	return is_confirmed(set) ? 0 : -EAGAIN;
+	return !set->outdated && is_confirmed(set) ? 0 : -EAGAIN;
 }
 
 static bool is_orphan(const struct member *member)
@@ -305,23 +320,54 @@ static bool has_orphans(const struct set *set)
 	return false;
 }
 
-/* Members with an intact slot first: their answer settles the matter. */
+static int by_generation(const void *a, const void *b)
+{
+	const struct member *x = *(struct member *const *)a, *y = *(struct member *const *)b;
+	uint64_t of_x = x->has_token ? x->token.generation : 0;
+	uint64_t of_y = y->has_token ? y->token.generation : 0;
+
+	return of_x != of_y ? (of_x < of_y ? 1 : -1) : (x > y) - (x < y);
+}
+
+/* Who missed a change does not know the passphrase of now. */
+static struct member **newest_first(const struct set *set)
+{
+	struct member **order = mem_alloc(set->n_members * sizeof(*order));
+
+	for (size_t i = 0; i < set->n_members; i++)
+		order[i] = &set->members[i];
+	qsort(order, set->n_members, sizeof(*order), by_generation);
+	return order;
+}
+
+/* A member with an intact slot of a set of which another one refused gives the same answer. */
+static bool is_to_try(const struct member *member, bool intact, const struct strv *refused)
+{
+	if (member->state != MEMBER_CLOSED || !member->luks)
+		return false;
+	if (intact && member->has_token && strv_has(refused, member->token.set))
+		return false;
+	return slot_is_intact(member) == intact;
+}
+
 static int unlock_first(struct set *set, const struct secret *passphrase)
 {
+	_cleanup_free_ struct member **order = newest_first(set);
+	_cleanup_strv_ struct strv refused = STRV_NULL;
 	size_t n_tried = 0;
 
 	for (int intact = 1; intact >= 0; intact--)
 		for (size_t i = 0; i < set->n_members; i++) {
-			struct member *member = &set->members[i];
 			int r;
 
-			if (member->state != MEMBER_CLOSED || !member->luks ||
-			    slot_is_intact(member) != (bool)intact)
+			if (!is_to_try(order[i], intact, &refused))
 				continue;
 			n_tried++;
-			r = unlock_with(set, member, passphrase);
-			if (r != -EAGAIN)
-				return r;
+			r = unlock_with(set, order[i], passphrase);
+			if (r == 0)
+				return 0;
+			if (r == SET_WRONG)
+				strv_add(&refused, order[i]->token.set);
 		}
 	if (set->box)
 		return 0;
@@ -334,7 +380,7 @@ int set_unlock(struct set *set, const struct secret *passphrase)
 	if (!set->box)
 		return passphrase ? unlock_first(set, passphrase) : -EINVAL;
 	open_others(set, passphrase);
-	return 0;
+	return set->outdated ? SET_WRONG : 0;
 }
 
 void set_adopt(struct set *set, const struct secret *passphrase)

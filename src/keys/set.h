@@ -55,6 +55,7 @@ struct set {
 	struct box *box;     /* of the member that opened first; NULL before */
 	char *body;	     /* what it vouches for */
 	struct list history; /* of those that go on; journal.h */
+	bool outdated;	     /* a newer member refuses the passphrase that opened this box */
 };
 
 /*
@@ -72,9 +73,13 @@ void set_load(struct set *set);
 
 /*
  * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the
- * passphrase is wrong, which was settled by one intact slot if there is one; SET_ORPHANS: it is
- * right, but nobody whom it opens knows the set; -ENODEV: there is no member to try. May be called again when further members were added: with the box known,
- * no passphrase is needed and `passphrase` may be NULL.
+ * passphrase is wrong, or that of before a change which the newest member took part in: one intact
+ * slot settles that for all of its set; SET_ORPHANS: it is right, but nobody whom it opens knows the
+ * set; -ENODEV: there is no member to try.
+ *
+ * May be called again when further members were added. `passphrase` may be NULL once the box is
+ * known, but a member that another tool changed, or that took part in a newer change, opens by the
+ * passphrase alone.
  */
 enum { SET_WRONG = 1, SET_ORPHANS = 2 };
 int set_unlock(struct set *set, const struct secret *passphrase);

@@ -67,20 +67,7 @@ static int ask(struct opening *o, const char *present, bool wrong, struct secret
 	return r;
 }
 
-/* Whoever comes within the window may know the set; else it is those that opened. */
-static void open_orphans(struct opening *o, const struct secret *passphrase)
-{
-	int64_t end = opening_clock() + (int64_t)o->config.window * 1000;
-
-	while (opening_clock() < end) {
-		if (opening_add_arrivals(o) && set_unlock(&o->set, passphrase) == 0)
-			return;
-		opening_pause();
-	}
-	set_adopt(&o->set, passphrase);
-}
-
-static void open_first(struct opening *o)
+static void open_members(struct opening *o)
 {
 	bool wrong = false;
 
@@ -96,14 +83,12 @@ static void open_first(struct opening *o)
 			continue;
 		}
 		(void)opening_add_arrivals(o);
-		r = set_unlock(&o->set, passphrase);
-		if (r == SET_ORPHANS)
-			open_orphans(o, passphrase);
-		if (r == 0 || r == SET_ORPHANS) {
+		r = opening_unlock(o, passphrase);
+		if (r == 0) {
 			opening_share(o, passphrase);
 			return;
 		}
-		wrong = true;
+		wrong = r == SET_WRONG;
 		for (size_t i = 0; i < o->set.n_members; i++)
 			if (o->set.members[i].why)
 				opening_say(o, "%s: %s",
@@ -118,8 +103,7 @@ static int open_machine(struct opening *o)
 	int r;
 
 	wait_for_first(o);
-	open_first(o);
-	opening_wait(o);
+	open_members(o);
 	journal_compare(&o->set);
 	n = opening_activate_all(o);
 	opening_begin(o);

@@ -92,13 +92,30 @@ char *opening_names(const struct opening *o, bool present)
 	return strv_join(&names, ", ");
 }
 
-/* Late is not dead: the window begins when the first member opened. */
-void opening_wait(struct opening *o)
+static bool is_complete(const struct opening *o)
 {
+	return o->set.n_members == o->config.members.n_items;
+}
+
+/* What they knew of the set is gone, and with it who was absent when. */
+static void adopt(struct opening *o, const struct secret *passphrase)
+{
+	_cleanup_free_ char *missing = opening_names(o, false);
+
+	set_adopt(&o->set, passphrase);
+	if (!is_complete(o))
+		opening_say(o, "another tool took from the members what they knew of their set, and "
+			    "that %s is absent cannot be noted: do not start this machine from it "
+			    "alone", missing);
+}
+
+int opening_unlock(struct opening *o, const struct secret *passphrase)
+{
+	int r = set_unlock(&o->set, passphrase);
 	int64_t end = opening_clock() + (int64_t)o->config.window * 1000;
 	bool said = false;
 
-	while (o->set.n_members < o->config.members.n_items && opening_clock() < end) {
+	while ((r == 0 || r == SET_ORPHANS) && !is_complete(o) && opening_clock() < end) {
 		if (!said) {
 			_cleanup_free_ char *missing = opening_names(o, false);
 
@@ -107,10 +124,14 @@ void opening_wait(struct opening *o)
 			said = true;
 		}
 		if (opening_add_arrivals(o))
-			(void)set_unlock(&o->set, NULL);
+			r = set_unlock(&o->set, passphrase);
 		else
 			opening_pause();
 	}
+	if (r != SET_ORPHANS)
+		return r;
+	adopt(o, passphrase);
+	return 0;
 }
 
 void opening_say_who_is_missing(const struct opening *o)

@@ -33,8 +33,12 @@ size_t opening_add_arrivals(struct opening *o);
 char *opening_names(const struct opening *o, bool present); /* "left, right" */
 const struct unlock_member *opening_member(const struct opening *o, const struct member *member);
 
-/* Members may still come for the window: late is not dead. */
-void opening_wait(struct opening *o);
+/*
+ * Open the members. Late is not dead: from the first one that opens on, others may come for the
+ * window. 0 when some are open, else what set_unlock() returned; SET_WRONG also when one that came
+ * refuses the passphrase because it took part in a newer change.
+ */
+int opening_unlock(struct opening *o, const struct secret *passphrase);
 
 /* Names who stays closed, and why, and who did not come. */
 void opening_say_who_is_missing(const struct opening *o);

@@ -214,6 +214,14 @@ class Member:
     name: str = None
     key: bytes = None
 
+    def generation(self):
+        token = self.device.token()
+        return token["generation"] if token else 0
+
+    def set(self):
+        token = self.device.token()
+        return token["set"] if token else None
+
     def intact(self):
         """The passphrase slot is what it was when the token was written."""
         token = self.device.token()
@@ -264,17 +272,18 @@ class Set:
         return Set(members)
 
     def candidates(self):
-        """Steps 2 and 5: those whose answer counts come first."""
-        usable = [m for m in self.members if m.device]
+        """Steps 2 and 5: those whose answer counts come first, the newest of them at their head."""
+        usable = sorted((m for m in self.members if m.device), key=Member.generation, reverse=True)
         return [m for m in usable if m.intact()] + [m for m in usable if not m.intact()]
 
     def open(self, passphrase):
+        refused = set()
         for member in self.candidates():
-            if member.state != "closed":
+            if member.state != "closed" or (member.intact() and member.set() in refused):
                 continue
             if not member.try_passphrase(passphrase):
-                if member.intact() and not self.box:
-                    break
+                if member.intact():
+                    refused.add(member.set())
                 continue
             box = member.box()
             if not box or (self.box and box.generation <= self.box.generation):
@@ -282,7 +291,7 @@ class Set:
                 continue
             self.believe(member, box)
             self.open_others(passphrase)
-            if sum(m.state == "opens" for m in self.members) > 1 or not any(
+            if self.box and sum(m.state == "opens" for m in self.members) > 1 or not any(
                     m.state in ("closed", "foreign") for m in self.members):
                 break
         self.wrong = not self.box
@@ -296,15 +305,26 @@ class Set:
 
     def open_others(self, passphrase):
         """Step 4."""
-        again = True
+        again, outdated = True, False
         while again:
             again = False
             for member in [m for m in self.members if m.state == "closed" and m.device]:
                 newer = self.open_other(member, passphrase)
+                outdated = outdated or self.is_refused_by(member)
                 if newer:
                     self.believe(member, newer)
                     again = True
                     break
+        if outdated:
+            for member in self.members:
+                if member.state in ("opens", "foreign"):
+                    member.close()
+            self.box = None
+
+    def is_refused_by(self, member):
+        """It knows of a newer generation, and its intact slot did not open."""
+        return (member.state == "closed" and not member.key and member.intact() and
+                member.set() == str(self.box.set) and member.generation() > self.box.generation)
 
     def open_other(self, member, passphrase):
         known = self.box.member(member.device.uuid)

@@ -117,19 +117,101 @@ static void test_stale_copy_of_a_member_comes_first(void **state)
 	assert_int_equal(set.members[0].state, MEMBER_CLOSED);
 }
 
+#define NEW "new one"
+
+static void change_passphrase(const char *path)
+{
+	struct crypt_device *cd = NULL;
+
+	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &world_kdf), 0);
+	assert_true(crypt_keyslot_change_by_passphrase(cd, 0, 0, WORLD_RIGHT, strlen(WORLD_RIGHT),
+						       NEW, strlen(NEW)) >= 0);
+	crypt_free(cd);
+}
+
+/* While all others are away. */
+static void enroll_one(const struct world *world, size_t i, const char *set_id, const char *text)
+{
+	const struct enroll_member member = { world->paths[i], world->names[i], NULL };
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(text);
+
+	assert_int_equal(set_enroll(&member, 1, set_id, passphrase, ENROLL_KEEP_ABSENT, NULL), 0);
+}
+
+/* The passphrase of member 1 changes, as luksChangeKey and eyrie heal do it, and 0 is away. */
+static void change_without_the_first(const struct world *world)
+{
+	change_passphrase(world->paths[1]);
+	enroll_one(world, 1, WORLD_SET_ID, NEW);
+}
+
+static void test_who_missed_a_change_comes_first(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	change_without_the_first(world);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), SET_WRONG);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 0);
+	assert_int_equal(world_unlock(world, &set, 0, NEW), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(set.box->generation, 2);
+}
+
+static void test_who_took_part_in_a_change_comes_late(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	change_without_the_first(world);
+	assert_int_equal(world_unlock(world, &set, 1, WORLD_RIGHT), 0);
+	set_add(&set, world->paths[1]);
+	assert_int_equal(world_unlock(world, &set, 0, WORLD_RIGHT), SET_WRONG);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 0);
+	assert_null(set.box);
+	assert_int_equal(world_unlock(world, &set, 0, NEW), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
+static void test_newer_box_comes_late(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	enroll_one(world, 1, WORLD_SET_ID, WORLD_RIGHT);
+	assert_int_equal(world_unlock(world, &set, 1, WORLD_RIGHT), 0);
+	set_add(&set, world->paths[1]);
+	assert_int_equal(world_unlock(world, &set, 0, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(set.box->generation, 2);
+}
+
+/* Another machine's disk, and its owner has another passphrase. */
+static void test_refusal_of_another_set(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	change_passphrase(world->paths[0]);
+	enroll_one(world, 0, "0d7f4a52-6a3b-4d0f-9a52-2f4b8d1e7c35", NEW);
+	world_enroll(world, 1, 2);
+	assert_int_equal(world_unlock(world, &set, 3, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(set.members[0].state, MEMBER_FOREIGN);
+}
+
 static void test_passphrase_changed_by_a_stock_tool(void **state)
 {
 	const struct world *world = *state;
 	_cleanup_set_ struct set set = {};
-	struct crypt_device *cd = NULL;
 
 	world_enroll(world, 0, 2);
-	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
-	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
-	assert_int_equal(crypt_set_pbkdf_type(cd, &world_kdf), 0);
-	assert_true(crypt_keyslot_change_by_passphrase(cd, 0, 0, WORLD_RIGHT, strlen(WORLD_RIGHT), "new one",
-						       7) >= 0);
-	crypt_free(cd);
+	change_passphrase(world->paths[0]);
 	/* The old one still opens by the other member, and that opens this one. */
 	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
@@ -184,11 +266,9 @@ static void test_set_key_slot_taken_from_the_first(void **state)
 static void test_orphan_opens_when_nobody_else_comes(void **state)
 {
 	const struct world *world = *state;
-	_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(WORLD_RIGHT);
 	_cleanup_set_ struct set set = {};
 
-	passphrase->size = strlen(WORLD_RIGHT);
-	memcpy(passphrase->data, WORLD_RIGHT, passphrase->size);
 	world_enroll(world, 0, 2);
 	world_take_slots(world->paths[0], 1, 2);
 	assert_int_equal(world_unlock(world, &set, 1, WORLD_RIGHT), SET_ORPHANS);
@@ -304,6 +384,10 @@ int main(void)
 		TEST(test_member_of_another_set),
 		TEST(test_member_that_was_never_enrolled),
 		TEST(test_stale_copy_of_a_member_comes_first),
+		TEST(test_who_missed_a_change_comes_first),
+		TEST(test_who_took_part_in_a_change_comes_late),
+		TEST(test_newer_box_comes_late),
+		TEST(test_refusal_of_another_set),
 		TEST(test_passphrase_changed_by_a_stock_tool),
 		TEST(test_set_key_slot_killed),
 		TEST(test_box_taken_by_a_stock_tool),
