@@ -142,62 +142,50 @@ int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
 	return r ? failed(cxt, r, "encrypt", step->disk, &said) : 0;
 }
 
-static int load(const char *node, struct crypt_device **ret, struct strbuf *said)
+/* The header of a member; diag says whose it is when it cannot be used. */
+static int load_member(struct apply_context *cxt, const struct step *step, struct luks **ret)
 {
-	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
-	int r;
+	_cleanup_free_ char *node = NULL, *name = NULL;
+	int r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
 
-	r = crypt_init(&cd, node);
 	if (r)
 		return r;
-	crypt_set_log_callback(cd, keep_errors, said);
-	r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	r = luks_load(node, ret, cxt->diag);
 	if (r)
-		return r;
-	*ret = take_ptr(cd);
-	return 0;
+		diag_context(cxt->diag, "disk '%s'", step->disk);
+	return r;
 }
 
 /* Opening leaves nothing on the disk. */
 int apply_LUKS_OPEN(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
-	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
-	_cleanup_free_ char *node = NULL, *name = NULL;
-	int r;
+	_cleanup_(luks_freep) struct luks *luks = NULL;
+	int r = load_member(cxt, step, &luks);
 
-	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
 	if (r)
 		return r;
-	r = load(node, &cd, &said);
-	if (r == 0)
-		r = crypt_activate_by_passphrase(cd, step->object, CRYPT_ANY_SLOT,
-						 cxt->passphrase->data, cxt->passphrase->size, 0);
+	r = crypt_activate_by_passphrase(luks->cd, step->object, CRYPT_ANY_SLOT,
+					 cxt->passphrase->data, cxt->passphrase->size, 0);
 	if (r == -EPERM) {
 		(void)diag_error(cxt->diag, r, "the passphrase does not open '%s'", step->disk);
 		diag_hint(cxt->diag, "this disk has its passphrase already: run again and type "
 			  "that one; nothing was changed");
 		return r;
 	}
-	return r < 0 ? failed(cxt, r, "open", step->disk, &said) : 0;
+	return r < 0 ? failed(cxt, r, "open", step->disk, &luks->said) : 0;
 }
 
 /* The commit point of a member: its label, in both copies of the header. */
 int apply_LUKS_FILLED(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
-	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
-	_cleanup_free_ char *node = NULL, *name = NULL;
+	_cleanup_(luks_freep) struct luks *luks = NULL;
 	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
-	int r;
+	int r = load_member(cxt, step, &luks);
 
-	r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
 	if (r)
 		return r;
-	r = load(node, &cd, &said);
-	if (r == 0)
-		r = crypt_set_label(cd, step->object, subsystem);
-	return r ? failed(cxt, r, "mark", step->disk, &said) : 0;
+	r = crypt_set_label(luks->cd, step->object, subsystem);
+	return r ? failed(cxt, r, "mark", step->disk, &luks->said) : 0;
 }
 
 /* The members of the layout, each where it lies. */
@@ -256,14 +244,13 @@ static int check_passphrase(struct apply_context *cxt)
 {
 	FOR_EACH_MEMBER_DISK(want, cxt->layout)
 	{
-		_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
-		_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+		_cleanup_(luks_freep) struct luks *luks = NULL;
 		_cleanup_free_ char *node = NULL, *name = NULL;
 
 		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &name) ||
-		    starts_with(name, "eyrie-new-") || load(node, &cd, &said))
+		    starts_with(name, "eyrie-new-") || luks_load(node, &luks, NULL))
 			continue;
-		if (crypt_activate_by_passphrase(cd, NULL, CRYPT_ANY_SLOT, cxt->passphrase->data,
+		if (crypt_activate_by_passphrase(luks->cd, NULL, CRYPT_ANY_SLOT, cxt->passphrase->data,
 						 cxt->passphrase->size, 0) >= 0)
 			return 0;
 		(void)diag_error(cxt->diag, -EPERM, "the passphrase does not open '%s'", want->name);
@@ -359,19 +346,18 @@ int apply_KEY_FORMAT(struct apply_context *cxt, const struct step *step)
 
 static int read_key(struct apply_context *cxt, struct secret **ret)
 {
-	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+	_cleanup_(luks_freep) struct luks *luks = NULL;
 	_cleanup_(secret_freep) struct secret *key = secret_new();
-	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *node = NULL;
 	int r = device_array(cxt, ROLE_KEY, &node), q;
 
 	if (r)
 		return r;
-	r = load(node, &cd, &said);
+	r = luks_load(node, &luks, cxt->diag);
 	if (r)
-		return failed(cxt, r, "open", "key device", &said);
-	r = open_key_device(cxt, cd, CRYPT_ACTIVATE_READONLY);
+		return r;
+	r = open_key_device(cxt, luks->cd, CRYPT_ACTIVATE_READONLY);
 	if (r)
 		return r;
 	fd = open("/dev/mapper/" NAME_KEY_MAPPING, O_RDONLY | O_CLOEXEC);
@@ -379,7 +365,7 @@ static int read_key(struct apply_context *cxt, struct secret **ret)
 	key->size = KEYFILE_SIZE;
 	closep(&fd);
 	fd = -1;
-	q = close_key_device(cxt, cd);
+	q = close_key_device(cxt, luks->cd);
 	if (r)
 		return diag_error(cxt->diag, r, "cannot read the key device");
 	if (q)
@@ -413,21 +399,21 @@ int apply_PEER_REMOVE(struct apply_context *cxt, const struct step *step)
 /* Its key slots: without them what it holds is random bytes to everybody. */
 static int erase_key_device(struct apply_context *cxt)
 {
-	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
-	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
+	_cleanup_(luks_freep) struct luks *luks = NULL;
 	_cleanup_free_ char *subsystem = name_subsystem(cxt->layout);
 	_cleanup_free_ char *node = NULL;
 	int r = device_array(cxt, ROLE_KEY, &node);
 
+	if (r == 0)
+		r = luks_load(node, &luks, cxt->diag);
 	if (r)
 		return r;
-	r = load(node, &cd, &said);
 	for (int slot = 0; r == 0 && slot < crypt_keyslot_max(CRYPT_LUKS2); slot++)
-		if (crypt_keyslot_status(cd, slot) >= CRYPT_SLOT_ACTIVE)
-			r = crypt_keyslot_destroy(cd, slot);
+		if (crypt_keyslot_status(luks->cd, slot) >= CRYPT_SLOT_ACTIVE)
+			r = crypt_keyslot_destroy(luks->cd, slot);
 	if (r == 0)
-		r = crypt_set_label(cd, NAME_KEY_LABEL_NEW, subsystem);
-	return r ? failed(cxt, r, "erase", "key device", &said) : 0;
+		r = crypt_set_label(luks->cd, NAME_KEY_LABEL_NEW, subsystem);
+	return r ? failed(cxt, r, "erase", "key device", &luks->said) : 0;
 }
 
 /*
