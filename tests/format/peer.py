@@ -260,6 +260,7 @@ class Set:
     members: list
     box: Box = None
     wrong: bool = False
+    orphans: bool = False  # step 6
 
     @staticmethod
     def of(paths):
@@ -287,6 +288,7 @@ class Set:
                 continue
             box = member.box()
             if not box or (self.box and box.generation <= self.box.generation):
+                self.orphans = self.orphans or not box
                 member.close()
                 continue
             self.believe(member, box)
@@ -294,7 +296,7 @@ class Set:
             if self.box and sum(m.state == "opens" for m in self.members) > 1 or not any(
                     m.state in ("closed", "foreign") for m in self.members):
                 break
-        self.wrong = not self.box
+        self.wrong = not self.box and not self.orphans
 
     def believe(self, member, box):
         for other in self.members:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Stock tools changed the members of a set: another passphrase on one, the slot of the set key gone
-# on the other. The machine boots all the same, says so, and one command mends it.
+# on the other; then what each knew of the set gone, as after a reencryption of both. The machine
+# boots all the same, says so, and one command mends it.
 #
 # lab: --boot KEPT --file KEPT/passphrase
 
@@ -29,6 +30,18 @@ change_passphrase() {
 kill_set_key() {
 	cryptsetup luksKillSlot --batch-mode --key-file "$SECRET" "$(part right member)" \
 		"$(slot right set-key)"
+}
+
+# A reencryption leaves the passphrase's slot alone, and the token.
+lose_set() {
+	local name role
+
+	for name in left right; do
+		for role in set-key box; do
+			cryptsetup luksKillSlot --batch-mode --key-file "$SECRET" \
+				"$(part $name member)" "$(slot $name $role)" || return
+		done
+	done
 }
 
 opens() {
@@ -65,6 +78,21 @@ case $round in
 	same "in step again" ONLINE "$(zpool list -H -o health)"
 	check "the journal has its start" grep -q "$EYRIE_UNLOCK" <(said)
 	status 1 "nothing to mend is said" grep -q "eyrie heal" <(said)
+	check "no member knows the set" lose_set
+	again
+	;;
+4)
+	same "both came up by the passphrase" ONLINE "$(zpool list -H -o health)"
+	check "it says what to run" grep -q "only the passphrase opened it; eyrie heal" <(said)
+	status 1 "nobody was waited for" grep -q "waiting " <(said)
+	status 0 "heal makes them a set again" eyrie heal --passphrase-file "$SECRET"
+	status 0 "each opens the other again" eyrie unlock --test --passphrase-file "$SECRET" \
+		"$(part left member)" "$(part right member)"
+	again
+	;;
+5)
+	same "a set again" ONLINE "$(zpool list -H -o health)"
+	status 1 "nothing to mend is said any more" grep -q "eyrie heal" <(said)
 	;;
 esac
 finish
