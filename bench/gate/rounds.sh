@@ -66,12 +66,7 @@ until_started() {
 
 	while [[ ! -s /run/$1 ]]; do
 		sleep 0.05
-		((SECONDS > end)) || continue
-		systemctl status --no-pager "$1" eyrie-gate peer
-		journalctl -b -u eyrie-gate --no-pager | tail -n 20
-		eyrie gate status
-		zfs list -o name,keystatus,mounted
-		return 1
+		((SECONDS < end)) || { systemctl status --no-pager "$1" eyrie-gate peer; return 1; }
 	done
 }
 
@@ -93,11 +88,11 @@ latency() {
 	fi
 	until_started "$([[ $who == eyrie ]] && echo gated || echo peered)" || return
 	echo "bench: case=$how who=$who value=$(minus "$(cat /run/gated /run/peered 2>/dev/null)" "$begun")"
-	systemctl stop gated peered peer
-	rm -f /run/eyrie/gate/nest
-	away
-	[[ $who == eyrie ]] || systemctl start eyrie-gate
-	sleep 2
+	if [[ $who == eyrie ]]; then
+		eyrie lock nest --quiet
+	else
+		systemctl stop peered peer && away && systemctl start eyrie-gate
+	fi
 }
 
 cpu() {
@@ -128,10 +123,7 @@ opening() {
 	begun=$(now)
 	eyrie unlock nest --quiet --passphrase-file "$SECRET" || return
 	echo "bench: case=opening-$count who=eyrie value=$(minus "$(now)" "$begun")"
-	systemctl stop gated
-	rm -f /run/eyrie/gate/nest
-	away
-	sleep 2
+	eyrie lock nest --quiet || return
 	systemctl stop eyrie-gate
 	begun=$(now)
 	zfs list -Hro encryptionroot nest | sort -u | while read -r root; do
@@ -143,17 +135,22 @@ opening() {
 	systemctl start eyrie-gate
 }
 
-dpkg -i /cargo/eyrie.deb >/dev/null
-pool 1 && units || exit 1
-for ((i = 0; i < runs; i++)); do
-	for who in eyrie peer; do
-		latency load-key $who || exit 1
-		[[ $who == peer ]] || latency unlock $who || exit 1
+rounds() {
+	local i count
+
+	pool 1 && units || return
+	for ((i = 0; i < runs; i++)); do
+		latency load-key eyrie && latency unlock eyrie && latency load-key peer || return
 	done
-done
-for count in 1 10 100; do
-	((count == 1)) || { pool $count && systemctl restart eyrie-gate; } || exit 1
-	waiting $count
-	opening $count || exit 1
-done
-exit 0
+	for count in 1 10 100; do
+		((count == 1)) || { pool $count && systemctl restart eyrie-gate; } || return
+		waiting $count && opening $count || return
+	done
+}
+
+dpkg -i /cargo/eyrie.deb >/dev/null
+rounds && exit 0
+journalctl -b -u eyrie-gate --no-pager | tail -n 20
+eyrie gate status
+zfs list -o name,keystatus,mounted
+exit 1
