@@ -13,6 +13,7 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 OTHER=/tmp/other-secret
 PG=postgresql@17-main.service
+LIST=/etc/zfs/zfs-list.cache/nest
 printf 'another one entirely' >"$OTHER"
 printf 'not the right one' >/tmp/wrong
 
@@ -37,6 +38,17 @@ get() {
 
 active() {
 	systemctl show -P ActiveState "$1"
+}
+
+# within SECONDS COMMAND...: until it succeeds.
+within() {
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@"; do
+		((SECONDS < end)) || return
+		sleep 0.5
+	done
 }
 
 # until_active UNIT [SECONDS]
@@ -124,6 +136,13 @@ write_gates() {
 	EOF
 }
 
+# With such a list OpenZFS's own generator makes mounts of the pool. zed fills it when the file is there
+# and a property is set.
+make_list() {
+	mkdir -p "${LIST%/*}" && touch "$LIST" && zfs set canmount=on nest/pg &&
+		within 60 grep '^nest/pg' "$LIST"
+}
+
 round_one() {
 	# The initramfs has no part in this, and takes minutes to be made.
 	ln -s /bin/true /usr/local/sbin/dracut
@@ -149,6 +168,7 @@ round_one() {
 	check "nest is open" eyrie gate status --check nest
 	systemctl enable eyrie-gate 2>/dev/null
 	systemctl is-enabled eyrie-gate
+	check "zed lists nest for OpenZFS's generator" make_list
 	again
 }
 
@@ -173,6 +193,21 @@ test_closed() {
 	systemctl status --no-pager eyrie-gate >"$OUT" 2>&1
 	says "closed: the gate's status tells what to do" "nest is closed, holds .*Run 'eyrie unlock nest'"
 	jobs_are_none closed
+}
+
+# What OpenZFS's generator made of the list is there, and systemd goes by ours.
+test_generators() {
+	local unit
+
+	for unit in var-lib-postgresql.mount srv-www.mount; do
+		check "generators: $unit of OpenZFS is bound to the key" grep -x \
+			"BindsTo=zfs-load-key@nest.service" "/run/systemd/generator/$unit"
+		same "generators: ours lies in front of it" "/run/systemd/generator.early/$unit" \
+			"$(systemctl show -P FragmentPath "$unit")"
+	done
+	check "generators: OpenZFS would ask for the key" \
+		test -f /run/systemd/generator/zfs-load-key@nest.service
+	same "generators: ours masks that" masked "$(systemctl show -P LoadState zfs-load-key@nest)"
 }
 
 # It must end at once, and start nothing.
@@ -247,17 +282,11 @@ runs_with_data() {
 	get >"$OUT" 2>&1
 	says "$1: the page is there" "a falcon lives here"
 	check "$1: the gate knows" timeout 60 eyrie gate wait nest
-	check "$1: no hint of it is left" until_no_hint
+	check "$1: no hint of it is left" within 30 no_hint
 }
 
-until_no_hint() {
-	local end=$((SECONDS + 30))
-
-	while grep nest /run/issue.d/50-eyrie-gate.issue; do
-		((SECONDS < end)) || return
-		sleep 0.5
-	done
-	return 0
+no_hint() {
+	! grep nest /run/issue.d/50-eyrie-gate.issue
 }
 
 test_unlock() {
@@ -295,12 +324,34 @@ test_key_file() {
 	lock_nest "key file, again"
 }
 
+nothing_is_mounted() {
+	! zfs get -Hpo value mounted nest/pg nest/www | grep yes
+}
+
+# With the units of OpenZFS alone systemd unmounts at once what was opened by hand (zfs#12418).
+test_without_ours() {
+	local generator=/etc/systemd/system-generators/eyrie-gate-generator
+
+	mkdir -p "${generator%/*}"
+	ln -s /dev/null "$generator"
+	check "without ours: the gate is stopped" systemctl stop eyrie-gate
+	check "without ours: daemon-reload" systemctl daemon-reload
+	status 0 "without ours: zfs load-key" bash -c "zfs load-key nest <$SECRET && zfs mount -a"
+	check "without ours: systemd unmounts it again" within 30 nothing_is_mounted
+	check "without ours: the key goes" zfs unload-key nest
+	rm "$generator"
+	check "with ours again: daemon-reload" systemctl daemon-reload
+	check "with ours again: the gate is started" systemctl start eyrie-gate
+	is_down "$PG" "with ours again"
+}
+
 # What OpenZFS has for it: nothing of eyrie is called.
 test_load_key() {
 	status 0 "zfs load-key" bash -c "zfs load-key nest <$SECRET && zfs mount -a"
 	runs_with_data "load-key" 1
-	sleep 5
-	same "load-key: nothing undid it" yes "$(zfs get -Hpo value mounted nest/pg)"
+	sleep 10
+	same "load-key: nothing undid it" $'yes\nyes' \
+		"$(zfs get -Hpo value mounted nest/pg nest/www)"
 }
 
 # Rows are written as fast as they are acknowledged, while the gate closes and opens.
@@ -343,12 +394,14 @@ test_others() {
 
 ((round > 1)) || round_one
 test_closed
+test_generators
 test_restart
 test_reinstall
 test_gate_dies
 test_wrong
 test_unlock
 test_lock
+test_without_ours
 test_load_key
 test_key_file
 test_unlock
