@@ -21,12 +21,17 @@ sql() {
 	runuser -u postgres -- psql -XAtqc "$1" 2>&1
 }
 
+# since TIME: the seconds from then, $EPOCHREALTIME of it, until now.
+since() {
+	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'
+}
+
 # Seconds that a command took, whatever came of it.
 seconds() {
 	local begun=$EPOCHREALTIME
 
 	"$@" >"$OUT" 2>&1 </dev/null
-	awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'
+	since "$begun"
 }
 
 get() {
@@ -294,6 +299,26 @@ test_unlock() {
 	runs_with_data unlock 1
 }
 
+make_ssh_key() {
+	mkdir -p /root/.ssh && chmod 700 /root/.ssh &&
+		ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 &&
+		cat /root/.ssh/id_ed25519.pub >>/root/.ssh/authorized_keys
+}
+
+# Nobody is near the machine: somebody comes in over the network and does what the hint says.
+test_ssh() {
+	local ssh="ssh -o BatchMode=yes -o StrictHostKeyChecking=no localhost" begun
+
+	check "ssh: root has a key" make_ssh_key
+	status 0 "ssh: eyrie gate status" bash -c "$ssh eyrie gate status nest"
+	says "ssh: it says what to do" "^Run 'eyrie unlock nest'"
+	begun=$EPOCHREALTIME
+	status 0 "ssh: eyrie unlock nest" bash -c "$ssh eyrie unlock nest --passphrase-file - <$SECRET"
+	check "ssh: the database answers" within 120 sql 'select 1'
+	echo "# ssh: the database answered $(since "$begun") s after the login began"
+	runs_with_data ssh 1
+}
+
 test_lock() {
 	(cd /srv/www && exec sleep 300) &
 	stranger=$!
@@ -404,7 +429,7 @@ test_lock
 test_without_ours
 test_load_key
 test_key_file
-test_unlock
+test_ssh
 test_load
 test_others
 finish
