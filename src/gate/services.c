@@ -2,6 +2,7 @@
 #include "gate/services.h"
 
 #include "gate/mark.h"
+#include "gate/openrc.h"
 #include "gate/systemd.h"
 #include "gate/units.h"
 
@@ -140,17 +141,11 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, const char *verb)
 {
 	const char *const environment[] = { "IN_BACKGROUND=true", NULL };
-	_cleanup_free_ char *mark = mark_path(gate->name);
-	_cleanup_free_ char *service = str_printf("eyrie-gate.%s", mark + strlen(GATE_RUN "/"));
+	_cleanup_free_ char *service = openrc_service(gate->name);
 	const char *const argv[] = { "rc-service", "--quiet", "--ifexists", service, verb, NULL };
 
 	return run(cxt->run, &(struct command){ .argv = argv, .environment = environment },
 		   cxt->diag);
-}
-
-bool openrc_runs(void)
-{
-	return access("/run/openrc/softlevel", F_OK) == 0;
 }
 
 /* either */

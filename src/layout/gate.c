@@ -211,6 +211,27 @@ int gate_wait(const struct gate *gate, uint64_t *ret)
 	return 0;
 }
 
+static bool has_ending(const char *s, const char *ending)
+{
+	size_t n = strlen(s), n_ending = strlen(ending);
+
+	return n > n_ending && streq(s + n - n_ending, ending);
+}
+
+const char *gate_without_systemd(const struct gate *gate)
+{
+	static const char *const why[] = {
+		[GATE_BY_MOUNTS] = "which services need a path is asked of systemd",
+		[GATE_ALL] = "which services start by themselves is asked of systemd",
+		[GATE_BOOT] = "what the boot waits for is a unit of systemd",
+	};
+
+	for (size_t i = 0; i < gate->services.n_items; i++)
+		if (!has_ending(gate->services.items[i], ".service"))
+			return "sockets, paths, timers and targets are units of systemd";
+	return gate->hold == GATE_LISTED ? NULL : why[gate->hold];
+}
+
 char *gate_policy(const struct gate *gate)
 {
 	return str_printf("prompt: %s, wait: %s, then: %s%s", prompt_choices[gate->prompt],

@@ -59,6 +59,9 @@ DEFINE_CLEANUP(struct gates *, gates_free)
 #define GATE_FOREVER UINT32_MAX
 int gate_wait(const struct gate *gate, uint64_t *ret); /* seconds; -EINVAL */
 
+/* Why a gate cannot be held where OpenRC starts the services, or NULL. */
+const char *gate_without_systemd(const struct gate *gate);
+
 /* "prompt: hint, wait: forever, then: fail": what who watches goes by. */
 char *gate_policy(const struct gate *gate);
 

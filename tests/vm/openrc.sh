@@ -72,23 +72,18 @@ fill_pool() {
 }
 
 configure() {
-	echo 'gates: { nest: { services: [nginx, postgresql] } }' >/etc/eyrie/gate.yaml
-	ln -s eyrie-gate /etc/init.d/eyrie-gate.nest
-	for name in nginx postgresql; do
-		echo 'rc_need="eyrie-gate.nest"' >>"/etc/conf.d/$name"
-	done
-	eyrie gate sync && rc-update add eyrie-gate.nest default && rc-update add nginx default &&
-		rc-update add postgresql default
+	{
+		openrc sysinit
+		openrc boot
+	} >/tmp/openrc.log 2>&1 </dev/null
+	echo 'gates: { nest: { hold: listed, services: [nginx, postgresql] } }' >/etc/eyrie/gate.yaml
+	eyrie gate sync && rc-update add nginx default && rc-update add postgresql default
 }
 
 # As at boot: the pool is imported, its key is not there.
 enter_runlevel() {
 	zpool export nest && zpool import -N -d /dev nest || return
-	{
-		openrc sysinit
-		openrc boot
-		openrc default
-	} >/tmp/openrc.log 2>&1 </dev/null
+	openrc default >>/tmp/openrc.log 2>&1 </dev/null
 	cat /tmp/openrc.log
 	[[ $(rc-status -r) == default ]]
 }
@@ -112,6 +107,12 @@ mkdir -p /etc/eyrie /etc/conf.d /run/issue.d
 check "the pool is made" make_pool
 check "database and pages are on it" fill_pool
 check "the gate is configured" configure
+check "configured: the gate is a service of the runlevel" test -x /etc/runlevels/default/eyrie-gate.nest
+check "configured: nginx needs it" grep 'rc_nginx_need=.* eyrie-gate.nest"$' \
+	/etc/rc.conf.d/eyrie-gate.conf
+echo 'gates: { nest: { services: [nginx] } }' >/tmp/gate.yaml
+status 3 "what OpenRC cannot hold is refused" eyrie gate check /tmp/gate.yaml
+says "refused: it says why" "which services need a path is asked of systemd"
 check "the runlevel is reached without the key" enter_runlevel
 down closed
 check "closed: the gate is inactive" bash -c 'rc-status default | grep -E "eyrie-gate.nest.*inactive"'
