@@ -148,6 +148,14 @@ static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, c
 		   cxt->diag);
 }
 
+/* Stopped in the background, who needs the gate is started again with it. */
+static int restart_by_openrc(struct gate_context *cxt, const struct held_gate *gate)
+{
+	int r = mark_get(gate->name) == MARK_OVERDUE ? tell_openrc(cxt, gate, "stop") : 0;
+
+	return r == -EINTR ? r : 0;
+}
+
 /* either */
 
 int services_start(struct gate_context *cxt, const struct held_gate *gate)
@@ -174,6 +182,8 @@ int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 	_cleanup_free_ char *instance = unit_instance(gate->name);
 	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
 
+	if (openrc_runs())
+		return restart_by_openrc(cxt, gate);
 	if (!systemd_runs())
 		return 0;
 	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
