@@ -129,7 +129,7 @@ down() {
 runs() {
 	check "$1: the database runs" within 60 sql 'select 1'
 	check "$1: nginx runs" within 60 pgrep -x nginx
-	same "$1: the row is there" 1 "$(sql 'select count(*) from t')"
+	same "$1: the row is there" 1 "$(sql 'select count(*) from t where n = 1')"
 	get >"$OUT" 2>&1
 	says "$1: the page is there" "a falcon lives here"
 	check "$1: the gate is started" rc-service eyrie-gate.nest status
@@ -179,6 +179,54 @@ test_daemon() {
 	check "$1: another one watches" within 30 another_watches "$before"
 }
 
+# Who installs a newer database while nobody has brought the key has it installed, and not started.
+test_reinstall() {
+	check "postgresql-17 is packed again" repack postgresql-17
+	status 0 "reinstall ends well" timeout 300 dpkg -i /var/tmp/postgresql-17.deb
+	says "reinstall: it was done" "Setting up postgresql-17"
+	down "after reinstall"
+}
+
+start_ssh() {
+	mkdir -p /root/.ssh && chmod 700 /root /root/.ssh && ssh-keygen -A &&
+		ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 &&
+		cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys && rc-service ssh start
+}
+
+# Somebody comes in over the network and does what the hint says.
+test_ssh() {
+	local ssh="ssh -o BatchMode=yes -o StrictHostKeyChecking=no 127.0.0.1"
+
+	check "ssh: it listens" start_ssh
+	status 0 "ssh: eyrie unlock nest" bash -c "$ssh eyrie unlock nest --passphrase-file - <$SECRET"
+	runs ssh
+}
+
+# Rows are written as fast as they are acknowledged, while the gate closes and opens.
+test_load() {
+	local acknowledged
+
+	: >/tmp/rows
+	(while :; do
+		sql 'insert into t values (2) returning n' | grep -qx 2 && echo >>/tmp/rows
+	done) 2>/dev/null &
+	writer=$!
+	sleep 5
+	status 0 "under load: eyrie lock nest" eyrie lock nest
+	same "under load: the key is gone" unavailable "$(zfs get -Hpo value keystatus nest)"
+	status 0 "under load: eyrie unlock nest" eyrie unlock nest --passphrase-file "$SECRET"
+	check "under load: the database runs" within 60 sql 'select 1'
+	sleep 5
+	kill $writer
+	wait $writer 2>/dev/null
+	sleep 1
+	acknowledged=$(wc -l </tmp/rows)
+	echo "# $acknowledged rows were acknowledged"
+	check "under load: some rows were written" test "$acknowledged" -gt 2
+	check "under load: none is lost" test "$(sql 'select count(*) from t where n = 2')" -ge \
+		"$acknowledged"
+}
+
 test_refused_lock() {
 	(cd /srv/www && exec sleep 300) &
 	stranger=$!
@@ -211,6 +259,7 @@ check "closed: restart of the database ends" test $? != 124
 down "after restart"
 test_daemon closed
 down "after that"
+test_reinstall
 status 1 "wrong passphrase" eyrie unlock nest --passphrase-file /tmp/wrong
 down "wrong passphrase"
 status 0 "eyrie unlock nest" eyrie unlock nest --passphrase-file "$SECRET"
@@ -225,6 +274,9 @@ same "lock: the key is gone" unavailable "$(zfs get -Hpo value keystatus nest)"
 check "lock: the gate is inactive" bash -c 'rc-status default | grep -E "eyrie-gate.nest.*inactive"'
 status 0 "zfs load-key" bash -c "zfs load-key nest <$SECRET && zfs mount -a"
 runs load-key
+test_load
+status 0 "eyrie lock nest, again" eyrie lock nest
+test_ssh
 test_continue
 test_missing
 rc-status --all 2>&1 | sed 's/^/# /'
