@@ -416,6 +416,11 @@ static enum cli_exit run_emit(struct cli *cli)
 				 "eyrie gate emit --smf NAME, or --smf --method");
 		return CLI_USAGE;
 	}
+	if (!cli->options.method && !gate_is_dataset(cli->args[1])) {
+		(void)diag_error(&cli->diag, -EINVAL, "'%s' is no name of a pool or dataset",
+				 cli->args[1]);
+		return CLI_REFUSED;
+	}
 	text = cli->options.method ? smf_method() : smf_manifest(cli->args[1]);
 	out = cli_output(cli);
 	if (!out)

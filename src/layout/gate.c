@@ -58,8 +58,7 @@ static char *place(const struct gate *gate, const char *key)
 	return str_printf("gates\t%s%s%s", gate->name, key ? "\t" : "", key ? key : "");
 }
 
-/* zfs(8), "Dataset names"; without snapshots and bookmarks. */
-static bool is_dataset(const char *name)
+bool gate_is_dataset(const char *name)
 {
 	if (!isalpha((unsigned char)*name) || strlen(name) > 255)
 		return false;
@@ -137,7 +136,7 @@ static void check_gate(struct checker *c, struct gate *gate, const struct list *
 {
 	_cleanup_free_ char *at = place(gate, NULL);
 
-	if (!is_dataset(gate->name))
+	if (!gate_is_dataset(gate->name))
 		finding(c, at, "'%s' is no name of a pool or dataset", gate->name);
 	FOR_EACH_GATE(other, gates)
 		if (other < gate && streq(other->name, gate->name))
