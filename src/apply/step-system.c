@@ -15,6 +15,7 @@
 #include "boot/files.h"
 #include "boot/text.h"
 #include "gate/find.h"
+#include "gate/openrc.h"
 #include "gate/zfs.h"
 
 #define WORK_FOLDER "/var/cache/eyrie"
@@ -368,13 +369,17 @@ static int install_debs(struct apply_context *cxt)
 static int enable_services(struct apply_context *cxt)
 {
 	_cleanup_free_ char *script = str_printf("%s/etc/init.d/eyrie-boot", cxt->target);
+	int r;
 
 	if (cxt->layout->system.init != INIT_OPENRC || access(script, F_OK) < 0)
 		return 0;
-	return run(cxt->run, &(struct command){
+	r = run(cxt->run, &(struct command){
 			.argv = (const char *const[]){ "rc-update", "add", "eyrie-boot", "default",
 						       NULL },
 			.root = cxt->target }, cxt->diag);
+	if (r == 0 && cxt->layout->gates.n_items)
+		r = openrc_put(cxt->run, cxt->target, &cxt->layout->gates, cxt->diag);
+	return r;
 }
 
 static int set_unlock(struct apply_context *cxt, const char *root)

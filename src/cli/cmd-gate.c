@@ -7,6 +7,7 @@
 #include "gate/check.h"
 #include "gate/find.h"
 #include "gate/mark.h"
+#include "gate/openrc.h"
 #include "gate/smf.h"
 #include "gate/services.h"
 #include "gate/systemd.h"
@@ -49,6 +50,8 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 	else
 		remember(work->held, gate->name, held);
 	r = check_gate(gate, state, held, &cli->diag);
+	q = openrc_runs() ? check_without_systemd(gate, &cli->diag) : 0;
+	r = r ? r : q;
 	q = find_bad_mounts(held, &cli->diag);
 	r = r ? r : q;
 	q = find_units(gate, units, held, &cli->diag);
@@ -190,6 +193,8 @@ static enum cli_exit run_sync(struct cli *cli)
 		return CLI_FAILED;
 	if (systemd_runs() && (!same || access(GATE_RUN, F_OK) < 0) &&
 	    put_into_force(cli, &work, held))
+		return CLI_FAILED;
+	if (openrc_runs() && openrc_put(&cli->run, "", &work.gates->gates, &cli->diag))
 		return CLI_FAILED;
 	if (!cli->options.quiet)
 		fprintf(stderr, same ? "nothing changed\n" : "%s is written\n", HELD_FILE);
@@ -410,6 +415,11 @@ static enum cli_exit run_emit(struct cli *cli)
 		(void)diag_error(&cli->diag, -EINVAL,
 				 "eyrie gate emit --smf NAME, or --smf --method");
 		return CLI_USAGE;
+	}
+	if (!cli->options.method && !gate_is_dataset(cli->args[1])) {
+		(void)diag_error(&cli->diag, -EINVAL, "'%s' is no name of a pool or dataset",
+				 cli->args[1]);
+		return CLI_REFUSED;
 	}
 	text = cli->options.method ? smf_method() : smf_manifest(cli->args[1]);
 	out = cli_output(cli);

@@ -52,3 +52,15 @@ int check_gate(const struct gate *gate, const struct zfs_state *state,
 	}
 	return check_location(gate, state, held, diag);
 }
+
+int check_without_systemd(const struct gate *gate, struct diag *diag)
+{
+	const char *why = gate_without_systemd(gate);
+
+	if (!why)
+		return 0;
+	(void)diag_error(diag, -EINVAL, "with OpenRC the gate %s holds the services that it lists: %s",
+			 gate->name, why);
+	diag_hint(diag, "hold: listed, services: [postgresql], as they are named in /etc/init.d");
+	return -EINVAL;
+}

@@ -10,3 +10,5 @@
  */
 int check_gate(const struct gate *gate, const struct zfs_state *state,
 	       const struct held_gate *held, struct diag *diag);
+
+int check_without_systemd(const struct gate *gate, struct diag *diag); /* where OpenRC runs */

@@ -2,6 +2,7 @@
 #include "gate/open.h"
 
 #include "gate/mark.h"
+#include "gate/openrc.h"
 #include "gate/services.h"
 #include "gate/users.h"
 

@@ -2,6 +2,7 @@
 #include "gate/services.h"
 
 #include "gate/mark.h"
+#include "gate/openrc.h"
 #include "gate/systemd.h"
 #include "gate/units.h"
 
@@ -140,17 +141,19 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, const char *verb)
 {
 	const char *const environment[] = { "IN_BACKGROUND=true", NULL };
-	_cleanup_free_ char *mark = mark_path(gate->name);
-	_cleanup_free_ char *service = str_printf("eyrie-gate.%s", mark + strlen(GATE_RUN "/"));
+	_cleanup_free_ char *service = openrc_service(gate->name);
 	const char *const argv[] = { "rc-service", "--quiet", "--ifexists", service, verb, NULL };
 
 	return run(cxt->run, &(struct command){ .argv = argv, .environment = environment },
 		   cxt->diag);
 }
 
-bool openrc_runs(void)
+/* Stopped in the background, who needs the gate is started again with it. */
+static int restart_by_openrc(struct gate_context *cxt, const struct held_gate *gate)
 {
-	return access("/run/openrc/softlevel", F_OK) == 0;
+	int r = mark_get(gate->name) == MARK_OVERDUE ? tell_openrc(cxt, gate, "stop") : 0;
+
+	return r == -EINTR ? r : 0;
 }
 
 /* either */
@@ -179,6 +182,8 @@ int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 	_cleanup_free_ char *instance = unit_instance(gate->name);
 	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
 
+	if (openrc_runs())
+		return restart_by_openrc(cxt, gate);
 	if (!systemd_runs())
 		return 0;
 	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);

@@ -25,5 +25,3 @@ int services_stop(struct gate_context *cxt, const struct held_gate *gate);
 
 /* The mark is gone: starting what ran has systemd say why it does not run. */
 void services_start_in_vain(struct gate_context *cxt, const struct held_gate *gate);
-
-bool openrc_runs(void);

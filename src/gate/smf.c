@@ -24,7 +24,7 @@ char *smf_manifest(const char *dataset)
 	return str_printf(
 		"<?xml version=\"1.0\"?>\n"
 		"<!DOCTYPE service_bundle SYSTEM \"/usr/share/lib/xml/dtd/service_bundle.dtd.1\">\n"
-		"<!-- Made by eyrie(8) for %s; svccfg import takes it. -->\n"
+		"<!-- Made by eyrie(8); svccfg import takes it. -->\n"
 		"<service_bundle type='manifest' name='eyrie-gate-%s'>\n"
 		"  <service name='system/filesystem/%s' type='service' version='1'>\n"
 		"    <create_default_instance enabled='true' />\n"
@@ -53,7 +53,7 @@ char *smf_manifest(const char *dataset)
 		"    </template>\n"
 		"  </service>\n"
 		"</service_bundle>\n",
-		dataset, name, name, name, dataset, dataset);
+		name, name, name, dataset, dataset);
 }
 
 /*

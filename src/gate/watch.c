@@ -329,6 +329,7 @@ static void give_up(struct watch *w, struct watched *item)
 
 	item->limit = INT64_MAX;
 	if (item->gate->then == GATE_FAIL) {
+		gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
 		strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
 		if (systemd_runs())
 			(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit,

@@ -555,6 +555,17 @@ static void check_system(struct checker *c)
 	check_cmdline(c);
 }
 
+static void check_gate_of_openrc(struct checker *c, const struct gate *gate)
+{
+	_cleanup_free_ char *at = str_printf("gates\t%s", gate->name);
+	const char *why = gate_without_systemd(gate);
+
+	if (!why)
+		return;
+	finding(c, at, "with 'init: openrc' a gate holds the services that it lists: %s", why);
+	diag_hint(c->diag, "hold: listed, services: [postgresql], as they are named in /etc/init.d");
+}
+
 /* Only eyrie-unlock can keep what was typed. */
 static void check_gates(struct checker *c)
 {
@@ -566,6 +577,8 @@ static void check_gates(struct checker *c)
 
 		if (gate->share_passphrase && c->layout->encryption.unlock != UNLOCK_PEER)
 			finding(c, at, "'share-passphrase' wants encryption: { unlock: peer }");
+		if (c->layout->system.init == INIT_OPENRC)
+			check_gate_of_openrc(c, gate);
 	}
 }
 

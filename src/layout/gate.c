@@ -58,8 +58,7 @@ static char *place(const struct gate *gate, const char *key)
 	return str_printf("gates\t%s%s%s", gate->name, key ? "\t" : "", key ? key : "");
 }
 
-/* zfs(8), "Dataset names"; without snapshots and bookmarks. */
-static bool is_dataset(const char *name)
+bool gate_is_dataset(const char *name)
 {
 	if (!isalpha((unsigned char)*name) || strlen(name) > 255)
 		return false;
@@ -137,7 +136,7 @@ static void check_gate(struct checker *c, struct gate *gate, const struct list *
 {
 	_cleanup_free_ char *at = place(gate, NULL);
 
-	if (!is_dataset(gate->name))
+	if (!gate_is_dataset(gate->name))
 		finding(c, at, "'%s' is no name of a pool or dataset", gate->name);
 	FOR_EACH_GATE(other, gates)
 		if (other < gate && streq(other->name, gate->name))
@@ -209,6 +208,27 @@ int gate_wait(const struct gate *gate, uint64_t *ret)
 		return -EINVAL;
 	*ret = seconds;
 	return 0;
+}
+
+static bool has_ending(const char *s, const char *ending)
+{
+	size_t n = strlen(s), n_ending = strlen(ending);
+
+	return n > n_ending && streq(s + n - n_ending, ending);
+}
+
+const char *gate_without_systemd(const struct gate *gate)
+{
+	static const char *const why[] = {
+		[GATE_BY_MOUNTS] = "which services need a path is asked of systemd",
+		[GATE_ALL] = "which services start by themselves is asked of systemd",
+		[GATE_BOOT] = "what the boot waits for is a unit of systemd",
+	};
+
+	for (size_t i = 0; i < gate->services.n_items; i++)
+		if (!has_ending(gate->services.items[i], ".service"))
+			return "sockets, paths, timers and targets are units of systemd";
+	return gate->hold == GATE_LISTED ? NULL : why[gate->hold];
 }
 
 char *gate_policy(const struct gate *gate)

@@ -56,8 +56,13 @@ char *gates_dump(const struct gates *gates);
 struct gates *gates_free(struct gates *gates);
 DEFINE_CLEANUP(struct gates *, gates_free)
 
+bool gate_is_dataset(const char *name); /* zfs(8), "Dataset names"; no snapshot, no bookmark */
+
 #define GATE_FOREVER UINT32_MAX
 int gate_wait(const struct gate *gate, uint64_t *ret); /* seconds; -EINVAL */
+
+/* Why a gate cannot be held where OpenRC starts the services, or NULL. */
+const char *gate_without_systemd(const struct gate *gate);
 
 /* "prompt: hint, wait: forever, then: fail": what who watches goes by. */
 char *gate_policy(const struct gate *gate);

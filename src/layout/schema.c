@@ -192,7 +192,8 @@ static const struct field system_fields[] = {
 	{ "init", FIELD_CHOICE, AT(layout_system, init), .choices = init_choices,
 	  .fallback = "systemd", .help =
 	  "Who starts the services. openrc is the article's, on Debian under sysvinit; in the "
-	  "initramfs systemd runs all the same. It knows no encrypted swap partition." },
+	  "initramfs systemd runs all the same. It knows no encrypted swap partition, and a gate holds "
+	  "the services that it lists, hold: listed." },
 	{ "network", FIELD_CHOICE, AT(layout_system, network), .choices = network_choices,
 	  .fallback = "dhcp", .help =
 	  "dhcp: systemd-networkd, or dhcpcd with OpenRC, asks on every wired interface, so that a "

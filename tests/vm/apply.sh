@@ -100,6 +100,61 @@ test_one_disk_gone() {
 	blank left
 }
 
+# layout_native: a further pool that ZFS encrypts, and in it a dataset with a key of its own, a file.
+layout_native() {
+	MORE='
+datasets: { ROOT/debian: { mountpoint: / } }
+pools:
+  nest:
+    filesystem-properties: { encryption: aes-256-gcm, keyformat: passphrase, pbkdf2iters: 150000 }
+    vdevs:
+      - mirror: [up, down]
+    datasets:
+      www:
+        mountpoint: /srv/www
+        properties: { encryption: aes-128-gcm, keyformat: raw, keylocation: "file:///tmp/www.key" }'
+	layout "$ID" "left right"
+	sed -i '/^  right:/a\
+  up: { path: /dev/disk/by-id/virtio-up }\
+  down: { path: /dev/disk/by-id/virtio-down }' "$LAYOUT"
+	printf 'a passphrase of the nest' >/tmp/nest-secret
+	head -c 32 /dev/urandom >/tmp/www.key
+}
+
+keys_are_as_written() {
+	same "$1: pbkdf2iters" 150000 "$(property pbkdf2iters nest)"
+	same "$1: a passphrase that is asked for" "passphrase prompt" \
+		"$(property keyformat nest) $(property keylocation nest)"
+	same "$1: a key that is a file" "raw file:///tmp/www.key" \
+		"$(property keyformat nest/www) $(property keylocation nest/www)"
+	same "$1: it is a root of its own" nest/www "$(property encryptionroot nest/www)"
+	same "$1: its cipher" aes-128-gcm "$(property encryption nest/www)"
+	same "$1: both keys are there" "available available" \
+		"$(property keystatus nest) $(property keystatus nest/www)"
+	same "$1: it is mounted" /mnt/eyrie/srv/www \
+		"$(findmnt -rnt zfs -o TARGET -S nest/www)"
+}
+
+test_native() {
+	layout_native
+	status 3 "native: without its passphrase nothing is begun" apply
+	says "native: which one is told" "--key-file nest=FILE"
+	status 0 "native: apply" apply --key-file nest=/tmp/nest-secret
+	complete native
+	keys_are_as_written native
+	echo precious >/mnt/eyrie/srv/www/file
+	release
+	status 0 "native: apply brings it back" apply --key-file nest=/tmp/nest-secret
+	keys_are_as_written "native, brought back"
+	same "native: the file is there" precious "$(cat /mnt/eyrie/srv/www/file)"
+	complete "native, brought back"
+	release
+	status 0 "native: stock tools open it" bash -c 'zpool import -N -d /dev/disk/by-partlabel nest &&
+		zfs load-key nest </tmp/nest-secret && zfs load-key nest/www'
+	release
+	blank left right up down
+}
+
 test_stripes_and_partition_swap() {
 	MORE='
 datasets: { ROOT/debian: { mountpoint: / } }
@@ -121,5 +176,6 @@ swap: { on: partition, size: 64MiB }'
 
 test_volume_swap
 test_one_disk_gone
+test_native
 test_stripes_and_partition_swap
 finish

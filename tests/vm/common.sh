@@ -218,4 +218,22 @@ blank() {
 	udevadm settle
 }
 
+# repack PACKAGE: its package again, from what is installed, as /var/tmp/PACKAGE.deb.
+repack() {
+	local name=$1 tree=/tmp/repack file
+
+	rm -rf "$tree"
+	mkdir -p "$tree/DEBIAN"
+	dpkg-query -L "$name" | while read -r file; do
+		[[ -d $file && ! -L $file ]] || cp -a --parents "$file" "$tree"
+	done
+	dpkg-query --status "$name" | sed '/^Status:/d; /^Conffiles:/,/^[^ ]/{/^Conffiles:/d;/^ /d}' \
+		>"$tree/DEBIAN/control"
+	for file in preinst postinst prerm postrm; do
+		[[ ! -e /var/lib/dpkg/info/$name.$file ]] ||
+			cp "/var/lib/dpkg/info/$name.$file" "$tree/DEBIAN"
+	done
+	dpkg-deb -Znone --build "$tree" "/var/tmp/$name.deb" >/dev/null
+}
+
 printf 'correct horse battery staple' >"$SECRET"
