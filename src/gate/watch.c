@@ -321,6 +321,14 @@ static bool has_changed(struct watch *w, const struct watched *item)
 	return false;
 }
 
+/* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
+static bool is_over(const struct watched *item)
+{
+	return item->state != GATE_OPEN && item->state != GATE_OVERDUE &&
+	       item->limit != INT64_MAX && now_ms() - item->since >= item->limit &&
+	       !mark_is_locked(item->gate->name);
+}
+
 static void give_up(struct watch *w, struct watched *item)
 {
 	_cleanup_free_ char *instance = unit_instance(item->gate->name);
@@ -424,8 +432,7 @@ static void look(struct watch *w, bool closely)
 
 		if (closely || !w->keys || has_changed(w, item))
 			look_closely(w, item);
-		if (item->state != GATE_OPEN && item->state != GATE_OVERDUE &&
-		    item->limit != INT64_MAX && now_ms() - item->since >= item->limit)
+		if (is_over(item))
 			give_up(w, item);
 		changed |= was != item->state;
 		keep_asking(w, item);

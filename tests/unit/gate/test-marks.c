@@ -14,6 +14,8 @@
 
 #include "gate/mark.h"
 #include "gate/open.h"
+#include "gate/units.h"
+#include "gate/watch.h"
 #include "test.h"
 
 struct fake_dataset {
@@ -36,7 +38,7 @@ static struct fake_dataset datasets[] = {
 static struct fake_dataset *const nest = &datasets[0], *const pg = &datasets[1],
 			   *const archive = &datasets[2];
 
-enum { U_PG, U_META, U_APP, U_FAR, U_FELL, U_OTHER, N_UNITS };
+enum { U_PG, U_META, U_APP, U_FAR, U_FELL, U_OTHER, U_OVERDUE, N_UNITS };
 static struct fake_unit units[N_UNITS];
 static const struct fake_unit before[N_UNITS] = {
 	[U_PG] = { "pg.service", "nest", "", "", "multi-user.target", "inactive", true, false },
@@ -45,12 +47,12 @@ static const struct fake_unit before[N_UNITS] = {
 	[U_FAR] = { "far.service", NULL, "app.service", "", "multi-user.target", "failed", true, true },
 	[U_FELL] = { "fell.service", NULL, "", "far.service", "multi-user.target", "inactive", false, false },
 	[U_OTHER] = { "other.service", NULL, "", "", "multi-user.target", "failed", true, true },
+	[U_OVERDUE] = { "eyrie-gate-overdue@nest.service", NULL, "", "", "", "inactive", false, true },
 };
 
 static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
 static int breaks_with;
-static const int signals[] = { SIGTERM, SIGHUP, SIGINT }; /* each is caught once */
-static size_t n_raised;
+static struct sigaction caught; /* of SIGTERM; each is caught once */
 static struct strv told; /* systemctl's verbs and units */
 
 static void show_datasets(const char *name, struct strbuf *out)
@@ -137,7 +139,7 @@ static int start(struct runner *runner, const struct command *command, char **re
 		return -EINTR;
 	if (breaks && fnmatch(breaks, line.data, 0) == 0) {
 		if (breaks_with == -EINTR)
-			(void)raise(signals[n_raised++]);
+			(void)raise(SIGTERM);
 		return breaks_with;
 	}
 	if (streq(command->argv[0], "zfs"))
@@ -177,6 +179,7 @@ static void forget_marks(void)
 		(void)mark_set_ran(names[i], &nobody, NULL);
 		(void)mark_set_locked(names[i], false, NULL);
 	}
+	(void)unlink(GATE_ISSUE);
 }
 
 static int setup(void **state)
@@ -189,11 +192,17 @@ static int setup(void **state)
 	return 0;
 }
 
+static void go_on(void)
+{
+	breaks = NULL;
+	run_resume();
+	(void)sigaction(SIGTERM, &caught, NULL);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
-	breaks = NULL;
-	run_resume();
+	go_on();
 	record_deinit(&record_held, &held);
 	held = (struct held){};
 	strv_deinit(&told);
@@ -209,6 +218,21 @@ static struct held_gate *add_nest(void)
 
 	unit->name = str_dup("pg.service");
 	return gate;
+}
+
+/* The daemon as it begins with these gates: it looks once, and ends with the hints. */
+static void watch(const char *text)
+{
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	assert_int_equal(gates_parse("gate.yaml", text, &gates, &diag), 0);
+	cxt.gates = gates;
+	breaks = "agetty *";
+	breaks_with = -EINTR;
+	assert_int_equal(gate_watch(&cxt, &(struct watch_options){}), 0);
+	assert_true(run_interrupted());
+	cxt.gates = NULL;
+	go_on();
 }
 
 static bool was_told(const char *what)
@@ -255,8 +279,7 @@ static void test_interrupted(void **state)
 	assert_int_equal(mark_get("nest"), MARK_OPENING);
 	assert_false(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "inactive");
-	breaks = NULL;
-	run_resume();
+	go_on();
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_true(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "active");
@@ -443,6 +466,36 @@ static void test_mounted_meanwhile(void **state)
 	assert_int_equal(diag.n_errors, 0);
 }
 
+#define NO_WAIT "gates: { nest: { services: [pg], wait: 0, then: continue } }"
+#define FAILS	"gates: { nest: { services: [pg], wait: 0 } }"
+
+static void test_wait_is_over(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	watch(FAILS);
+	assert_true(was_told("start eyrie-gate-overdue@nest.service"));
+	watch(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* A lock ends with an unlock alone. */
+static void test_locked_does_not_wait(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(gate_close(&cxt, gate), 0);
+	watch(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	assert_string_equal(units[U_PG].active, "inactive");
+	watch(FAILS);
+	assert_false(was_told("start eyrie-gate-overdue@nest.service"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +513,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 	};
 
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
@@ -470,6 +525,8 @@ int main(void)
 		printf("1..0 # SKIP a /run of its own needs root: %s\n", strerror(errno));
 		return 0;
 	}
+	(void)mount("/dev/null", "/dev/console", NULL, MS_BIND, NULL); /* nothing is said there */
 	run_catch_interrupts();
+	(void)sigaction(SIGTERM, NULL, &caught);
 	return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
 }
