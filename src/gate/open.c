@@ -314,6 +314,53 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate)
 	return r ? r : gate_show_hints(cxt, /* loud= */ true);
 }
 
+/* Several at once, since what one holds may use what another one mounts. */
+struct closing {
+	struct gate_context *cxt;
+	const char *name; /* that somebody typed */
+	struct held_gate **gates;
+	struct zfs_state **states;
+	size_t n;
+};
+
+static void closing_deinit(struct closing *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		(void)zfs_state_free(c->states[i]);
+	free(c->states);
+}
+
+static int read_states(struct closing *c)
+{
+	int r = 0;
+
+	c->states = mem_alloc(c->n * sizeof(struct zfs_state *));
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		r = zfs_read(c->cxt->run, c->gates[i]->name, &c->states[i], c->cxt->diag);
+		(void)held_follow(c->gates[i], HELD_GENERATED);
+	}
+	return r;
+}
+
+static void swap(struct closing *c, size_t i, size_t k)
+{
+	struct held_gate *gate = c->gates[i];
+	struct zfs_state *state = c->states[i];
+
+	c->gates[i] = c->gates[k];
+	c->states[i] = c->states[k];
+	c->gates[k] = gate;
+	c->states[k] = state;
+}
+
+static void order_inner_first(struct closing *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = i + 1; k < c->n; k++)
+			if (lies_in(c->gates[k], c->states[k], c->gates[i]))
+				swap(c, i, k);
+}
+
 static void mounted_paths(const struct held_gate *gate, const struct zfs_state *state,
 			  struct strv *paths)
 {
@@ -322,47 +369,68 @@ static void mounted_paths(const struct held_gate *gate, const struct zfs_state *
 			strv_add(paths, dataset->mountpoint);
 }
 
+static bool will_stop(const struct closing *c, const char *unit)
+{
+	for (size_t i = 0; unit && i < c->n; i++)
+		if (held_has_unit(c->gates[i], unit))
+			return true;
+	return false;
+}
+
 /* Held ones will be stopped; without systemd nobody knows whose they are. */
-static int refuse_strangers(struct gate_context *cxt, const struct held_gate *gate,
-			    const struct zfs_state *state, bool stopped)
+static int refuse_strangers(const struct closing *c, size_t i, bool stopped)
 {
 	_cleanup_(users_deinit) struct users users = {};
 	_cleanup_strv_ struct strv paths = STRV_NULL;
+	struct diag *diag = c->cxt->diag;
 	int r = 0;
 
-	mounted_paths(gate, state, &paths);
+	mounted_paths(c->gates[i], c->states[i], &paths);
 	if (users_find("/proc", &paths, &users) < 0)
 		return 0;
-	for (size_t i = 0; i < users.n_items; i++) {
-		const struct user *user = &users.items[i];
+	for (size_t k = 0; k < users.n_items; k++) {
+		const struct user *user = &users.items[k];
 
-		if (!stopped && ((user->unit && held_has_unit(gate, user->unit)) || openrc_runs()))
+		if (!stopped && (will_stop(c, user->unit) || openrc_runs()))
 			continue;
-		r = diag_error(cxt->diag, -EBUSY, "%s is in use by %s (process %d%s%s): %s",
-			       gate->name, user->name ? user->name : "?", user->pid,
+		r = diag_error(diag, -EBUSY, "%s is in use by %s (process %d%s%s): %s",
+			       c->gates[i]->name, user->name ? user->name : "?", user->pid,
 			       user->unit ? " of " : "", user->unit ? user->unit : "", user->what);
 	}
 	if (r)
-		diag_hint(cxt->diag, "end these, or name their services in %s; then run 'eyrie lock %s' "
-			  "again", GATE_FILE, gate->name);
+		diag_hint(diag, "end these, or name their services in %s; then run 'eyrie lock %s' "
+			  "again", GATE_FILE, c->name);
 	return r;
 }
 
 /* zfs(8) mounts and unmounts these no more than it knows where they are. */
-static int refuse_legacy(struct gate_context *cxt, const struct held_gate *gate,
-			 const struct zfs_state *state)
+static int refuse_legacy(const struct closing *c, size_t i)
 {
 	int r = 0;
 
-	FOR_EACH_DATASET(dataset, state)
+	FOR_EACH_DATASET(dataset, c->states[i])
 	{
-		if (!dataset->mounted || !is_its_own(gate, dataset) ||
+		if (!dataset->mounted || !is_its_own(c->gates[i], dataset) ||
 		    !streq(dataset->mountpoint, "legacy"))
 			continue;
-		r = diag_error(cxt->diag, -EBUSY, "%s is mounted by somebody else than ZFS "
+		r = diag_error(c->cxt->diag, -EBUSY, "%s is mounted by somebody else than ZFS "
 			       "(mountpoint=legacy)", dataset->name);
-		diag_hint(cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie lock %s' "
-			  "again", dataset->name, gate->name);
+		diag_hint(c->cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie lock "
+			  "%s' again", dataset->name, c->name);
+	}
+	return r;
+}
+
+static int refuse_users(const struct closing *c, bool stopped)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		int q = stopped ? 0 : refuse_legacy(c, i);
+
+		r = r ? r : q;
+		q = refuse_strangers(c, i, stopped);
+		r = r ? r : q;
 	}
 	return r;
 }
@@ -399,48 +467,73 @@ static int unload_all(struct gate_context *cxt, const struct held_gate *gate,
 	return r;
 }
 
+static int set_locked(const struct closing *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		r = mark_set_locked(c->gates[i]->name, true, c->cxt->diag);
+		if (r == 0)
+			r = mark_set(c->gates[i]->name, MARK_NONE, c->cxt->diag);
+	}
+	return r;
+}
+
+static int take_away(const struct closing *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = services_stop(c->cxt, c->gates[i]);
+	if (r == 0)
+		r = refuse_users(c, /* stopped= */ true);
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = unmount_all(c->cxt, c->gates[i], c->states[i]);
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = unload_all(c->cxt, c->gates[i], c->states[i]);
+	return r;
+}
+
 /* As it was: what is still there is mounted, and what was stopped runs. */
-static void undo(struct gate_context *cxt, struct held_gate *gate)
+static void undo(const struct closing *c)
 {
 	_cleanup_diag_ struct diag ignored = DIAG_NULL;
-	struct gate_context again = *cxt;
+	struct gate_context again = *c->cxt;
+	int r = 0;
 
 	again.diag = &ignored;
 	run_resume();
-	(void)mark_set_locked(gate->name, false, &ignored);
-	if (gate_open(&again, gate))
+	for (size_t i = 0; i < c->n; i++)
+		(void)mark_set_locked(c->gates[i]->name, false, &ignored);
+	for (size_t i = c->n; i-- > 0;)
+		r |= gate_open(&again, c->gates[i]);
+	if (r)
 		(void)gate_show_hints(&again, /* loud= */ true);
 }
 
-int gate_close(struct gate_context *cxt, struct held_gate *gate)
+int gate_close(struct gate_context *cxt, const char *name, struct held_gate **gates, size_t n)
 {
-	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
-	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
+	_cleanup_(closing_deinit) struct closing c = { .cxt = cxt, .name = name, .gates = gates,
+						       .n = n };
+	int r = read_states(&c);
 
-	(void)held_follow(gate, HELD_GENERATED);
-	if (r == 0)
-		r = refuse_legacy(cxt, gate, state);
-	if (r == 0)
-		r = refuse_strangers(cxt, gate, state, /* stopped= */ false);
-	if (r == 0)
-		r = mark_set_locked(gate->name, true, cxt->diag);
-	if (r == 0)
-		r = mark_set(gate->name, MARK_NONE, cxt->diag);
 	if (r)
 		return r;
-	r = services_stop(cxt, gate);
+	order_inner_first(&c);
+	r = refuse_users(&c, /* stopped= */ false);
+	if (r)
+		return r;
+	r = set_locked(&c);
 	if (r == 0)
-		r = refuse_strangers(cxt, gate, state, /* stopped= */ true);
-	if (r == 0)
-		r = unmount_all(cxt, gate, state);
-	if (r == 0)
-		r = unload_all(cxt, gate, state);
+		r = take_away(&c);
 	if (r) {
-		undo(cxt, gate);
+		undo(&c);
 		return r;
 	}
-	gate_say(cxt, "%s is locked", gate->name);
-	services_start_in_vain(cxt, gate);
+	for (size_t i = 0; i < n; i++)
+		gate_say(cxt, "%s is locked", gates[i]->name);
+	for (size_t i = 0; i < n; i++)
+		services_start_in_vain(cxt, gates[i]);
 	return gate_show_hints(cxt, /* loud= */ false);
 }
 

@@ -72,11 +72,12 @@ int gate_give_up(struct gate_context *cxt, struct held_gate *gate);
 int gate_shut(struct gate_context *cxt, struct held_gate *gate);
 
 /*
- * Stop what is held, unmount, unload the keys. -EBUSY, with a finding for each process that
- * uses it and is not held, before anything was touched; what fails later is undone. Keys that are
- * files stay where they are until somebody unlocks.
+ * Stop what these hold, unmount, unload the keys. -EBUSY, with a finding for each process that
+ * uses one of them and is held by none, before anything was touched; what fails later is undone.
+ * Keys that are files stay where they are until somebody unlocks. `name` is for what is said; the
+ * gates change places, the inner ones first.
  */
-int gate_close(struct gate_context *cxt, struct held_gate *gate);
+int gate_close(struct gate_context *cxt, const char *name, struct held_gate **gates, size_t n);
 
 /* All hints, where getty shows them. */
 int gate_show_hints(struct gate_context *cxt, bool loud);

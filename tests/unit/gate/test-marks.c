@@ -71,6 +71,14 @@ static void show_datasets(const char *name, struct strbuf *out)
 	}
 }
 
+static bool has_mounts_inside(const struct fake_dataset *d)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
+		if (datasets[i].mounted && is_below(datasets[i].mountpoint, d->mountpoint))
+			return true;
+	return false;
+}
+
 static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 {
 	if (streq(verb, "get")) {
@@ -84,7 +92,8 @@ static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 			d->key = false;
 		if (!streq(d->name, name) || strstr(verb, "key"))
 			continue;
-		if (d->mounted == streq(verb, "mount"))
+		if (d->mounted == streq(verb, "mount") ||
+		    (streq(verb, "unmount") && has_mounts_inside(d)))
 			return 1;
 		d->mounted = streq(verb, "mount");
 	}
@@ -235,6 +244,11 @@ static void watch(const char *text)
 	go_on();
 }
 
+static int lock(struct held_gate *gate)
+{
+	return gate_close(&cxt, gate->name, &gate, 1);
+}
+
 static bool was_told(const char *what)
 {
 	return strv_has(&told, what);
@@ -336,7 +350,7 @@ static void test_locks(void **state)
 	(void)state;
 	nest->key = pg->key = true;
 	assert_int_equal(gate_open(&cxt, gate), 0);
-	assert_int_equal(gate_close(&cxt, gate), 0);
+	assert_int_equal(lock(gate), 0);
 	assert_int_equal(mark_get("nest"), MARK_NONE);
 	assert_true(mark_is_locked("nest"));
 	assert_true(!nest->key && !nest->mounted && !pg->mounted);
@@ -361,7 +375,7 @@ static void test_half_locked(void **state)
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	breaks = "zfs unload-key nest";
 	breaks_with = 1;
-	assert_int_not_equal(gate_close(&cxt, gate), 0);
+	assert_int_not_equal(lock(gate), 0);
 	breaks = NULL;
 	assert_false(mark_is_locked("nest"));
 	archive->key = true;
@@ -380,10 +394,37 @@ static void test_lock_interrupted(void **state)
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	breaks = "zfs unmount *";
 	breaks_with = -EINTR;
-	assert_int_equal(gate_close(&cxt, gate), -EINTR);
+	assert_int_equal(lock(gate), -EINTR);
 	breaks = NULL;
 	assert_true(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* Both of a name: what is inside goes first, whatever they are called. */
+static void test_locks_all_below(void **state)
+{
+	struct held_gate *all[2];
+
+	(void)state;
+	(void)add_nest();
+	(void)add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	all[0] = held_gate(&held, "nest");
+	all[1] = held_gate(&held, "nest/archive");
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, all[0]), 0);
+	assert_int_equal(gate_open(&cxt, all[1]), 0);
+	breaks = "zfs unload-key nest";
+	breaks_with = 1;
+	assert_int_not_equal(gate_close(&cxt, "nest", all, 2), 0);
+	go_on();
+	assert_string_equal(all[0]->name, "nest/archive");
+	assert_true(gate_is_open("nest") && nest->mounted);
+	assert_false(mark_is_locked("nest") || mark_is_locked("nest/archive"));
+	assert_string_equal(units[U_PG].active, "active");
+	assert_int_equal(gate_close(&cxt, "nest", all, 2), 0);
+	assert_true(mark_is_locked("nest") && mark_is_locked("nest/archive"));
+	assert_false(nest->key || archive->key || nest->mounted || archive->mounted);
+	assert_string_equal(units[U_PG].active, "inactive");
 }
 
 /* What lies inside another gate's mount waits for that one. */
@@ -488,7 +529,7 @@ static void test_locked_does_not_wait(void **state)
 	(void)state;
 	nest->key = pg->key = true;
 	assert_int_equal(gate_open(&cxt, gate), 0);
-	assert_int_equal(gate_close(&cxt, gate), 0);
+	assert_int_equal(lock(gate), 0);
 	watch(NO_WAIT);
 	assert_int_equal(mark_get("nest"), MARK_NONE);
 	assert_string_equal(units[U_PG].active, "inactive");
@@ -508,6 +549,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
