@@ -220,19 +220,37 @@ static int open_one(struct gate_work *work, struct held_gate *gate)
 /* Until none opens any more: one that lies inside another waits for that. */
 static int open_gates(struct gate_work *work, const char *name)
 {
-	bool any = true;
+	bool any = true, opening = false;
 	int r = 0;
 
 	while (any && r == 0) {
-		any = false;
+		any = opening = false;
 		FOR_EACH_HELD(gate, work->cxt.held)
 		{
 			int q = concerns(gate, name) ? open_one(work, gate) : 0;
 
 			any |= q == 1;
-			if (q < 0 && q != -EAGAIN)
+			opening |= q == -EINPROGRESS;
+			if (q < 0 && q != -EAGAIN && q != -EINPROGRESS)
 				r = q;
 		}
+	}
+	return r ? r : opening ? -EINPROGRESS : 0;
+}
+
+/* Who watches may go on with it between two tries, and does if this one is interrupted. */
+static int open_all(struct gate_work *work, const char *name, int *lock)
+{
+	int r = mark_lock(lock, work->cxt.diag);
+
+	if (r == 0)
+		r = open_gates(work, name);
+	while (r == -EINPROGRESS) {
+		(void)close(take_fd(lock));
+		(void)sleep(1);
+		r = mark_lock(lock, work->cxt.diag);
+		if (r == 0)
+			r = open_gates(work, name);
 	}
 	return r;
 }
@@ -298,10 +316,8 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
 	r = load_keys(cli, &work.cxt, state);
-	q = mark_lock(&lock, &cli->diag);
 	work.cxt.hints_elsewhere = true; /* once for all that open */
-	if (q == 0)
-		q = open_gates(&work, name);
+	q = open_all(&work, name, &lock);
 	note_waiting(&work, name);
 	work.cxt.hints_elsewhere = false;
 	(void)gate_show_hints(&work.cxt, /* loud= */ false);

@@ -11,7 +11,7 @@
 
 const char *const gate_states[] = {
 	[GATE_UNKNOWN] = "unknown", [GATE_MISSING] = "missing", [GATE_CLOSED] = "closed",
-	[GATE_OPEN] = "open",	    [GATE_OVERDUE] = "overdue",
+	[GATE_OPENING] = "opening", [GATE_OPEN] = "open",	[GATE_OVERDUE] = "overdue",
 };
 
 static void add_units(struct strbuf *b, const struct held_gate *gate)
@@ -29,7 +29,7 @@ char *hint_make(const struct held_gate *gate, enum gate_state state)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
-	if (state == GATE_OPEN || state == GATE_UNKNOWN)
+	if (state == GATE_OPEN || state == GATE_OPENING || state == GATE_UNKNOWN)
 		return NULL;
 	strbuf_printf(&b, "%s is %s", gate->name,
 		      state == GATE_MISSING ? "not there: no disk of it is, or its pool is not "

@@ -9,6 +9,7 @@ enum gate_state {
 	GATE_UNKNOWN,
 	GATE_MISSING, /* its pool or dataset is not there */
 	GATE_CLOSED,
+	GATE_OPENING, /* its data is there, and not everybody was started yet */
 	GATE_OPEN,
 	GATE_OVERDUE, /* it went on without the key */
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gate/mark.h"
 
+#include <sys/stat.h>
+#include <time.h>
+
 #include "base/file.h"
 
 static const char *const texts[] = {
@@ -57,6 +60,15 @@ int mark_set(const char *name, enum mark mark, struct diag *diag)
 
 	return mark == MARK_NONE ? remove_file(path, diag) :
 				   file_replace(path, texts[mark], 0644, diag);
+}
+
+int64_t mark_age(const char *name)
+{
+	_cleanup_free_ char *path = mark_path(name);
+	struct stat st;
+	time_t now = time(NULL);
+
+	return stat(path, &st) < 0 || st.st_mtime > now ? INT64_MAX : now - st.st_mtime;
 }
 
 bool mark_is_locked(const char *name)

@@ -31,6 +31,8 @@ char *mark_path(const char *name); /* its path */
 enum mark mark_get(const char *name);
 int mark_set(const char *name, enum mark mark, struct diag *diag); /* MARK_NONE: it goes */
 
+int64_t mark_age(const char *name); /* seconds since it was set; INT64_MAX: nobody knows */
+
 bool mark_is_locked(const char *name);
 int mark_set_locked(const char *name, bool locked, struct diag *diag);
 

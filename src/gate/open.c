@@ -55,7 +55,9 @@ enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_sta
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_MISSING;
 	if (!has_keys(gate, state))
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_CLOSED;
-	return mark == MARK_OPEN ? GATE_OPEN : GATE_CLOSED;
+	return mark == MARK_OPEN    ? GATE_OPEN :
+	       mark == MARK_OPENING ? GATE_OPENING :
+				      GATE_CLOSED;
 }
 
 /* keys */
@@ -250,6 +252,14 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 	return NULL;
 }
 
+/* What is held may take this long to come up, before what failed is started all the same. */
+#define OPENING_SECONDS 120
+
+static bool is_unfinished(int r)
+{
+	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
+}
+
 /*
  * Its data is there. What interrupts us, or systemd while it cannot be asked, is made good by who
  * opens next: the mark says opening until then.
@@ -259,11 +269,15 @@ static int release(struct gate_context *cxt, const struct held_gate *gate)
 	const struct strv nobody = STRV_NULL;
 	int r = services_start(cxt, gate), q;
 
-	if (r == -EINTR || r == -ENOTCONN)
+	if (is_unfinished(r))
 		return r;
+	q = mark_set_ran(gate->name, &nobody, cxt->diag);
+	r = r ? r : q;
+	q = services_start_failed(cxt, gate, mark_age(gate->name) < OPENING_SECONDS);
+	if (is_unfinished(q))
+		return q;
+	r = r ? r : q;
 	q = mark_set(gate->name, MARK_OPEN, cxt->diag);
-	if (q == 0)
-		q = mark_set_ran(gate->name, &nobody, cxt->diag);
 	return r ? r : q;
 }
 
@@ -295,14 +309,16 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 
 int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 {
-	int r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
+	int r = mark_set(gate->name, MARK_OVERDUE, cxt->diag), q;
 
 	if (r)
 		return r;
 	(void)held_follow(gate, HELD_GENERATED);
 	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
-	return services_start(cxt, gate);
+	r = services_start(cxt, gate);
+	q = is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);
+	return r ? r : q;
 }
 
 /* closing */

@@ -60,8 +60,9 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 				   const struct zfs_state *state);
 
 /*
- * All its keys are there: mount, set the mark, start what is held and what failed because of
- * it. -EAGAIN when a key is not there, or the gate_outer() is closed.
+ * All its keys are there: mount, set the mark, start what is held, and what failed because of it
+ * once that has come up. -EAGAIN when a key is not there, or the gate_outer() is closed;
+ * -EINPROGRESS while what is held is still coming up: the caller opens it again in a second.
  */
 int gate_open(struct gate_context *cxt, struct held_gate *gate);
 

@@ -13,6 +13,7 @@ static const struct field unit_fields[] = {
 	{ "LoadState", FIELD_STRING, AT(unit, load) },
 	{ "ActiveState", FIELD_STRING, AT(unit, active) },
 	{ "UnitFileState", FIELD_STRING, AT(unit, file_state) },
+	{ "Job", FIELD_STRING, AT(unit, job) },
 	{ "ConditionResult", FIELD_BOOL, AT(unit, condition) },
 	{ "RequiresMountsFor", FIELD_STRINGS, AT(unit, mounts_for) },
 	{ "WantedBy", FIELD_STRINGS, AT(unit, wanted_by) },
@@ -29,7 +30,7 @@ static const struct record record_unit = RECORD(unit, unit_fields);
 
 #define TRIED	   "ConditionTimestampMonotonic"
 #define PROPERTIES                                                                             \
-	"Id,LoadState,ActiveState,UnitFileState,ConditionResult,RequiresMountsFor,"            \
+	"Id,LoadState,ActiveState,UnitFileState,Job,ConditionResult,RequiresMountsFor,"        \
 	"WantedBy,RequiredBy,BoundBy,TriggeredBy,Triggers,Requires,BindsTo,After,ConsistsOf,"  \
 	"ExecStart,"                                                                           \
 	TRIED

@@ -9,6 +9,7 @@
 struct unit {
 	char *name;
 	char *load, *active, *file_state;
+	char *job; /* NULL or empty: none waits or runs */
 	bool condition; /* what it said the last time that somebody started the unit */
 	bool tried;	/* somebody did */
 	struct strv mounts_for, wanted_by, required_by, triggered_by, triggers;

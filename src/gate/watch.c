@@ -213,8 +213,9 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 	if (state == GATE_CLOSED || state == GATE_MISSING)
 		w->loud = true;
 	/* Those inside it waited for it. */
-	for (size_t i = 0; state == GATE_OPEN && i < w->n_items; i++)
-		w->items[i].retry_at = 0;
+	if (state == GATE_OPEN || state == GATE_OPENING)
+		for (size_t i = 0; i < w->n_items; i++)
+			w->items[i].retry_at = 0;
 	if (item->state == GATE_OPEN || item->state == GATE_UNKNOWN)
 		item->since = now_ms();
 	item->state = state;
@@ -230,6 +231,8 @@ static void open_now(struct watch *w, struct watched *item)
 		r = gate_open(w->cxt, item->held);
 	if (gate_is_open(item->gate->name)) /* also when not everybody could be started */
 		set_state(w, item, GATE_OPEN);
+	else if (r == -EINPROGRESS)
+		set_state(w, item, GATE_OPENING);
 	else if (r)
 		item->retry_at = now_ms() + RETRY_MS;
 }
@@ -305,7 +308,8 @@ static bool has_changed(struct watch *w, const struct watched *item)
 	for (size_t i = 0; i < item->files.n_items; i++)
 		if (!is_refused(item, item->files.items[i]))
 			return true;
-	if (item->state == GATE_UNKNOWN || (item->state == GATE_CLOSED && !item->locked.n_items))
+	if (item->state == GATE_UNKNOWN || item->state == GATE_OPENING ||
+	    (item->state == GATE_CLOSED && !item->locked.n_items))
 		return now_ms() >= item->retry_at;
 	if (item->state == GATE_OPEN) {
 		for (size_t i = 0; i < item->held->roots.n_items; i++)
@@ -324,7 +328,8 @@ static bool has_changed(struct watch *w, const struct watched *item)
 /* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
 static bool is_over(const struct watched *item)
 {
-	return item->state != GATE_OPEN && item->state != GATE_OVERDUE &&
+	return item->state != GATE_OPEN && item->state != GATE_OPENING &&
+	       item->state != GATE_OVERDUE &&
 	       item->limit != INT64_MAX && now_ms() - item->since >= item->limit &&
 	       !mark_is_locked(item->gate->name);
 }
@@ -352,7 +357,7 @@ static void add_status(struct strbuf *b, const struct watched *item)
 {
 	strbuf_printf(b, "%s%s is %s", b->size ? "; " : "", item->gate->name,
 		      gate_states[item->state]);
-	if (item->state != GATE_OPEN)
+	if (item->state != GATE_OPEN && item->state != GATE_OPENING)
 		strbuf_printf(b, ", holds %zu: Run 'eyrie unlock %s'", item->held->units.n_items,
 			      item->gate->name);
 }

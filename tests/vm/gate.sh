@@ -97,8 +97,9 @@ make_units() {
 		[Unit]
 		After=postgresql.service
 		[Service]
-		Type=exec
-		ExecStart=/bin/sh -c 'runuser -u postgres -- psql -XAtqc "select 1" && sleep infinity'
+		Type=oneshot
+		RemainAfterExit=yes
+		ExecStart=runuser -u postgres -- psql -XAtqc "select 1"
 		[Install]
 		WantedBy=multi-user.target
 	EOF

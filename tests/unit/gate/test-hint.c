@@ -19,6 +19,7 @@ static void test_hint(void **state)
 
 	(void)state;
 	expect(&gate, GATE_OPEN, NULL);
+	expect(&gate, GATE_OPENING, NULL);
 	expect(&gate, GATE_UNKNOWN, NULL);
 	expect(&gate, GATE_CLOSED, "nest is locked\nRun 'eyrie unlock nest'\n");
 	for (int i = 0; i < 6; i++) {

@@ -5,6 +5,7 @@
  * remember what they were told; whatever was cut in between is made good by who comes next.
  */
 
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <sched.h>
 #include <signal.h>
@@ -53,6 +54,7 @@ static const struct fake_unit before[N_UNITS] = {
 static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
 static int breaks_with;
 static struct sigaction caught; /* of SIGTERM; each is caught once */
+static const char *starts_as;
 static struct strv told; /* systemctl's verbs and units */
 
 static void show_datasets(const char *name, struct strbuf *out)
@@ -106,7 +108,7 @@ static void begin(struct fake_unit *unit)
 
 	unit->tried = true;
 	unit->condition = !mark || access(mark, F_OK) == 0;
-	unit->active = unit->condition ? "active" : "inactive";
+	unit->active = unit->condition ? starts_as : "inactive";
 }
 
 static void tell_systemd(const char *const *argv, struct strbuf *out)
@@ -195,6 +197,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memcpy(units, before, sizeof(units));
+	starts_as = "active";
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
 		datasets[i].key = datasets[i].mounted = false;
 	forget_marks();
@@ -341,6 +344,40 @@ static void test_failed_near_and_far(void **state)
 	assert_true(was_told("start fell.service"));
 	assert_false(was_told("start other.service"));
 	assert_false(was_told("start meta.service"));
+}
+
+/* A unit behind the database is active all the time: only the database itself can be waited for. */
+static void test_failed_after_what_is_held(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	starts_as = "activating";
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_string_equal(units[U_PG].active, "activating");
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_false(was_told("start app.service"));
+	units[U_PG].active = "active";
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && was_told("start app.service"));
+}
+
+/* What never comes up keeps nobody down for ever. */
+static void test_never_comes_up(void **state)
+{
+	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	_cleanup_free_ char *mark = mark_path("nest");
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	starts_as = "activating";
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(utimensat(AT_FDCWD, mark, long_ago, 0), 0);
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && was_told("start app.service"));
 }
 
 static void test_locks(void **state)
@@ -546,6 +583,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_after_what_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_never_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
