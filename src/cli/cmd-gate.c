@@ -92,11 +92,10 @@ static void show_gate(const struct held_gate *held, const struct unit_list *unit
 	printf("%s: keys of %s\n", held->name, *roots ? roots : "nothing that is known");
 	FOR_EACH_MOUNT(mount, held)
 		printf("  mounts %s on %s\n", mount->dataset, mount->path);
-	if (held->hold == GATE_BOOT) {
+	if (held->hold == GATE_BOOT)
 		printf("  holds local file systems, and so everything after them: getty, logind, "
-		       "dbus and ssh, too\n");
-		return;
-	}
+		       "dbus and ssh, too;\n  while its pool is not there, after %d seconds, only "
+		       "what follows\n", WATCH_MISSING_SECONDS);
 	FOR_EACH_UNIT(unit, held)
 		printf("  holds %s: it %s\n", unit->name, unit->why);
 	if (!held->units.n_items)
@@ -259,6 +258,7 @@ static enum cli_exit watch(struct cli *cli, bool boot_only)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	const struct watch_options options = { .boot_only = boot_only,
+					       .missing_seconds = WATCH_MISSING_SECONDS,
 					       .asker = "/proc/self/exe" };
 
 	if (gate_work_begin(cli, &work))

@@ -177,15 +177,17 @@ static bool is_asleep(const struct finder *f, const char *name)
 
 static bool take(struct finder *f, const char *name, const char *format, ...)
 {
+	bool boot = f->gate->hold == GATE_BOOT;
 	struct held_unit *unit;
 	va_list ap;
 	int r;
 
 	if (held_has_unit(f->held, name) || strv_has(&f->gate->except, name))
 		return false;
-	r = refuse_cycle(f->gate, &f->walk, name, f->diag);
+	/* What is needed comes after a boot that waits, and nobody asked to hold it by itself. */
+	r = refuse_cycle(f->gate, &f->walk, name, boot ? NULL : f->diag);
 	if (r) {
-		f->r = r;
+		f->r = boot ? f->r : r;
 		return false;
 	}
 	unit = list_add(&f->held->units, &record_held_unit);
@@ -293,8 +295,6 @@ int find_units(const struct gate *gate, const struct unit_list *units, struct he
 {
 	struct finder f = { .gate = gate, .units = units, .held = held, .diag = diag };
 
-	if (gate->hold == GATE_BOOT)
-		return 0;
 	walk_all(&f.walk, units);
 	for (size_t i = 0; i < gate->services.n_items; i++)
 		(void)take(&f, gate->services.items[i], "is listed");

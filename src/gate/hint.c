@@ -52,7 +52,7 @@ static char *escape(const char *text)
 	return strbuf_take(&b);
 }
 
-static void tell_console(const char *text)
+void hint_tell_console(const char *text)
 {
 	/* A serial line that nobody reads must not hold up who opens gates. */
 	_cleanup_close_ int fd =
@@ -83,6 +83,6 @@ int hint_show(struct runner *run_by, const char *text, bool loud, struct diag *d
 	if (*text || old.size)
 		(void)run(run_by, &(struct command){ .argv = again, .flags = RUN_OPTIONAL }, NULL);
 	if (*text && loud)
-		tell_console(text);
+		hint_tell_console(text);
 	return r;
 }

@@ -24,3 +24,6 @@ char *hint_make(const struct held_gate *gate, enum gate_state state);
  * Whoever waits at a prompt sees it anew. `loud`: on the console as well.
  */
 int hint_show(struct runner *run, const char *text, bool loud, struct diag *diag);
+
+/* Lines at once, between whatever else is said there. */
+void hint_tell_console(const char *text);

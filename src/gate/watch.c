@@ -26,6 +26,7 @@ struct watched {
 	enum gate_state state;
 	struct strv locked; /* roots without a key when it was last read */
 	int64_t since;	    /* closed */
+	int64_t missing_at; /* its pool was found not to be there */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	int64_t retry_at;
 	int64_t network_at;
@@ -218,6 +219,8 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 			w->items[i].retry_at = 0;
 	if (item->state == GATE_OPEN || item->state == GATE_UNKNOWN)
 		item->since = now_ms();
+	if (state == GATE_MISSING)
+		item->missing_at = now_ms();
 	item->state = state;
 }
 
@@ -474,14 +477,36 @@ static void pause_for_event(struct watch *w)
 		drain(w->wake_up);
 }
 
+static bool is_absent(const struct watch *w, const struct watched *item)
+{
+	return item->state == GATE_MISSING &&
+	       now_ms() - item->missing_at >= (int64_t)w->options->missing_seconds * 1000;
+}
+
+/* Those who have their data may wait in systemd's queue for the end of this. */
 static bool is_done(const struct watch *w)
 {
 	if (!w->options->boot_only)
 		return false;
 	for (size_t i = 0; i < w->n_items; i++)
-		if (w->items[i].state != GATE_OPEN && w->items[i].state != GATE_OVERDUE)
+		if (w->items[i].state != GATE_OPEN && w->items[i].state != GATE_OPENING &&
+		    w->items[i].state != GATE_OVERDUE && !is_absent(w, &w->items[i]))
 			return false;
 	return true;
+}
+
+/* Who goes on with it is the watch that comes after the boot. */
+static void tell_absent(const struct watch *w)
+{
+	for (size_t i = 0; i < w->n_items && is_done(w); i++) {
+		_cleanup_free_ char *text = NULL;
+
+		if (w->items[i].state != GATE_MISSING)
+			continue;
+		text = str_printf("%s is not there: the boot goes on without it, and its services "
+				  "wait\n", w->items[i].gate->name);
+		hint_tell_console(text);
+	}
 }
 
 static void add_gates(struct watch *w)
@@ -526,5 +551,6 @@ int gate_watch(struct gate_context *cxt, const struct watch_options *options)
 		if (!run_interrupted())
 			look(&w, /* closely= */ false);
 	}
+	tell_absent(&w);
 	return 0;
 }

@@ -22,7 +22,8 @@ static const struct field gate_fields[] = {
 	  "as far as systemd knows it, and those in services. listed: only those in services. all: "
 	  "everything that the machine starts by itself, except what a person needs to come in and "
 	  "type: console, ssh, network. boot: local file systems themselves wait, and with them "
-	  "console, ssh and all else, so the machine asks on its console." },
+	  "console, ssh and all else, so the machine asks on its console; a pool that is not there "
+	  "is waited for 90 seconds, and then by services alone, as with by-mounts." },
 	{ "services", FIELD_STRINGS, AT(gate, services), .help =
 	  "Services that wait, beside those that are found: systemd cannot know that a web "
 	  "server's configuration names a folder." },

@@ -147,7 +147,7 @@ round_one() {
 	status 0 "gate sync again" eyrie gate sync
 	says "gate sync again: nothing changed" "nothing changed"
 	check "the gate runs" until_active eyrie-gate.service
-	check "nest is open" eyrie gate status --check nest
+	check "nest is open" timeout 60 eyrie gate wait nest
 	systemctl enable eyrie-gate 2>/dev/null
 	systemctl is-enabled eyrie-gate
 	again

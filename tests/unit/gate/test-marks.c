@@ -544,6 +544,40 @@ static void test_mounted_meanwhile(void **state)
 	assert_int_equal(diag.n_errors, 0);
 }
 
+/* There is no key to ask for: the boot goes on, and the services wait. */
+static void test_boot_without_the_pool(void **state)
+{
+	const struct watch_options options = { .boot_only = true };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("gate.yaml", "gates: { attic: { hold: boot } }", &gates, &diag),
+			 0);
+	cxt.gates = gates;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_false(run_interrupted());
+	assert_int_equal(mark_get("attic"), MARK_NONE);
+	cxt.gates = NULL;
+}
+
+/* What comes after the boot may hold the start of what is held: it ends while the gate opens. */
+static void test_boot_ends_while_it_opens(void **state)
+{
+	const struct watch_options options = { .boot_only = true };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	(void)add_nest();
+	nest->key = pg->key = archive->key = true;
+	starts_as = "activating";
+	assert_int_equal(gates_parse("gate.yaml", "gates: { nest: { hold: boot } }", &gates, &diag),
+			 0);
+	cxt.gates = gates;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	cxt.gates = NULL;
+}
+
 #define NO_WAIT "gates: { nest: { services: [pg], wait: 0, then: continue } }"
 #define FAILS	"gates: { nest: { services: [pg], wait: 0 } }"
 
@@ -594,6 +628,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 	};
