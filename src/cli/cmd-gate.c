@@ -139,6 +139,8 @@ static enum cli_exit run_check(struct cli *cli)
 
 /* sync */
 
+#define WATCH_UNIT "eyrie-gate.service"
+
 static bool is_held(const struct held *held, const char *unit)
 {
 	FOR_EACH_HELD(gate, held)
@@ -159,14 +161,22 @@ static int let_go(struct gate_work *work, const struct held *now)
 	return services_start_skipped(&work->cxt, &names);
 }
 
-/* Units, and who watches, go by what was written. */
+static int tell_watch(struct cli *cli, const char *verb)
+{
+	const char *const argv[] = { "systemctl", verb, "--quiet", WATCH_UNIT, NULL };
+
+	return run(&cli->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL);
+}
+
+/* Units, and who watches, go by what was written; it may have failed too often before. */
 static int put_into_force(struct cli *cli, struct gate_work *work, const struct held *now)
 {
 	int r = systemd_reload(&cli->run, &cli->diag);
 
+	(void)tell_watch(cli, "reset-failed");
 	if (r == 0)
 		r = run_words(&cli->run, &cli->diag, "systemctl", "--no-block", "restart",
-			      "eyrie-gate.service", NULL);
+			      WATCH_UNIT, NULL);
 	return r ? r : let_go(work, now);
 }
 
@@ -187,7 +197,7 @@ static enum cli_exit run_sync(struct cli *cli)
 	text = held_dump(held);
 	if (file_replace(HELD_FILE, text, 0644, &cli->diag))
 		return CLI_FAILED;
-	if (systemd_runs() && (!same || access(GATE_RUN, F_OK) < 0) &&
+	if (systemd_runs() && (!same || tell_watch(cli, "is-active")) &&
 	    put_into_force(cli, &work, held))
 		return CLI_FAILED;
 	if (!cli->options.quiet)
@@ -254,6 +264,19 @@ static enum cli_exit run_status(struct cli *cli)
 
 /* watch, ask, wait */
 
+/* Who waits for a key that nobody looks for any more is told why, where hints are. */
+static enum cli_exit tell_broken(struct cli *cli)
+{
+	const struct diag_item *item = &cli->diag.items[0];
+	_cleanup_free_ char *place = item->line ? str_printf(":%u", item->line) : str_dup("");
+	_cleanup_free_ char *text = str_printf("Nobody waits for keys: %s%s: %s\n"
+					       "Run 'eyrie gate check', then 'eyrie gate sync'\n",
+					       GATE_FILE, place, item->text);
+
+	(void)hint_show(&cli->run, text, /* loud= */ access(GATE_ISSUE, F_OK) < 0, &cli->diag);
+	return CLI_REFUSED;
+}
+
 static enum cli_exit watch(struct cli *cli, bool boot_only)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
@@ -262,7 +285,7 @@ static enum cli_exit watch(struct cli *cli, bool boot_only)
 					       .asker = "/proc/self/exe" };
 
 	if (gate_work_begin(cli, &work))
-		return CLI_REFUSED;
+		return tell_broken(cli);
 	return gate_watch(&work.cxt, &options) ? CLI_FAILED : CLI_OK;
 }
 

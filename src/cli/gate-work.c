@@ -12,6 +12,19 @@ static void say(void *context, const char *line)
 		fprintf(stderr, "%s\n", line);
 }
 
+/* What it says sync finds anew, and the generator has of unit files: it keeps nobody from the keys. */
+static struct held *read_or_forget(struct cli *cli)
+{
+	_cleanup_diag_ struct diag why = DIAG_NULL;
+	struct held *held = NULL;
+
+	if (held_read(HELD_FILE, &held, &why) == 0)
+		return held;
+	diag_warning(&cli->diag, "%s", why.items[0].text);
+	diag_hint(&cli->diag, "eyrie gate sync writes %s anew", HELD_FILE);
+	return mem_alloc(sizeof(*held));
+}
+
 int gate_work_begin(struct cli *cli, struct gate_work *work)
 {
 	int r = 0;
@@ -22,8 +35,7 @@ int gate_work_begin(struct cli *cli, struct gate_work *work)
 		r = gates_read(GATE_FILE, &work->gates, &cli->diag);
 	else
 		work->gates = mem_alloc(sizeof(*work->gates));
-	if (r == 0)
-		r = held_read(HELD_FILE, &work->held, &cli->diag);
+	work->held = read_or_forget(cli);
 	work->cxt.gates = work->gates;
 	work->cxt.held = work->held;
 	return r;
@@ -63,14 +75,16 @@ void gate_work_end(struct gate_work *work)
 bool gate_is_name(struct cli *cli, const char *name)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
-	_cleanup_diag_ struct diag ignored = DIAG_NULL;
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	struct cli quiet = *cli;
 	bool is;
 
 	if (strchr(name, '/'))
 		return true;
-	is = gate_work_begin(cli, &work) == 0 && gate_of(&work.gates->gates, name);
-	return is || (zfs_read(&cli->run, name, &state, &ignored) == 0 && state->exists);
+	quiet.diag = (struct diag)DIAG_NULL;
+	is = gate_work_begin(&quiet, &work) == 0 && gate_of(&work.gates->gates, name);
+	diag_deinit(&quiet.diag);
+	return is || (zfs_read(&cli->run, name, &state, NULL) == 0 && state->exists);
 }
 
 /* its pool */
