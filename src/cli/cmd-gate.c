@@ -200,6 +200,8 @@ static enum cli_exit run_sync(struct cli *cli)
 	if (systemd_runs() && (!same || tell_watch(cli, "is-active")) &&
 	    put_into_force(cli, &work, held))
 		return CLI_FAILED;
+	if (!held->gates.n_items) /* nobody watches who would take them away */
+		(void)hint_show(&cli->run, "", /* loud= */ false, &cli->diag);
 	if (!cli->options.quiet)
 		fprintf(stderr, same ? "nothing changed\n" : "%s is written\n", HELD_FILE);
 	return CLI_OK;
