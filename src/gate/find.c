@@ -23,6 +23,16 @@ static const struct {
 	{ "sshd@*.service", "the login over the network" },
 	{ "sshd-*.service", "the login over the network" },
 	{ "dropbear*", "the login over the network" },
+	{ "networking.service", "the network of who logs in" },
+	{ "network.service", "the network of who logs in" },
+	{ "NetworkManager*", "the network of who logs in" },
+	{ "ifup@*.service", "the network of who logs in" },
+	{ "ifupdown*", "the network of who logs in" },
+	{ "wpa_supplicant*", "the network of who logs in" },
+	{ "dhcpcd*", "the network of who logs in" },
+	{ "dhclient*", "the network of who logs in" },
+	{ "connman.service", "the network of who logs in" },
+	{ "iwd.service", "the network of who logs in" },
 	{ "sssd*", "the accounts of who logs in" },
 	{ "nslcd*", "the accounts of who logs in" },
 	{ "winbind*", "the accounts of who logs in" },
@@ -37,9 +47,9 @@ static const struct {
 	{ "plymouth*", "the question on the screen" },
 };
 
-/* Beside those, what `hold: all` leaves alone: network, clock, and what logs. */
+/* Beside those, what `hold: all` leaves alone: further network, clock, and what logs. */
 static const char *const left_alone[] = {
-	"network*", "NetworkManager*", "ifup*", "wpa_supplicant*", "dhcp*", "connman*", "iwd*",
+	"network*", "ifup*", "dhcp*", "connman*", "iwd*",
 	"wg-quick@*", "openvpn*", "tailscaled*", "strongswan*", "frr*", "bird*", "nftables*", "iptables*", "ufw*", "firewalld*", "polkit*", "rsyslog*",
 	"chrony*", "ntp*", "keyboard-setup*", "console-setup*", "apparmor*", "auditd*",
 	"kmod-*", "mdmonitor*", "modprobe@*", "udev*", "grub-*", "e2scrub*", "smartd*", "zed*",

@@ -142,6 +142,9 @@ static void test_cycles(void **state)
 		{ "ssh", "the gate nest cannot hold ssh.service: it is the login over the network",
 		  "ssh.service would wait for the key of nest, the key for who types 'eyrie unlock "
 		  "nest', and they for ssh.service" },
+		{ "networking", "the gate nest cannot hold networking.service: it is the network of who "
+		  "logs in", "networking.service would wait for the key of nest, the key for who types "
+		  "'eyrie unlock nest', and they for networking.service" },
 		{ "deeper", "the gate nest cannot hold deeper.service: the gate waits for it",
 		  "eyrie-gate.service waits for zfs-import.target, which waits for early.service, "
 		  "which waits for deeper.service, which would wait for the key of nest, for which "
