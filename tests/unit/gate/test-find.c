@@ -251,6 +251,8 @@ static void test_bad_mounts(void **state)
 	expect_mount("/etc/ssh", "what PAM and sshd read", DIAG_ERROR);
 	expect_mount("/", "is the root", DIAG_ERROR);
 	expect_mount("/usr", "every program", DIAG_ERROR);
+	expect_mount("/usr/lib/x86_64-linux-gnu/security", "what PAM and sshd start", DIAG_ERROR);
+	expect_mount("/usr/lib/openssh", "what PAM and sshd start", DIAG_ERROR);
 	expect_mount("/var", "the journal", DIAG_ERROR);
 	expect_mount("/run/sshd", "sshd's own", DIAG_ERROR);
 	expect_mount("/home", "/home waits for the key of nest", DIAG_WARNING);
