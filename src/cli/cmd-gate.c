@@ -247,7 +247,7 @@ static enum cli_exit run_status(struct cli *cli)
 		any = true;
 		is = gate_state_of(gate, state);
 		closed |= is != GATE_OPEN;
-		hint = hint_make(gate, is);
+		hint = gate_hint(gate, state);
 		if (cli->options.json)
 			json_object_array_add(all, gate_json(gate, is, hint));
 		else if (!cli->options.quiet)
@@ -315,12 +315,13 @@ static enum cli_exit run_ask(struct cli *cli)
 	while (!run_interrupted()) {
 		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
-		_cleanup_strv_ struct strv roots = STRV_NULL;
+		_cleanup_strv_ struct strv locked = STRV_NULL, roots = STRV_NULL, lines = STRV_NULL;
 		_cleanup_free_ char *question = NULL;
 
 		if (zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
 			return CLI_FAILED;
-		gate_locked_roots(state, &roots);
+		gate_locked_roots(state, &locked);
+		gate_sort_roots(state, &locked, &roots, &lines);
 		if (!roots.n_items)
 			return CLI_OK;
 		question = str_printf("%sPassphrase for %s, or run 'eyrie unlock %s':",

@@ -136,17 +136,6 @@ static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *r
 	return 0;
 }
 
-/* zfs-load-key(8) takes digits from a terminal, too, and bytes from a file alone. */
-static bool is_typed(const struct cli *cli, const struct zfs_state *state, const char *name)
-{
-	const struct zfs_dataset *root = zfs_dataset(state, name);
-
-	if (!root || !root->keyformat || streq(root->keyformat, "passphrase"))
-		return true;
-	return streq(root->keylocation, "prompt") &&
-	       (!streq(root->keyformat, "raw") || cli->options.passphrase_file);
-}
-
 /* Roots whose key nobody can type leave `roots`, with an error that says where it belongs. */
 static int refuse_untyped(struct cli *cli, struct gate_context *cxt,
 			  const struct zfs_state *state, struct strv *roots)
@@ -157,7 +146,7 @@ static int refuse_untyped(struct cli *cli, struct gate_context *cxt,
 	for (size_t i = 0; i < all.n_items; i++) {
 		const struct zfs_dataset *root = zfs_dataset(state, all.items[i]);
 
-		if (is_typed(cli, state, all.items[i]))
+		if (zfs_is_typed(root, cli->options.passphrase_file))
 			strv_add(&typed, all.items[i]);
 		else
 			r = diag_error(cxt->diag, -ENOENT, "the key of %s is no passphrase (%s), and "

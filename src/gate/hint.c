@@ -25,7 +25,7 @@ static void add_units(struct strbuf *b, const struct held_gate *gate)
 		strbuf_printf(b, " and %zu more", n - NAMES_MAX);
 }
 
-char *hint_make(const struct held_gate *gate, enum gate_state state)
+char *hint_make(const struct held_gate *gate, enum gate_state state, const struct strv *further)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
@@ -38,6 +38,8 @@ char *hint_make(const struct held_gate *gate, enum gate_state state)
 					      "locked");
 	if (state != GATE_OVERDUE)
 		add_units(&b, gate);
+	for (size_t i = 0; i < further->n_items; i++)
+		strbuf_printf(&b, "\n%s", further->items[i]);
 	strbuf_printf(&b, "\nRun 'eyrie unlock %s'\n", gate->name);
 	return strbuf_take(&b);
 }

@@ -16,8 +16,8 @@ enum gate_state {
 
 extern const char *const gate_states[];
 
-/* Lines for one gate, or NULL where there is nothing to say. */
-char *hint_make(const struct held_gate *gate, enum gate_state state);
+/* Lines for one gate, with `further` ones, or NULL where there is nothing to say. */
+char *hint_make(const struct held_gate *gate, enum gate_state state, const struct strv *further);
 
 /*
  * Into the file that getty shows above its login prompt; with all of them gone the file goes.

@@ -70,6 +70,28 @@ void gate_locked_roots(const struct zfs_state *state, struct strv *roots)
 			strv_add(roots, dataset->root);
 }
 
+static void add_line(struct strv *lines, const struct zfs_dataset *root)
+{
+	const char *file = zfs_key_file(root);
+
+	strv_addf(lines, "The key of %s cannot be typed: it comes from %s%s", root->name,
+		  file ? file : root->keylocation,
+		  file && access(file, F_OK) < 0 ? ", which is not there" : "");
+}
+
+void gate_sort_roots(const struct zfs_state *state, const struct strv *roots, struct strv *typed,
+		     struct strv *lines)
+{
+	for (size_t i = 0; i < roots->n_items; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
+
+		if (zfs_is_typed(root, /* file= */ false))
+			strv_add(typed, roots->items[i]);
+		else
+			add_line(lines, root);
+	}
+}
+
 static void drop(struct strv *roots, size_t i)
 {
 	free(roots->items[i]);
@@ -553,6 +575,15 @@ int gate_close(struct gate_context *cxt, const char *name, struct held_gate **ga
 	return gate_show_hints(cxt, /* loud= */ false);
 }
 
+char *gate_hint(const struct held_gate *gate, const struct zfs_state *state)
+{
+	_cleanup_strv_ struct strv missing = STRV_NULL, typed = STRV_NULL, lines = STRV_NULL;
+
+	gate_missing_roots(gate, state, &missing);
+	gate_sort_roots(state, &missing, &typed, &lines);
+	return hint_make(gate, gate_state_of(gate, state), &lines);
+}
+
 int gate_show_hints(struct gate_context *cxt, bool loud)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
@@ -567,7 +598,7 @@ int gate_show_hints(struct gate_context *cxt, bool loud)
 
 		if (r)
 			return r;
-		text = hint_make(gate, gate_state_of(gate, state));
+		text = gate_hint(gate, state);
 		if (text)
 			strbuf_printf(&b, "%s%s", b.size ? "\n" : "", text);
 	}

@@ -37,6 +37,13 @@ void gate_locked_roots(const struct zfs_state *state, struct strv *roots);
 void gate_missing_roots(const struct held_gate *gate, const struct zfs_state *state,
 			struct strv *roots);
 
+/*
+ * Of `roots`: those whose key somebody can type, and a line for each other one, which says where its
+ * key has to come from.
+ */
+void gate_sort_roots(const struct zfs_state *state, const struct strv *roots, struct strv *typed,
+		     struct strv *lines);
+
 /* Those of `roots` that the passphrase opens lose their place in it. Returns how many. */
 size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passphrase,
 			   struct strv *roots);
@@ -79,6 +86,9 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate);
  * gates change places, the inner ones first.
  */
 int gate_close(struct gate_context *cxt, const char *name, struct held_gate **gates, size_t n);
+
+/* hint_make() of what ZFS says; NULL: there is nothing to say. */
+char *gate_hint(const struct held_gate *gate, const struct zfs_state *state);
 
 /* All hints, where getty shows them. */
 int gate_show_hints(struct gate_context *cxt, bool loud);

@@ -25,6 +25,8 @@ struct watched {
 	struct held_gate *held;
 	enum gate_state state;
 	struct strv locked; /* roots without a key when it was last read */
+	struct strv typed;  /* those of them whose key somebody can type */
+	struct strv lines;  /* of the hint: where the others come from */
 	int64_t since;	    /* closed */
 	int64_t missing_at; /* its pool was found not to be there */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
@@ -70,6 +72,8 @@ static void watch_deinit(struct watch *w)
 {
 	for (size_t i = 0; i < w->n_items; i++) {
 		strv_deinit(&w->items[i].locked);
+		strv_deinit(&w->items[i].typed);
+		strv_deinit(&w->items[i].lines);
 		strv_deinit(&w->items[i].files);
 		strv_deinit(&w->items[i].refused);
 		strv_deinit(&w->items[i].fetched);
@@ -87,7 +91,7 @@ static void watch_deinit(struct watch *w)
 
 static bool asks(const struct watch *w, const struct watched *item)
 {
-	return w->options->asker && item->locked.n_items &&
+	return w->options->asker && item->typed.n_items &&
 	       (item->gate->prompt == GATE_CONSOLE || item->gate->hold == GATE_BOOT);
 }
 
@@ -184,9 +188,12 @@ static void note_location(struct watched *item, const struct zfs_dataset *root)
 static void note_keys(struct watched *item, const struct zfs_state *state)
 {
 	strv_deinit(&item->locked);
+	strv_deinit(&item->typed);
+	strv_deinit(&item->lines);
 	strv_deinit(&item->files);
 	strv_deinit(&item->fetched);
 	gate_missing_roots(item->held, state, &item->locked);
+	gate_sort_roots(state, &item->locked, &item->typed, &item->lines);
 	if (item->locked.n_items)
 		item->retry_at = 0;
 	for (size_t i = 0; i < item->locked.n_items && !mark_is_locked(item->gate->name); i++)
@@ -410,7 +417,8 @@ static void show_hints(struct watch *w)
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
 	for (size_t i = 0; i < w->n_items; i++) {
-		_cleanup_free_ char *text = hint_make(w->items[i].held, w->items[i].state);
+		_cleanup_free_ char *text = hint_make(w->items[i].held, w->items[i].state,
+						      &w->items[i].lines);
 
 		if (text)
 			strbuf_printf(&b, "%s%s", b.size ? "\n" : "", text);

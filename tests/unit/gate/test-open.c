@@ -120,6 +120,35 @@ static void test_states(void **state)
 	record_deinit(&record_held_gate, &gate);
 }
 
+/* Who would have to bring a file is told which, and is not asked for what nobody can type. */
+static void test_untyped_keys(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(nest);
+	_cleanup_strv_ struct strv roots = STRV_NULL, typed = STRV_NULL, lines = STRV_NULL;
+	struct held_gate gate = { .name = str_dup("no-such-gate") };
+	struct zfs_dataset *b = (struct zfs_dataset *)zfs_dataset(zfs, "nest/b");
+	_cleanup_free_ char *hint = NULL;
+
+	(void)state;
+	str_set(&b->keyformat, "hex");
+	str_set(&b->keylocation, "file:///nowhere/key");
+	gate_locked_roots(zfs, &roots);
+	gate_sort_roots(zfs, &roots, &typed, &lines);
+	assert_int_equal(typed.n_items, 1);
+	assert_string_equal(typed.items[0], "nest");
+	assert_int_equal(lines.n_items, 1);
+	strv_add(&gate.roots, "nest/b");
+	hint = gate_hint(&gate, zfs);
+	assert_string_equal(hint, "no-such-gate is locked\nThe key of nest/b cannot be typed: it comes "
+			    "from /nowhere/key, which is not there\nRun 'eyrie unlock no-such-gate'\n");
+	str_set(&b->keylocation, "prompt");
+	assert_true(zfs_is_typed(b, /* file= */ false));
+	str_set(&b->keyformat, "raw");
+	assert_false(zfs_is_typed(b, /* file= */ false));
+	assert_true(zfs_is_typed(b, /* file= */ true));
+	record_deinit(&record_held_gate, &gate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +156,7 @@ int main(void)
 		cmocka_unit_test(test_mounts_in_order),
 		cmocka_unit_test(test_mounts_over),
 		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_untyped_keys),
 	};
 
 	return cmocka_run_group_tests_name("open", tests, NULL, NULL);
