@@ -13,7 +13,9 @@
 #include "gate/unitfile.h"
 #include "gate/units.h"
 #include "gate/watch.h"
+#include "layout/paths.h"
 #include "unlock/ask.h"
+#include "unlock/config.h"
 
 /* what is held, looked at anew */
 
@@ -56,6 +58,22 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 	return r ? r : q;
 }
 
+/* The layout of this machine says whether the start keeps it, and a gate alone cannot. */
+static void check_sharing(struct cli *cli, const struct gate *gate)
+{
+	struct unlock_config config = {};
+
+	if (!gate->share_passphrase)
+		return;
+	if (unlock_config_read(PATH_UNLOCK_CONF, &config, NULL) || !config.share) {
+		diag_warning(&cli->diag, "the gate %s has share-passphrase, and the start of this "
+			     "machine keeps no passphrase for it", gate->name);
+		diag_hint(&cli->diag, "write it below gates: of %s with encryption: { unlock: peer }, then "
+			  "eyrie boot write, and make the initramfs anew", CLI_LAYOUT_FILE);
+	}
+	record_deinit(&record_unlock_config, &config);
+}
+
 /* Every finding of every gate, and what comes of those without one. */
 static int look_at_all(struct cli *cli, const struct gate_work *work,
 		       const struct unit_list *units, struct held *ret)
@@ -68,6 +86,7 @@ static int look_at_all(struct cli *cli, const struct gate_work *work,
 
 		q = look_at_gate(cli, work, gate, units, held);
 		r = r ? r : q;
+		check_sharing(cli, gate);
 	}
 	q = find_bad_nesting(ret, &cli->diag);
 	return r ? r : q;

@@ -260,12 +260,13 @@ static void shut_now(struct watch *w, struct watched *item)
 		(void)gate_shut(w->cxt, item->held);
 }
 
-/* Once: the passphrase that opened the root pool, while it is kept. */
+/* Once: the passphrase that opened the root pool, while it is kept; it does not undo a lock. */
 static bool try_shared(struct watch *w, struct watched *item, struct strv *roots)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
 
-	if (!item->gate->share_passphrase || item->shared_tried)
+	if (!item->gate->share_passphrase || item->shared_tried ||
+	    mark_is_locked(item->gate->name))
 		return false;
 	item->shared_tried = true;
 	return keyring_get(KEYRING_SHARED, &passphrase) == 0 &&

@@ -17,6 +17,7 @@
 #include "gate/open.h"
 #include "gate/units.h"
 #include "gate/watch.h"
+#include "keys/keyring.h"
 #include "test.h"
 
 struct fake_dataset {
@@ -87,6 +88,8 @@ static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 		show_datasets(name, out);
 		return !out->size;
 	}
+	if (streq(verb, "load-key"))
+		strv_addf(&told, "load-key %s", name);
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++) {
 		struct fake_dataset *d = &datasets[i];
 
@@ -608,6 +611,26 @@ static void test_locked_does_not_wait(void **state)
 	assert_false(was_told("start eyrie-gate-overdue@nest.service"));
 }
 
+/* The passphrase of the start is kept for minutes, and a lock in these is one. */
+static void test_shared_passphrase(void **state)
+{
+	static const char shares[] = "gates: { nest: { services: [pg], share-passphrase: yes } }";
+	_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+
+	(void)state;
+	(void)add_nest();
+	memcpy(passphrase->data, "falcon", passphrase->size = 6);
+	if (keyring_put(KEYRING_SHARED, passphrase, 60))
+		skip();
+	assert_int_equal(mark_set_locked("nest", true, &diag), 0);
+	watch(shares);
+	assert_false(was_told("load-key nest"));
+	assert_int_equal(mark_set_locked("nest", false, &diag), 0);
+	watch(shares);
+	assert_true(was_told("load-key nest"));
+	keyring_forget(KEYRING_SHARED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,6 +654,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 	};
 
