@@ -119,6 +119,9 @@ static void tell_systemd(const char *const *argv, struct strbuf *out)
 	const char *verb = argv[1];
 	size_t i;
 
+	for (i = 0; argv[i]; i++)
+		if (streq(argv[i], "*.mount"))
+			return;
 	for (i = 0; streq(verb, "show") && i < N_UNITS; i++)
 		strbuf_printf(out, "Id=%s\nLoadState=loaded\nActiveState=%s\nConditionResult=%s\n"
 			      "After=%s\nRequires=%s\nWantedBy=%s\n"
