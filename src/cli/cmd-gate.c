@@ -239,6 +239,12 @@ static struct json_object *gate_json(const struct held_gate *gate, enum gate_sta
 	return json;
 }
 
+static enum cli_exit refuse_unknown(struct cli *cli, const char *name)
+{
+	(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", name);
+	return CLI_REFUSED;
+}
+
 static bool is_asked_for(const struct cli *cli, const struct held_gate *gate)
 {
 	return cli->n_args < 2 || streq(gate->name, cli->args[1]);
@@ -276,10 +282,8 @@ static enum cli_exit run_status(struct cli *cli)
 		view_json(all, stdout);
 	else
 		json_object_put(all);
-	if (!any && cli->n_args > 1) {
-		(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", cli->args[1]);
-		return CLI_REFUSED;
-	}
+	if (!any && cli->n_args > 1)
+		return refuse_unknown(cli, cli->args[1]);
 	return cli->options.check && closed ? CLI_PENDING : CLI_OK;
 }
 
@@ -326,10 +330,15 @@ static enum cli_exit run_ask(struct cli *cli)
 	const struct asker asker = { .run = &cli->run, .root = "", .console = "/dev/console" };
 	_cleanup_gate_work_ struct gate_work work = {};
 	const char *name = cli->args[1];
+	struct held_gate *held;
 	bool wrong = false;
 
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
+	gate_work_follow(&work);
+	held = held_gate(work.held, name);
+	if (!held)
+		return refuse_unknown(cli, name);
 	run_catch_interrupts();
 	while (!run_interrupted()) {
 		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
@@ -339,7 +348,8 @@ static enum cli_exit run_ask(struct cli *cli)
 
 		if (zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
 			return CLI_FAILED;
-		gate_locked_roots(state, &locked);
+		gate_work_refresh_roots(&work, held);
+		gate_missing_roots(held, state, &locked);
 		gate_sort_roots(state, &locked, &roots, &lines);
 		if (!roots.n_items)
 			return CLI_OK;
@@ -359,10 +369,8 @@ static enum cli_exit run_wait(struct cli *cli)
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
 	gate_work_follow(&work);
-	if (!held_gate(work.held, cli->args[1])) {
-		(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", cli->args[1]);
-		return CLI_REFUSED;
-	}
+	if (!held_gate(work.held, cli->args[1]))
+		return refuse_unknown(cli, cli->args[1]);
 	run_catch_interrupts();
 	while (!gate_is_open(cli->args[1])) {
 		if (run_interrupted())

@@ -119,9 +119,21 @@ static int read_or_import(struct gate_context *cxt, const char *name, struct zfs
 
 /* its keys */
 
+/* Encryption roots whose keys are to be loaded. */
+struct wanted {
+	struct strv needed; /* a gate waits for them; all of them where none does */
+	struct strv others;
+};
+
+static void wanted_deinit(struct wanted *wanted)
+{
+	strv_deinit(&wanted->needed);
+	strv_deinit(&wanted->others);
+}
+
 /* The passphrase for those that are left; a file or stdin has only one. */
 static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *roots,
-		       size_t *ret_opened)
+		       struct strv *others, size_t *ret_opened)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
 	_cleanup_free_ char *what = roots->n_items == 1 ?
@@ -133,6 +145,7 @@ static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *r
 	if (r)
 		return r;
 	*ret_opened = gate_try_passphrase(cxt, passphrase, roots);
+	(void)gate_try_passphrase(cxt, passphrase, others);
 	return 0;
 }
 
@@ -159,14 +172,14 @@ static int refuse_untyped(struct cli *cli, struct gate_context *cxt,
 }
 
 static int ask_for_all(struct cli *cli, struct gate_context *cxt, const char *name,
-		       struct strv *roots)
+		       struct strv *roots, struct strv *others)
 {
 	_cleanup_free_ char *left = NULL;
 	bool once = cli->options.passphrase_file;
 
 	for (int tries = 0; roots->n_items && tries < TRIES;) {
 		size_t opened = 0;
-		int r = ask_and_try(cli, cxt, roots, &opened);
+		int r = ask_and_try(cli, cxt, roots, others, &opened);
 
 		if (r)
 			return r;
@@ -185,17 +198,64 @@ static int ask_for_all(struct cli *cli, struct gate_context *cxt, const char *na
 	return -EPERM;
 }
 
-static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs_state *state)
+static bool is_waited_for(const struct gate_work *work, const char *root)
+{
+	FOR_EACH_HELD(gate, work->held)
+		if (strv_has(&gate->roots, root))
+			return true;
+	return false;
+}
+
+static void sort_wanted(const struct gate_work *work, const struct strv *roots,
+			struct wanted *wanted)
+{
+	for (size_t i = 0; i < roots->n_items; i++)
+		strv_add(is_waited_for(work, roots->items[i]) ? &wanted->needed : &wanted->others,
+			 roots->items[i]);
+	if (wanted->needed.n_items)
+		return;
+	wanted->needed = wanted->others;
+	wanted->others = (struct strv)STRV_NULL;
+}
+
+static int load_keys(struct cli *cli, struct gate_work *work, const struct zfs_state *state,
+		     struct wanted *wanted)
 {
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	int r, q;
 
-	gate_locked_roots(state, &roots);
-	(void)gate_try_files(cxt, state, &roots);
-	(void)gate_try_network(cxt, state, &roots);
-	r = refuse_untyped(cli, cxt, state, &roots);
-	q = ask_for_all(cli, cxt, state->name, &roots);
+	FOR_EACH_HELD(gate, work->held)
+		gate_work_refresh_roots(work, gate);
+	gate_locked_roots(&work->gates->gates, state, &roots);
+	(void)gate_try_files(&work->cxt, state, &roots);
+	(void)gate_try_network(&work->cxt, state, &roots);
+	sort_wanted(work, &roots, wanted);
+	r = refuse_untyped(cli, &work->cxt, state, &wanted->needed);
+	q = ask_for_all(cli, &work->cxt, state->name, &wanted->needed, &wanted->others);
 	return r ? r : q;
+}
+
+/*
+ * No gate waits for these: a person may have their passphrase, or not. Nobody else waits for that
+ * person meanwhile.
+ */
+static int load_others(struct cli *cli, struct gate_work *work, const struct zfs_state *state,
+		       const struct strv *others, int *lock)
+{
+	_cleanup_strv_ struct strv typed = STRV_NULL, lines = STRV_NULL, none = STRV_NULL;
+	_cleanup_diag_ struct diag ignored = DIAG_NULL;
+	struct gate_context cxt = work->cxt;
+
+	if (!others->n_items)
+		return 0;
+	(void)close(take_fd(lock));
+	gate_sort_roots(state, others, &typed, &lines);
+	cxt.diag = &ignored;
+	if (cli_can_ask() && !cli->options.passphrase_file)
+		(void)ask_for_all(cli, &cxt, state->name, &typed, &none);
+	for (size_t i = 0; i < typed.n_items; i++)
+		diag_note(&cli->diag, "%s stays locked; no gate waits for it", typed.items[i]);
+	return mark_lock(lock, &cli->diag);
 }
 
 /* its gates */
@@ -293,14 +353,19 @@ enum cli_exit gate_show(struct cli *cli, const char *name)
 	return CLI_OK;
 }
 
-/* What no gate holds is mounted all the same. */
+/* What no gate holds is mounted all the same, and what one excepts when it was meant. */
 static int mount_rest(struct gate_work *work, struct zfs_state *state)
 {
+	const struct list *gates = &work->gates->gates;
+	bool meant = gate_is_excepted(gates, state->name);
+
 	FOR_EACH_DATASET(dataset, state)
 	{
-		const struct gate *gate = gate_of(&work->gates->gates, dataset->name);
+		const struct gate *gate = gate_of(gates, dataset->name);
 
-		dataset->mounts &= !gate || gate_is_open(gate->name);
+		dataset->mounts &= gate ? gate_is_open(gate->name) :
+				   meant || dataset->mounted ||
+					   !gate_is_excepted(gates, dataset->name);
 	}
 	return gate_mount(&work->cxt, state);
 }
@@ -309,6 +374,7 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	_cleanup_(wanted_deinit) struct wanted wanted = {};
 	_cleanup_close_ int lock = -1;
 	int r, q;
 
@@ -318,12 +384,14 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	r = read_or_import(&work.cxt, name, &state);
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
-	r = load_keys(cli, &work.cxt, state);
+	r = load_keys(cli, &work, state, &wanted);
 	work.cxt.hints_elsewhere = true; /* once for all that open */
 	q = open_all(&work, name, &lock);
 	note_waiting(&work, name);
 	work.cxt.hints_elsewhere = false;
 	(void)gate_show_hints(&work.cxt, /* loud= */ false);
+	r = r ? r : q;
+	q = load_others(cli, &work, state, &wanted.others, &lock);
 	r = r ? r : q;
 	if (r == 0) {
 		state = zfs_state_free(state);

@@ -62,11 +62,15 @@ enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_sta
 
 /* keys */
 
-void gate_locked_roots(const struct zfs_state *state, struct strv *roots)
+void gate_locked_roots(const struct list *gates, const struct zfs_state *state,
+		       struct strv *roots)
 {
+	bool meant = gate_is_excepted(gates, state->name);
+
 	FOR_EACH_DATASET(dataset, state)
 		if (dataset->root && dataset->key == KEY_MISSING &&
-		    !strv_has(roots, dataset->root))
+		    !strv_has(roots, dataset->root) &&
+		    (meant || !gate_is_excepted(gates, dataset->name)))
 			strv_add(roots, dataset->root);
 }
 
@@ -303,6 +307,14 @@ static int release(struct gate_context *cxt, const struct held_gate *gate)
 	return r ? r : q;
 }
 
+/* What is mounted already may have to be mounted once more over what is. */
+static void leave_excepted(const struct gate_context *cxt, struct zfs_state *state)
+{
+	FOR_EACH_DATASET(dataset, state)
+		dataset->mounts &= dataset->mounted ||
+				   !gate_is_excepted(&cxt->gates->gates, dataset->name);
+}
+
 int gate_open(struct gate_context *cxt, struct held_gate *gate)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
@@ -313,6 +325,7 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	if (!state->exists || !has_keys(gate, state) || gate_outer(cxt, gate, state))
 		return -EAGAIN;
 	(void)held_follow(gate, HELD_GENERATED);
+	leave_excepted(cxt, state);
 	r = gate_mount(cxt, state);
 	if (r == 0)
 		r = services_restart(cxt, gate);

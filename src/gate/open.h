@@ -30,8 +30,12 @@ bool gate_is_open(const char *name); /* its mark says so */
 /* Of these datasets and marks, without asking anybody else. */
 enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_state *state);
 
-/* The encryption roots of what is in `state` that have no key, parents first. */
-void gate_locked_roots(const struct zfs_state *state, struct strv *roots);
+/*
+ * The encryption roots of what is in `state` that have no key, parents first. What gates except
+ * is left out, unless the state is of one of those.
+ */
+void gate_locked_roots(const struct list *gates, const struct zfs_state *state,
+		       struct strv *roots);
 
 /* The same of what this gate waits for; a key may be inherited from above its name. */
 void gate_missing_roots(const struct held_gate *gate, const struct zfs_state *state,

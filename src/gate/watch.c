@@ -279,7 +279,7 @@ static bool load_keys(struct watch *w, struct watched *item, const struct zfs_st
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	bool any;
 
-	gate_locked_roots(state, &roots);
+	gate_locked_roots(&w->cxt->gates->gates, state, &roots);
 	any = try_shared(w, item, &roots);
 	for (size_t i = 0; item->files.n_items && i < roots.n_items; i++)
 		any |= try_file(w, item, state, roots.items[i]);

@@ -171,7 +171,8 @@ static int start(struct runner *runner, const struct command *command, char **re
 static struct runner runner = { .start = start };
 static struct held held;
 static struct diag diag;
-static struct gate_context cxt = { .run = &runner, .held = &held, .diag = &diag,
+static const struct gates no_gates;
+static struct gate_context cxt = { .run = &runner, .gates = &no_gates, .held = &held, .diag = &diag,
 				   .hints_elsewhere = true };
 
 static struct held_gate *add_gate(const char *name, const char *root, const char *path)
@@ -249,7 +250,7 @@ static void watch(const char *text)
 	breaks_with = -EINTR;
 	assert_int_equal(gate_watch(&cxt, &(struct watch_options){}), 0);
 	assert_true(run_interrupted());
-	cxt.gates = NULL;
+	cxt.gates = &no_gates;
 	go_on();
 }
 
@@ -443,6 +444,22 @@ static void test_lock_interrupted(void **state)
 	assert_string_equal(units[U_PG].active, "active");
 }
 
+/* Its key is there for some other reason: it is mounted by whoever meant it. */
+static void test_excepted(void **state)
+{
+	struct held_gate *gate = add_nest();
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("g", "gates: { nest: { except: [nest/archive] } }", &gates, NULL),
+			 0);
+	cxt.gates = gates;
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(pg->mounted && !archive->mounted);
+	cxt.gates = &no_gates;
+}
+
 /* Both of a name: what is inside goes first, whatever they are called. */
 static void test_locks_all_below(void **state)
 {
@@ -563,7 +580,7 @@ static void test_boot_without_the_pool(void **state)
 	assert_int_equal(gate_watch(&cxt, &options), 0);
 	assert_false(run_interrupted());
 	assert_int_equal(mark_get("attic"), MARK_NONE);
-	cxt.gates = NULL;
+	cxt.gates = &no_gates;
 }
 
 /* What comes after the boot may hold the start of what is held: it ends while the gate opens. */
@@ -581,7 +598,7 @@ static void test_boot_ends_while_it_opens(void **state)
 	cxt.gates = gates;
 	assert_int_equal(gate_watch(&cxt, &options), 0);
 	assert_int_equal(mark_get("nest"), MARK_OPENING);
-	cxt.gates = NULL;
+	cxt.gates = &no_gates;
 }
 
 #define NO_WAIT "gates: { nest: { services: [pg], wait: 0, then: continue } }"
@@ -648,6 +665,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
