@@ -199,7 +199,7 @@ static int put_into_force(struct cli *cli, struct gate_work *work, const struct 
 	return r ? r : let_go(work, now);
 }
 
-static enum cli_exit run_sync(struct cli *cli)
+enum cli_exit gate_sync(struct cli *cli)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
@@ -479,7 +479,7 @@ static const struct {
 	enum cli_exit (*run)(struct cli *cli);
 } verbs[] = {
 	{ "check", 0, 1, false, run_check },
-	{ "sync", 0, 0, true, run_sync },
+	{ "sync", 0, 0, true, gate_sync },
 	{ "status", 0, 1, false, run_status },
 	{ "wait", 1, 1, false, run_wait },
 	{ "emit", 0, 1, false, run_emit },
