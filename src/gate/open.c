@@ -472,9 +472,37 @@ static int refuse_legacy(const struct closing *c, size_t i)
 	return r;
 }
 
+static void all_mounts(const struct closing *c, struct strv *datasets, struct strv *paths)
+{
+	for (size_t i = 0; i < c->n; i++)
+		FOR_EACH_DATASET(dataset, c->states[i])
+			if (dataset->mounted && is_its_own(c->gates[i], dataset) &&
+			    *dataset->mountpoint == '/') {
+				strv_add(datasets, dataset->name);
+				strv_add(paths, dataset->mountpoint);
+			}
+}
+
+/* ZFS would say busy, and not why, when everybody has been stopped. */
+static int refuse_mounts(const struct closing *c, bool stopped)
+{
+	_cleanup_strv_ struct strv datasets = STRV_NULL, paths = STRV_NULL, lines = STRV_NULL;
+	int r = 0;
+
+	all_mounts(c, &datasets, &paths);
+	users_mounts("/proc/self/mountinfo", &datasets, &paths, /* passing= */ stopped, &lines);
+	for (size_t i = 0; i < lines.n_items; i++)
+		r = diag_error(c->cxt->diag, -EBUSY, "%s is in use: %s is mounted", c->name,
+			       lines.items[i]);
+	if (r)
+		diag_hint(c->cxt->diag, "umount what is not needed, then run 'eyrie lock %s' again",
+			  c->name);
+	return r;
+}
+
 static int refuse_users(const struct closing *c, bool stopped)
 {
-	int r = 0;
+	int r = refuse_mounts(c, stopped);
 
 	for (size_t i = 0; i < c->n; i++) {
 		int q = stopped ? 0 : refuse_legacy(c, i);

@@ -275,6 +275,11 @@ test_lock() {
 	same "refused: the database runs on" active "$(active "$PG")"
 	kill $stranger
 	wait $stranger 2>/dev/null
+	check "a folder of it is mounted elsewhere" mount --bind /srv/www /mnt
+	status 3 "bind mount: eyrie lock nest is refused" eyrie lock nest
+	says "bind mount: it says which" "nest is in use: nest/www on /mnt is mounted"
+	same "bind mount: the database runs on" active "$(active "$PG")"
+	umount /mnt
 	lock_nest lock
 	is_down "$PG" lock
 	is_down nginx.service lock
