@@ -85,6 +85,25 @@ int mark_set_locked(const char *name, bool locked, struct diag *diag)
 	return locked ? file_replace(path, "", 0644, diag) : remove_file(path, diag);
 }
 
+int64_t mark_since(const char *name, int64_t now)
+{
+	_cleanup_free_ char *path = path_of(".since-", name);
+	_cleanup_free_ char *line = file_read_line(path), *text = NULL;
+
+	if (line)
+		return strtoll(line, NULL, 10);
+	text = str_printf("%lld\n", (long long)now);
+	(void)file_replace(path, text, 0644, NULL);
+	return now;
+}
+
+void mark_forget_since(const char *name)
+{
+	_cleanup_free_ char *path = path_of(".since-", name);
+
+	(void)unlink(path);
+}
+
 void mark_ran(const char *name, struct strv *units)
 {
 	_cleanup_free_ char *path = path_of(".ran-", name);

@@ -303,6 +303,7 @@ static int release(struct gate_context *cxt, const struct held_gate *gate)
 	if (is_unfinished(q))
 		return q;
 	r = r ? r : q;
+	mark_forget_since(gate->name);
 	q = mark_set(gate->name, MARK_OPEN, cxt->diag);
 	return r ? r : q;
 }

@@ -27,7 +27,7 @@ struct watched {
 	struct strv locked; /* roots without a key when it was last read */
 	struct strv typed;  /* those of them whose key somebody can type */
 	struct strv lines;  /* of the hint: where the others come from */
-	int64_t since;	    /* closed */
+	int64_t since;	    /* it waits: mark_since() */
 	int64_t missing_at; /* its pool was found not to be there */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	int64_t retry_at;
@@ -214,18 +214,23 @@ static void follow_zfs(struct watch *w, struct watched *item, const struct zfs_s
 	record_deinit(&record_held_gate, &now);
 }
 
+static bool is_waiting(enum gate_state state)
+{
+	return state == GATE_CLOSED || state == GATE_MISSING;
+}
+
 static void set_state(struct watch *w, struct watched *item, enum gate_state state)
 {
 	if (item->state == state)
 		return;
-	if (state == GATE_CLOSED || state == GATE_MISSING)
+	if (is_waiting(state))
 		w->loud = true;
 	/* Those inside it waited for it. */
 	if (state == GATE_OPEN || state == GATE_OPENING)
 		for (size_t i = 0; i < w->n_items; i++)
 			w->items[i].retry_at = 0;
-	if (item->state == GATE_OPEN || item->state == GATE_UNKNOWN)
-		item->since = now_ms();
+	if (is_waiting(state) && !is_waiting(item->state))
+		item->since = mark_since(item->gate->name, now_ms());
 	if (state == GATE_MISSING)
 		item->missing_at = now_ms();
 	item->state = state;
@@ -339,9 +344,7 @@ static bool has_changed(struct watch *w, const struct watched *item)
 /* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
 static bool is_over(const struct watched *item)
 {
-	return item->state != GATE_OPEN && item->state != GATE_OPENING &&
-	       item->state != GATE_OVERDUE &&
-	       item->limit != INT64_MAX && now_ms() - item->since >= item->limit &&
+	return is_waiting(item->state) && item->limit != INT64_MAX && now_ms() - item->since >= item->limit &&
 	       !mark_is_locked(item->gate->name);
 }
 

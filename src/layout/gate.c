@@ -36,7 +36,7 @@ static const struct field gate_fields[] = {
 	  "hint: console and login say which command opens it. console: the machine also asks "
 	  "itself, through systemd's agents; that is always so with hold: boot." },
 	{ "wait", FIELD_STRING, AT(gate, wait), .fallback = "forever", .help =
-	  "Seconds after which then comes true, or forever." },
+	  "Seconds from when its key was found missing, after which then comes true; or forever." },
 	{ "then", FIELD_CHOICE, AT(gate, then), .choices = then_choices, .fallback = "fail",
 	  .help = "When the key did not come in time. fail: eyrie-gate-overdue@NAME.service "
 	  "fails, who waits goes on waiting, and the key still opens. continue: who waits starts "

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "gate/mark.h"
 #include "gate/open.h"
@@ -196,6 +197,7 @@ static void forget_marks(void)
 		(void)mark_set(names[i], MARK_NONE, NULL);
 		(void)mark_set_ran(names[i], &nobody, NULL);
 		(void)mark_set_locked(names[i], false, NULL);
+		mark_forget_since(names[i]);
 	}
 	(void)unlink(GATE_ISSUE);
 }
@@ -631,6 +633,29 @@ static void test_locked_does_not_wait(void **state)
 	assert_false(was_told("start eyrie-gate-overdue@nest.service"));
 }
 
+/* An upgrade, or a sync, is no new wait; after it was open there is one. */
+static void test_wait_outlives_who_watches(void **state)
+{
+	static const char waits[] = "gates: { nest: { services: [pg], wait: 900, then: continue } }";
+	struct held_gate *gate = add_nest();
+	struct timespec t;
+	int64_t now;
+
+	(void)state;
+	(void)clock_gettime(CLOCK_BOOTTIME, &t);
+	now = (int64_t)t.tv_sec * 1000;
+	watch(waits);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	mark_forget_since("nest");
+	assert_int_equal(mark_since("nest", now - 1000000), now - 1000000);
+	assert_int_equal(mark_since("nest", now), now - 1000000);
+	watch(waits);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(mark_since("nest", now), now);
+}
+
 /* The passphrase of the start is kept for minutes, and a lock in these is one. */
 static void test_shared_passphrase(void **state)
 {
@@ -675,6 +700,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 	};
