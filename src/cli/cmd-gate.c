@@ -324,37 +324,55 @@ static enum cli_exit run_boot(struct cli *cli)
 	return watch(cli, true);
 }
 
-/* Until the passphrase is right; what opens the gate is eyrie gate watch. */
+/* What a person can type for this gate; none where its pool went, or its keys came. */
+static void add_typed(struct cli *cli, struct gate_work *work, const char *name,
+		      struct strv *roots)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	_cleanup_strv_ struct strv locked = STRV_NULL, lines = STRV_NULL;
+	struct held_gate *held = held_gate(work->held, name);
+
+	if (!held || zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
+		return;
+	gate_work_refresh_roots(work, held);
+	gate_missing_roots(held, state, &locked);
+	gate_sort_roots(state, &locked, roots, &lines);
+}
+
+static char *make_question(const struct strv *roots, const char *name, bool wrong)
+{
+	_cleanup_free_ char *more = roots->n_items > 1 ?
+					    str_printf(" and %zu more", roots->n_items - 1) :
+					    str_dup("");
+
+	return str_printf("%sPassphrase for %s%s, or run 'eyrie unlock %s':",
+			  wrong ? "Wrong passphrase. " : "", roots->items[0], more, name);
+}
+
+/* One question for all these gates, until each has its keys; what opens them is eyrie gate watch. */
 static enum cli_exit run_ask(struct cli *cli)
 {
 	const struct asker asker = { .run = &cli->run, .root = "", .console = "/dev/console" };
 	_cleanup_gate_work_ struct gate_work work = {};
-	const char *name = cli->args[1];
-	struct held_gate *held;
 	bool wrong = false;
 
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
 	gate_work_follow(&work);
-	held = held_gate(work.held, name);
-	if (!held)
-		return refuse_unknown(cli, name);
 	run_catch_interrupts();
 	while (!run_interrupted()) {
-		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
-		_cleanup_strv_ struct strv locked = STRV_NULL, roots = STRV_NULL, lines = STRV_NULL;
+		_cleanup_strv_ struct strv roots = STRV_NULL;
 		_cleanup_free_ char *question = NULL;
+		const char *first = NULL;
 
-		if (zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
-			return CLI_FAILED;
-		gate_work_refresh_roots(&work, held);
-		gate_missing_roots(held, state, &locked);
-		gate_sort_roots(state, &locked, &roots, &lines);
+		for (size_t i = 1; i < cli->n_args; i++) {
+			add_typed(cli, &work, cli->args[i], &roots);
+			first = first || !roots.n_items ? first : cli->args[i];
+		}
 		if (!roots.n_items)
 			return CLI_OK;
-		question = str_printf("%sPassphrase for %s, or run 'eyrie unlock %s':",
-				      wrong ? "Wrong passphrase. " : "", roots.items[0], name);
+		question = make_question(&roots, first, wrong);
 		if (ask_passphrase(&asker, question, passphrase, &cli->diag))
 			return CLI_FAILED;
 		wrong = gate_try_passphrase(&work.cxt, passphrase, &roots) == 0;
@@ -472,6 +490,8 @@ static enum cli_exit run_emit(struct cli *cli)
 	return (out == stdout ? fflush(out) : fclose(out)) ? CLI_FAILED : CLI_OK;
 }
 
+#define ASKED_MAX 1024 /* gates in one question */
+
 static const struct {
 	const char *name;
 	size_t n_args_min, n_args_max; /* behind its name */
@@ -485,7 +505,7 @@ static const struct {
 	{ "emit", 0, 1, false, run_emit },
 	{ "watch", 0, 0, true, run_watch },
 	{ "boot", 0, 0, true, run_boot },
-	{ "ask", 1, 1, true, run_ask },
+	{ "ask", 1, ASKED_MAX, true, run_ask },
 	{ "generate", 3, 4, false, run_generate },
 };
 
@@ -513,7 +533,7 @@ const struct cli_command cmd_gate = {
 	.synopsis = "VERB [NAME]",
 	.summary = "Services wait for encrypted datasets: check, sync, status, wait, emit",
 	.n_args_min = 1,
-	.n_args_max = 5,
+	.n_args_max = 1 + ASKED_MAX,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(CHECK) | CLI_TAKES(QUIET) | CLI_TAKES(VERBOSE) |
 		 CLI_TAKES(OUTPUT) | CLI_TAKES(SMF) | CLI_TAKES(METHOD),
 	.run = run_gate,

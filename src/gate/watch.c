@@ -32,7 +32,6 @@ struct watched {
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	int64_t retry_at;
 	int64_t network_at;
-	struct process *asker;
 	struct process *fetcher; /* of a key on the network */
 	size_t n_fetched;	 /* how often one was started: which root is next */
 	struct strv files;	 /* keys that may come as a file */
@@ -47,6 +46,8 @@ struct watch {
 	struct keystatus *keys;
 	struct watched *items;
 	size_t n_items;
+	struct process *asker;
+	struct strv asked; /* names of gates that it asks for */
 	int mounts;  /* /proc/self/mountinfo */
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
@@ -77,10 +78,11 @@ static void watch_deinit(struct watch *w)
 		strv_deinit(&w->items[i].files);
 		strv_deinit(&w->items[i].refused);
 		strv_deinit(&w->items[i].fetched);
-		(void)process_free(w->items[i].asker);
 		(void)process_free(w->items[i].fetcher);
 	}
 	free(w->items);
+	(void)process_free(w->asker);
+	strv_deinit(&w->asked);
 	(void)keystatus_free(w->keys);
 	closep(&w->mounts);
 	closep(&w->wake_up);
@@ -95,19 +97,52 @@ static bool asks(const struct watch *w, const struct watched *item)
 	       (item->gate->prompt == GATE_CONSOLE || item->gate->hold == GATE_BOOT);
 }
 
-static void keep_asking(struct watch *w, struct watched *item)
+static void stop_asking(struct watch *w)
 {
-	const char *const argv[] = { w->options->asker, "gate", "ask", item->gate->name, NULL };
+	if (!w->asker)
+		return;
+	process_stop(w->asker, 2);
+	w->asker = process_free(w->asker);
+}
 
-	if (item->asker && process_has_ended(item->asker))
-		item->asker = process_free(item->asker);
-	if (item->state != GATE_CLOSED && item->asker) {
-		process_stop(item->asker, 2);
-		item->asker = process_free(item->asker);
+/* Who asks sees by itself that one of its gates has its keys. */
+static bool asks_for_all(const struct watch *w, const struct strv *names)
+{
+	for (size_t i = 0; i < names->n_items; i++)
+		if (!strv_has(&w->asked, names->items[i]))
+			return false;
+	return names->n_items;
+}
+
+static void start_asking(struct watch *w, const struct strv *names)
+{
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+
+	strv_deinit(&w->asked);
+	strv_add_all(&argv, w->options->asker, "gate", "ask", NULL);
+	for (size_t i = 0; i < names->n_items; i++) {
+		strv_add(&argv, names->items[i]);
+		strv_add(&w->asked, names->items[i]);
 	}
-	if (item->state == GATE_CLOSED && !item->asker && asks(w, item))
-		(void)process_start(w->cxt->run, &(struct command){ .argv = argv }, &item->asker,
-				    w->cxt->diag);
+	(void)process_start(w->cxt->run,
+			    &(struct command){ .argv = (const char *const *)argv.items },
+			    &w->asker, w->cxt->diag);
+}
+
+/* One question for all: what is typed is tried on each of them. */
+static void keep_asking(struct watch *w)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	for (size_t i = 0; i < w->n_items; i++)
+		if (w->items[i].state == GATE_CLOSED && asks(w, &w->items[i]))
+			strv_add(&names, w->items[i].gate->name);
+	if (w->asker && process_has_ended(w->asker))
+		w->asker = process_free(w->asker);
+	if (!asks_for_all(w, &names))
+		stop_asking(w);
+	if (names.n_items && !w->asker)
+		start_asking(w, &names);
 }
 
 /* fetching */
@@ -455,10 +490,10 @@ static void look(struct watch *w, bool closely)
 		if (is_over(item))
 			give_up(w, item);
 		changed |= was != item->state;
-		keep_asking(w, item);
 		if (w->ready) /* nobody waits for us any more */
 			keep_fetching(w, item);
 	}
+	keep_asking(w);
 	if (changed)
 		show_hints(w);
 	tell_systemd(w);

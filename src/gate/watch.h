@@ -18,7 +18,7 @@
 struct watch_options {
 	bool boot_only; /* gates with hold: boot, and end when none of them is closed */
 	unsigned missing_seconds; /* one of those whose pool is not there is waited for */
-	const char *asker; /* program that asks: ASKER gate ask NAME */
+	const char *asker; /* program that asks: ASKER gate ask NAME... */
 };
 
 /* Until SIGTERM; 0 then, too. */

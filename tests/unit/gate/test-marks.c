@@ -242,18 +242,24 @@ static struct held_gate *add_nest(void)
 }
 
 /* The daemon as it begins with these gates: it looks once, and ends with the hints. */
-static void watch(const char *text)
+static void watch_with(const char *text, const char *asker)
 {
+	const struct watch_options options = { .asker = asker };
 	_cleanup_(gates_freep) struct gates *gates = NULL;
 
 	assert_int_equal(gates_parse("gate.yaml", text, &gates, &diag), 0);
 	cxt.gates = gates;
 	breaks = "agetty *";
 	breaks_with = -EINTR;
-	assert_int_equal(gate_watch(&cxt, &(struct watch_options){}), 0);
+	assert_int_equal(gate_watch(&cxt, &options), 0);
 	assert_true(run_interrupted());
 	cxt.gates = &no_gates;
 	go_on();
+}
+
+static void watch(const char *text)
+{
+	watch_with(text, NULL);
 }
 
 static int lock(struct held_gate *gate)
@@ -633,6 +639,29 @@ static void test_locked_does_not_wait(void **state)
 	assert_false(was_told("start eyrie-gate-overdue@nest.service"));
 }
 
+static void note_asker(void *context, const char *line)
+{
+	if (starts_with(line, "true gate ask "))
+		strv_add(context, line);
+}
+
+/* However many gates wait for a person. */
+static void test_one_question(void **state)
+{
+	_cleanup_strv_ struct strv asked = STRV_NULL;
+
+	(void)state;
+	runner.log = note_asker;
+	runner.context = &asked;
+	watch_with("gates:\n"
+		   "  nest: { prompt: console }\n"
+		   "  nest/archive: { prompt: console }\n"
+		   "  nest/pg: { prompt: hint }\n", "true");
+	assert_int_equal(asked.n_items, 1);
+	assert_string_equal(asked.items[0], "true gate ask nest nest/archive");
+	runner.log = NULL;
+}
+
 /* An upgrade, or a sync, is no new wait; after it was open there is one. */
 static void test_wait_outlives_who_watches(void **state)
 {
@@ -700,6 +729,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
