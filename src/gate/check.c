@@ -9,8 +9,10 @@ static bool is_on_root(const char *file)
 	_cleanup_free_ char *folder = str_printf("%.*s", (int)(strrchr(file, '/') - file), file);
 	struct stat st, root;
 
-	return access(file, F_OK) == 0 && stat(*folder ? folder : "/", &st) == 0 &&
-	       stat("/", &root) == 0 && st.st_dev == root.st_dev;
+	if (access(file, F_OK) < 0)
+		return errno == EACCES; /* who is not root is told no more than that */
+	return stat(*folder ? folder : "/", &st) == 0 && stat("/", &root) == 0 &&
+	       st.st_dev == root.st_dev;
 }
 
 /* Nobody comes in to bring it while the boot waits for it, and nobody can type it. */
@@ -20,8 +22,8 @@ static int check_boot_key(const struct zfs_dataset *root, struct diag *diag)
 
 	if (zfs_is_typed(root, /* file= */ false) || (file && is_on_root(file)))
 		return 0;
-	(void)diag_error(diag, -EINVAL, "the key of %s (keyformat=%s) is at %s, and with 'hold: boot' it "
-			 "has to be on the root file system, or a passphrase", root->name,
+	(void)diag_error(diag, -EINVAL, "the key of %s (keyformat=%s) is at %s, and with 'hold: "
+			 "boot' it has to be on the root file system, or a passphrase", root->name,
 			 root->keyformat, root->keylocation);
 	diag_hint(diag, "hold: by-mounts, or a keyformat that somebody can type");
 	return -EINVAL;
