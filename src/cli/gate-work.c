@@ -12,7 +12,7 @@ static void say(void *context, const char *line)
 		fprintf(stderr, "%s\n", line);
 }
 
-/* What it says sync finds anew, and the generator has of unit files: it keeps nobody from the keys. */
+/* What it says sync finds anew, and the generator in unit files: it keeps nobody from keys. */
 static struct held *read_or_forget(struct cli *cli)
 {
 	_cleanup_diag_ struct diag why = DIAG_NULL;
@@ -391,8 +391,8 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	work.cxt.hints_elsewhere = false;
 	(void)gate_show_hints(&work.cxt, /* loud= */ false);
 	r = r ? r : q;
-	q = load_others(cli, &work, state, &wanted.others, &lock);
-	r = r ? r : q;
+	if (r == 0)
+		r = load_others(cli, &work, state, &wanted.others, &lock);
 	if (r == 0) {
 		state = zfs_state_free(state);
 		r = zfs_read(&cli->run, name, &state, &cli->diag);
