@@ -68,8 +68,8 @@ static void check_sharing(struct cli *cli, const struct gate *gate)
 	if (unlock_config_read(PATH_UNLOCK_CONF, &config, NULL) || !config.share) {
 		diag_warning(&cli->diag, "the gate %s has share-passphrase, and the start of this "
 			     "machine keeps no passphrase for it", gate->name);
-		diag_hint(&cli->diag, "write it below gates: of %s with encryption: { unlock: peer }, then "
-			  "eyrie boot write, and make the initramfs anew", CLI_LAYOUT_FILE);
+		diag_hint(&cli->diag, "write it below gates: of %s with encryption: { unlock: peer }, "
+			  "then eyrie boot write, and make the initramfs anew", CLI_LAYOUT_FILE);
 	}
 	record_deinit(&record_unlock_config, &config);
 }
@@ -187,6 +187,12 @@ static int tell_watch(struct cli *cli, const char *verb)
 	return run(&cli->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL);
 }
 
+/* Without gates nobody watches. */
+static bool is_watched(struct cli *cli, const struct held *held)
+{
+	return !held->gates.n_items || tell_watch(cli, "is-active") == 0;
+}
+
 /* Units, and who watches, go by what was written; it may have failed too often before. */
 static int put_into_force(struct cli *cli, struct gate_work *work, const struct held *now)
 {
@@ -216,7 +222,7 @@ enum cli_exit gate_sync(struct cli *cli)
 	text = held_dump(held);
 	if (file_replace(HELD_FILE, text, 0644, &cli->diag))
 		return CLI_FAILED;
-	if (systemd_runs() && (!same || tell_watch(cli, "is-active")) &&
+	if (systemd_runs() && (!same || !is_watched(cli, held)) &&
 	    put_into_force(cli, &work, held))
 		return CLI_FAILED;
 	if (!held->gates.n_items) /* nobody watches who would take them away */
@@ -349,7 +355,7 @@ static char *make_question(const struct strv *roots, const char *name, bool wron
 			  wrong ? "Wrong passphrase. " : "", roots->items[0], more, name);
 }
 
-/* One question for all these gates, until each has its keys; what opens them is eyrie gate watch. */
+/* One question for all these gates until each has its keys; eyrie gate watch opens them. */
 static enum cli_exit run_ask(struct cli *cli)
 {
 	const struct asker asker = { .run = &cli->run, .root = "", .console = "/dev/console" };
