@@ -9,7 +9,7 @@
  *   NAME          "open"
  *   NAME          empty: the wait is over, and it goes on without the data
  *   .locked-NAME  somebody locked it: a key that is a file, or on the network, is left where it is
- *   .since-NAME   since when it is waited for, which ends when it is open: who watches may be started anew
+ *   .since-NAME   since when it is waited for, until it is open: who watches may be started anew
  *   .ran-NAME     units that ran then, one on each line: they start when it is opened
  *
  * '/' of a name is '+' there, which is in no name of a dataset.

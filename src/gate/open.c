@@ -467,8 +467,8 @@ static int refuse_legacy(const struct closing *c, size_t i)
 			continue;
 		r = diag_error(c->cxt->diag, -EBUSY, "%s is mounted by somebody else than ZFS "
 			       "(mountpoint=legacy)", dataset->name);
-		diag_hint(c->cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie lock "
-			  "%s' again", dataset->name, c->name);
+		diag_hint(c->cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie "
+			  "lock %s' again", dataset->name, c->name);
 	}
 	return r;
 }

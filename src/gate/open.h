@@ -42,8 +42,8 @@ void gate_missing_roots(const struct held_gate *gate, const struct zfs_state *st
 			struct strv *roots);
 
 /*
- * Of `roots`: those whose key somebody can type, and a line for each other one, which says where its
- * key has to come from.
+ * Of `roots`: those whose key somebody can type, and a line for each other one, which says
+ * where its key has to come from.
  */
 void gate_sort_roots(const struct zfs_state *state, const struct strv *roots, struct strv *typed,
 		     struct strv *lines);

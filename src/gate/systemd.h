@@ -29,7 +29,10 @@ struct unit_list {
 
 bool systemd_runs(void);
 
-/* All units of systemd that start, are mounted or group others; or those in `names` when it is not NULL. */
+/*
+ * All units of systemd that start, are mounted or group others; or those in `names` when it is
+ * not NULL.
+ */
 int systemd_show(struct runner *run, const struct strv *names, struct unit_list **ret,
 		 struct diag *diag);
 int systemd_parse(char *text, struct unit_list *list); /* what systemctl show printed */

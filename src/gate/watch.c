@@ -379,8 +379,8 @@ static bool has_changed(struct watch *w, const struct watched *item)
 /* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
 static bool is_over(const struct watched *item)
 {
-	return is_waiting(item->state) && item->limit != INT64_MAX && now_ms() - item->since >= item->limit &&
-	       !mark_is_locked(item->gate->name);
+	return is_waiting(item->state) && item->limit != INT64_MAX &&
+	       now_ms() - item->since >= item->limit && !mark_is_locked(item->gate->name);
 }
 
 static void give_up(struct watch *w, struct watched *item)

@@ -34,8 +34,8 @@ static const struct field gate_fields[] = {
 	{ "prompt", FIELD_CHOICE, AT(gate, prompt), .choices = prompt_choices,
 	  .fallback = "hint", .help =
 	  "hint: console and login say which command opens it. console: the machine also asks "
-	  "itself, through systemd's agents; that is always so with hold: boot. All such gates are one "
-	  "question." },
+	  "itself, through systemd's agents; that is always so with hold: boot. All such gates "
+	  "are one question." },
 	{ "wait", FIELD_STRING, AT(gate, wait), .fallback = "forever", .help =
 	  "Seconds from when its key was found missing, after which then comes true; or forever." },
 	{ "then", FIELD_CHOICE, AT(gate, then), .choices = then_choices, .fallback = "fail",
