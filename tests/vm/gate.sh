@@ -243,7 +243,7 @@ test_wrong() {
 runs_with_data() {
 	check "$1: the database runs" until_active "$PG"
 	check "$1: nginx runs" until_active nginx.service
-	check "$1: what failed runs" until_active app.service
+	check "$1: what failed runs" until_active app.service 120
 	same "$1: the row is there" "$2" "$(sql 'select count(*) from t where n = 1')"
 	get >"$OUT" 2>&1
 	says "$1: the page is there" "a falcon lives here"
