@@ -83,6 +83,7 @@ struct child {
 	pid_t pid;
 	int fds[N_PIPES]; /* our ends; -1 when closed or not piped */
 	struct strbuf output, errors;
+	bool cut; /* there was more than `output` takes */
 	struct secret *secret; /* where stdout goes instead, or NULL */
 	const char *input;
 	size_t input_size;
@@ -235,6 +236,8 @@ static void child_drain(struct child *child, int which, struct strbuf *into)
 
 	if (n > 0 && into->size < RUN_OUTPUT_MAX)
 		strbuf_add_bytes(into, chunk, (size_t)n);
+	else if (n > 0)
+		child->cut |= which == PIPE_OUT;
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		closep(&child->fds[which]), child->fds[which] = -1;
 }
@@ -335,7 +338,7 @@ static int start_really(struct runner *runner, const struct command *c, char **r
 	status = reap(child.pid);
 	*ret_output = strbuf_take(&child.output);
 	*ret_errors = strbuf_take(&child.errors);
-	return r ? r : status;
+	return r ? r : status == 0 && child.cut && c->ret_output ? -EFBIG : status;
 }
 
 void runner_init(struct runner *runner)
@@ -367,6 +370,9 @@ static int failure(const struct command *c, const char *words, int status, char 
 	str_trim_end(errors);
 	if (status == -ETIMEDOUT)
 		return diag_error(diag, status, "'%s' did not end in time and was stopped", words);
+	if (status == -EFBIG)
+		return diag_error(diag, status, "'%s' says more than %d MiB", words,
+				  (int)(RUN_OUTPUT_MAX / MIB));
 	if (status < 0)
 		return diag_error(diag, status, "'%s' was stopped: %s", words, strerror(-status));
 	return diag_error(diag, -EIO, "'%s' failed with exit status %d%s%s", words, status,

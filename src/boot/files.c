@@ -75,6 +75,12 @@ static void add(struct boot_files *files, const char *path, bool in_image, char 
 		.path = path, .text = text ? sealed(text) : NULL, .in_image = in_image };
 }
 
+/* Gates that a layout does not have may be their owner's, in a file that eyrie never wrote. */
+static bool is_ours(const char *text)
+{
+	return text && starts_with(text, BOOT_HEADER);
+}
+
 void boot_files(const struct layout *layout, const struct observed *have, struct boot_files *ret)
 {
 	unsigned unlock = layout->encryption.unlock;
@@ -96,8 +102,8 @@ void boot_files(const struct layout *layout, const struct observed *have, struct
 	add(ret, PATH_UNLOCK_CONF, true, ours ? boot_unlock_conf(layout, have) : NULL);
 	add(ret, PATH_SLEEP_CONF, false,
 	    layout->swap.on == SWAP_NONE ? NULL : boot_sleep_conf(layout));
-	if (layout->gates.n_items)
-		add(ret, GATE_FILE, false, boot_gates(layout));
+	if (layout->gates.n_items || is_ours(observed_file(have, GATE_FILE)))
+		add(ret, GATE_FILE, false, layout->gates.n_items ? boot_gates(layout) : NULL);
 }
 
 void boot_files_deinit(struct boot_files *files)

@@ -8,6 +8,7 @@
 
 #include "apply/apply.h"
 #include "boot/files.h"
+#include "cli/gate-work.h"
 #include "observe/observe.h"
 #include "plan/name.h"
 
@@ -156,7 +157,7 @@ static bool show(const struct writing *w)
 
 static enum cli_exit write_all(struct writing *w)
 {
-	bool image = false;
+	bool image = false, gates = false;
 
 	for (size_t i = 0; i < w->files.n_items; i++) {
 		const struct boot_file *file = &w->files.items[i];
@@ -166,10 +167,15 @@ static enum cli_exit write_all(struct writing *w)
 		if (generated_write(w->root, file, &w->cli->diag))
 			return CLI_FAILED;
 		image |= file->in_image;
+		gates |= streq(file->path, GATE_FILE);
 	}
 	if (image)
 		diag_note(&w->cli->diag, "the initramfs has some of these, too: make it anew, then eyrie "
 			  "boot sync");
+	if (gates && !*w->root)
+		return gate_sync(w->cli);
+	if (gates)
+		diag_note(&w->cli->diag, "%s is in force there after 'eyrie gate sync'", GATE_FILE);
 	return CLI_OK;
 }
 

@@ -14,7 +14,9 @@
 #include "gate/unitfile.h"
 #include "gate/units.h"
 #include "gate/watch.h"
+#include "layout/paths.h"
 #include "unlock/ask.h"
+#include "unlock/config.h"
 
 /* what is held, looked at anew */
 
@@ -59,6 +61,22 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 	return r ? r : q;
 }
 
+/* The layout of this machine says whether the start keeps it, and a gate alone cannot. */
+static void check_sharing(struct cli *cli, const struct gate *gate)
+{
+	struct unlock_config config = {};
+
+	if (!gate->share_passphrase)
+		return;
+	if (unlock_config_read(PATH_UNLOCK_CONF, &config, NULL) || !config.share) {
+		diag_warning(&cli->diag, "the gate %s has share-passphrase, and the start of this "
+			     "machine keeps no passphrase for it", gate->name);
+		diag_hint(&cli->diag, "write it below gates: of %s with encryption: { unlock: peer }, "
+			  "then eyrie boot write, and make the initramfs anew", CLI_LAYOUT_FILE);
+	}
+	record_deinit(&record_unlock_config, &config);
+}
+
 /* Every finding of every gate, and what comes of those without one. */
 static int look_at_all(struct cli *cli, const struct gate_work *work,
 		       const struct unit_list *units, struct held *ret)
@@ -71,6 +89,7 @@ static int look_at_all(struct cli *cli, const struct gate_work *work,
 
 		q = look_at_gate(cli, work, gate, units, held);
 		r = r ? r : q;
+		check_sharing(cli, gate);
 	}
 	q = find_bad_nesting(ret, &cli->diag);
 	return r ? r : q;
@@ -95,11 +114,10 @@ static void show_gate(const struct held_gate *held, const struct unit_list *unit
 	printf("%s: keys of %s\n", held->name, *roots ? roots : "nothing that is known");
 	FOR_EACH_MOUNT(mount, held)
 		printf("  mounts %s on %s\n", mount->dataset, mount->path);
-	if (held->hold == GATE_BOOT) {
+	if (held->hold == GATE_BOOT)
 		printf("  holds local file systems, and so everything after them: getty, logind, "
-		       "dbus and ssh, too\n");
-		return;
-	}
+		       "dbus and ssh, too;\n  while its pool is not there, after %d seconds, only "
+		       "what follows\n", WATCH_MISSING_SECONDS);
 	FOR_EACH_UNIT(unit, held)
 		printf("  holds %s: it %s\n", unit->name, unit->why);
 	if (!held->units.n_items)
@@ -143,6 +161,8 @@ static enum cli_exit run_check(struct cli *cli)
 
 /* sync */
 
+#define WATCH_UNIT "eyrie-gate.service"
+
 static bool is_held(const struct held *held, const char *unit)
 {
 	FOR_EACH_HELD(gate, held)
@@ -163,18 +183,32 @@ static int let_go(struct gate_work *work, const struct held *now)
 	return services_start_skipped(&work->cxt, &names);
 }
 
-/* Units, and who watches, go by what was written. */
+static int tell_watch(struct cli *cli, const char *verb)
+{
+	const char *const argv[] = { "systemctl", verb, "--quiet", WATCH_UNIT, NULL };
+
+	return run(&cli->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL);
+}
+
+/* Without gates nobody watches. */
+static bool is_watched(struct cli *cli, const struct held *held)
+{
+	return !held->gates.n_items || tell_watch(cli, "is-active") == 0;
+}
+
+/* Units, and who watches, go by what was written; it may have failed too often before. */
 static int put_into_force(struct cli *cli, struct gate_work *work, const struct held *now)
 {
 	int r = systemd_reload(&cli->run, &cli->diag);
 
+	(void)tell_watch(cli, "reset-failed");
 	if (r == 0)
 		r = run_words(&cli->run, &cli->diag, "systemctl", "--no-block", "restart",
-			      "eyrie-gate.service", NULL);
+			      WATCH_UNIT, NULL);
 	return r ? r : let_go(work, now);
 }
 
-static enum cli_exit run_sync(struct cli *cli)
+enum cli_exit gate_sync(struct cli *cli)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
@@ -191,11 +225,13 @@ static enum cli_exit run_sync(struct cli *cli)
 	text = held_dump(held);
 	if (file_replace(HELD_FILE, text, 0644, &cli->diag))
 		return CLI_FAILED;
-	if (systemd_runs() && (!same || access(GATE_RUN, F_OK) < 0) &&
+	if (systemd_runs() && (!same || !is_watched(cli, held)) &&
 	    put_into_force(cli, &work, held))
 		return CLI_FAILED;
 	if (openrc_runs() && openrc_put(&cli->run, "", &work.gates->gates, &cli->diag))
 		return CLI_FAILED;
+	if (!held->gates.n_items) /* nobody watches who would take them away */
+		(void)hint_show(&cli->run, "", /* loud= */ false, &cli->diag);
 	if (!cli->options.quiet)
 		fprintf(stderr, same ? "nothing changed\n" : "%s is written\n", HELD_FILE);
 	return CLI_OK;
@@ -212,6 +248,12 @@ static struct json_object *gate_json(const struct held_gate *gate, enum gate_sta
 	if (hint)
 		json_object_object_add(json, "hint", json_object_new_string(hint));
 	return json;
+}
+
+static enum cli_exit refuse_unknown(struct cli *cli, const char *name)
+{
+	(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", name);
+	return CLI_REFUSED;
 }
 
 static bool is_asked_for(const struct cli *cli, const struct held_gate *gate)
@@ -241,7 +283,7 @@ static enum cli_exit run_status(struct cli *cli)
 		any = true;
 		is = gate_state_of(gate, state);
 		closed |= is != GATE_OPEN;
-		hint = hint_make(gate, is);
+		hint = gate_hint(gate, state);
 		if (cli->options.json)
 			json_object_array_add(all, gate_json(gate, is, hint));
 		else if (!cli->options.quiet)
@@ -251,23 +293,35 @@ static enum cli_exit run_status(struct cli *cli)
 		view_json(all, stdout);
 	else
 		json_object_put(all);
-	if (!any && cli->n_args > 1) {
-		(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", cli->args[1]);
-		return CLI_REFUSED;
-	}
+	if (!any && cli->n_args > 1)
+		return refuse_unknown(cli, cli->args[1]);
 	return cli->options.check && closed ? CLI_PENDING : CLI_OK;
 }
 
 /* watch, ask, wait */
 
+/* Who waits for a key that nobody looks for any more is told why, where hints are. */
+static enum cli_exit tell_broken(struct cli *cli)
+{
+	const struct diag_item *item = &cli->diag.items[0];
+	_cleanup_free_ char *place = item->line ? str_printf(":%u", item->line) : str_dup("");
+	_cleanup_free_ char *text = str_printf("Nobody waits for keys: %s%s: %s\n"
+					       "Run 'eyrie gate check', then 'eyrie gate sync'\n",
+					       GATE_FILE, place, item->text);
+
+	(void)hint_show(&cli->run, text, /* loud= */ access(GATE_ISSUE, F_OK) < 0, &cli->diag);
+	return CLI_REFUSED;
+}
+
 static enum cli_exit watch(struct cli *cli, bool boot_only)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	const struct watch_options options = { .boot_only = boot_only,
+					       .missing_seconds = WATCH_MISSING_SECONDS,
 					       .asker = "/proc/self/exe" };
 
 	if (gate_work_begin(cli, &work))
-		return CLI_REFUSED;
+		return tell_broken(cli);
 	return gate_watch(&work.cxt, &options) ? CLI_FAILED : CLI_OK;
 }
 
@@ -281,30 +335,55 @@ static enum cli_exit run_boot(struct cli *cli)
 	return watch(cli, true);
 }
 
-/* Until the passphrase is right; what opens the gate is eyrie gate watch. */
+/* What a person can type for this gate; none where its pool went, or its keys came. */
+static void add_typed(struct cli *cli, struct gate_work *work, const char *name,
+		      struct strv *roots)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	_cleanup_strv_ struct strv locked = STRV_NULL, lines = STRV_NULL;
+	struct held_gate *held = held_gate(work->held, name);
+
+	if (!held || zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
+		return;
+	gate_work_refresh_roots(work, held);
+	gate_missing_roots(held, state, &locked);
+	gate_sort_roots(state, &locked, roots, &lines);
+}
+
+static char *make_question(const struct strv *roots, const char *name, bool wrong)
+{
+	_cleanup_free_ char *more = roots->n_items > 1 ?
+					    str_printf(" and %zu more", roots->n_items - 1) :
+					    str_dup("");
+
+	return str_printf("%sPassphrase for %s%s, or run 'eyrie unlock %s':",
+			  wrong ? "Wrong passphrase. " : "", roots->items[0], more, name);
+}
+
+/* One question for all these gates until each has its keys; eyrie gate watch opens them. */
 static enum cli_exit run_ask(struct cli *cli)
 {
 	const struct asker asker = { .run = &cli->run, .root = "", .console = "/dev/console" };
 	_cleanup_gate_work_ struct gate_work work = {};
-	const char *name = cli->args[1];
 	bool wrong = false;
 
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
+	gate_work_follow(&work);
 	run_catch_interrupts();
 	while (!run_interrupted()) {
-		_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 		_cleanup_(secret_freep) struct secret *passphrase = secret_new();
 		_cleanup_strv_ struct strv roots = STRV_NULL;
 		_cleanup_free_ char *question = NULL;
+		const char *first = NULL;
 
-		if (zfs_read(&cli->run, name, &state, &cli->diag) || !state->exists)
-			return CLI_FAILED;
-		gate_locked_roots(state, &roots);
+		for (size_t i = 1; i < cli->n_args; i++) {
+			add_typed(cli, &work, cli->args[i], &roots);
+			first = first || !roots.n_items ? first : cli->args[i];
+		}
 		if (!roots.n_items)
 			return CLI_OK;
-		question = str_printf("%sPassphrase for %s, or run 'eyrie unlock %s':",
-				      wrong ? "Wrong passphrase. " : "", roots.items[0], name);
+		question = make_question(&roots, first, wrong);
 		if (ask_passphrase(&asker, question, passphrase, &cli->diag))
 			return CLI_FAILED;
 		wrong = gate_try_passphrase(&work.cxt, passphrase, &roots) == 0;
@@ -319,10 +398,8 @@ static enum cli_exit run_wait(struct cli *cli)
 	if (gate_work_begin(cli, &work))
 		return CLI_REFUSED;
 	gate_work_follow(&work);
-	if (!held_gate(work.held, cli->args[1])) {
-		(void)diag_error(&cli->diag, -ENOENT, "there is no gate %s", cli->args[1]);
-		return CLI_REFUSED;
-	}
+	if (!held_gate(work.held, cli->args[1]))
+		return refuse_unknown(cli, cli->args[1]);
 	run_catch_interrupts();
 	while (!gate_is_open(cli->args[1])) {
 		if (run_interrupted())
@@ -429,6 +506,8 @@ static enum cli_exit run_emit(struct cli *cli)
 	return (out == stdout ? fflush(out) : fclose(out)) ? CLI_FAILED : CLI_OK;
 }
 
+#define ASKED_MAX 1024 /* gates in one question */
+
 static const struct {
 	const char *name;
 	size_t n_args_min, n_args_max; /* behind its name */
@@ -436,13 +515,13 @@ static const struct {
 	enum cli_exit (*run)(struct cli *cli);
 } verbs[] = {
 	{ "check", 0, 1, false, run_check },
-	{ "sync", 0, 0, true, run_sync },
+	{ "sync", 0, 0, true, gate_sync },
 	{ "status", 0, 1, false, run_status },
 	{ "wait", 1, 1, false, run_wait },
 	{ "emit", 0, 1, false, run_emit },
 	{ "watch", 0, 0, true, run_watch },
 	{ "boot", 0, 0, true, run_boot },
-	{ "ask", 1, 1, true, run_ask },
+	{ "ask", 1, ASKED_MAX, true, run_ask },
 	{ "generate", 3, 4, false, run_generate },
 };
 
@@ -470,7 +549,7 @@ const struct cli_command cmd_gate = {
 	.synopsis = "VERB [NAME]",
 	.summary = "Services wait for encrypted datasets: check, sync, status, wait, emit",
 	.n_args_min = 1,
-	.n_args_max = 5,
+	.n_args_max = 1 + ASKED_MAX,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(CHECK) | CLI_TAKES(QUIET) | CLI_TAKES(VERBOSE) |
 		 CLI_TAKES(OUTPUT) | CLI_TAKES(SMF) | CLI_TAKES(METHOD),
 	.run = run_gate,

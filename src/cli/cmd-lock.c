@@ -2,40 +2,61 @@
 #include "cli/gate-work.h"
 #include "gate/mark.h"
 
-/* A name that no gate has: its keys alone, with nobody to stop. */
-static struct held_gate *make_gate(struct gate_work *work, const struct zfs_state *state)
+/* What is at and below a name and belongs to no gate: its keys alone, with nobody to stop. */
+static void add_rest(struct gate_work *work, const struct zfs_state *state)
 {
-	const struct gate gate = { .name = state->name };
+	const struct list *all = &work->gates->gates;
+	_cleanup_free_ struct gate *gates = mem_alloc((all->n_items + 1) * sizeof(*gates));
+	const struct list with_rest = { .items = (void *)gates, .n_items = all->n_items + 1 };
 	struct held_gate *held = list_add(&work->held->gates, &record_held_gate);
-	struct list gates = { .items = (void *)&gate, .n_items = 1 };
 
+	if (all->n_items)
+		memcpy(gates, all->items, all->n_items * sizeof(*gates));
+	gates[all->n_items].name = state->name;
 	held->name = str_dup(state->name);
-	held_from_zfs(&gates, &gate, state, held);
-	return held;
+	held_from_zfs(&with_rest, &gates[all->n_items], state, held);
 }
 
-static int close_one(struct cli *cli, struct gate_work *work, const char *name)
+/* What has no key of its own is locked with what has it. */
+static int refuse_keyless(struct cli *cli, const struct zfs_state *state)
+{
+	const struct zfs_dataset *own = zfs_dataset(state, state->name);
+
+	(void)diag_error(&cli->diag, -EINVAL, "%s is not encrypted by itself", state->name);
+	if (own && own->root)
+		diag_hint(&cli->diag, "its key is that of %s", own->root);
+	return -EINVAL;
+}
+
+static int close_gates(struct cli *cli, struct gate_work *work, const struct zfs_state *state)
+{
+	_cleanup_free_ struct held_gate **gates =
+		mem_alloc((work->held->gates.n_items + 1) * sizeof(struct held_gate *));
+	size_t n = 0;
+
+	FOR_EACH_HELD(gate, work->held)
+	{
+		if (!is_or_is_below(gate->name, state->name))
+			continue;
+		gate_work_refresh_roots(work, gate);
+		if (gate->roots.n_items)
+			gates[n++] = gate;
+	}
+	return n ? gate_close(&work->cxt, state->name, gates, n) : refuse_keyless(cli, state);
+}
+
+static int close_name(struct cli *cli, struct gate_work *work, const char *name)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
-	struct held_gate *gate = held_gate(work->held, name);
 	int r = zfs_read(&cli->run, name, &state, &cli->diag);
 
 	if (r)
 		return r;
 	if (!state->exists)
 		return diag_error(&cli->diag, -ENOENT, "there is no dataset %s", name);
-	if (gate)
-		gate_work_refresh_roots(work, gate);
-	else
-		gate = make_gate(work, state);
-	if (!gate->roots.n_items) {
-		(void)diag_error(&cli->diag, -EINVAL, "%s is not encrypted by itself", name);
-		FOR_EACH_DATASET(dataset, state)
-			if (streq(dataset->name, name) && dataset->root)
-				diag_hint(&cli->diag, "its key is that of %s", dataset->root);
-		return -EINVAL;
-	}
-	return gate_close(&work->cxt, gate);
+	if (!held_gate(work->held, name))
+		add_rest(work, state);
+	return close_gates(cli, work, state);
 }
 
 static enum cli_exit run_lock(struct cli *cli)
@@ -49,7 +70,7 @@ static enum cli_exit run_lock(struct cli *cli)
 	if (gate_work_begin(cli, &work) || mark_lock(&lock, &cli->diag))
 		return CLI_REFUSED;
 	gate_work_follow(&work);
-	r = close_one(cli, &work, cli->args[0]);
+	r = close_name(cli, &work, cli->args[0]);
 	return r == 0				  ? gate_show(cli, cli->args[0]) :
 	       r == -ENOENT || r == -EINVAL || r == -EBUSY ? CLI_REFUSED :
 							     CLI_FAILED;

@@ -12,6 +12,19 @@ static void say(void *context, const char *line)
 		fprintf(stderr, "%s\n", line);
 }
 
+/* What it says sync finds anew, and the generator in unit files: it keeps nobody from keys. */
+static struct held *read_or_forget(struct cli *cli)
+{
+	_cleanup_diag_ struct diag why = DIAG_NULL;
+	struct held *held = NULL;
+
+	if (held_read(HELD_FILE, &held, &why) == 0)
+		return held;
+	diag_warning(&cli->diag, "%s", why.items[0].text);
+	diag_hint(&cli->diag, "eyrie gate sync writes %s anew", HELD_FILE);
+	return mem_alloc(sizeof(*held));
+}
+
 int gate_work_begin(struct cli *cli, struct gate_work *work)
 {
 	int r = 0;
@@ -22,8 +35,7 @@ int gate_work_begin(struct cli *cli, struct gate_work *work)
 		r = gates_read(GATE_FILE, &work->gates, &cli->diag);
 	else
 		work->gates = mem_alloc(sizeof(*work->gates));
-	if (r == 0)
-		r = held_read(HELD_FILE, &work->held, &cli->diag);
+	work->held = read_or_forget(cli);
 	work->cxt.gates = work->gates;
 	work->cxt.held = work->held;
 	return r;
@@ -63,14 +75,16 @@ void gate_work_end(struct gate_work *work)
 bool gate_is_name(struct cli *cli, const char *name)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
-	_cleanup_diag_ struct diag ignored = DIAG_NULL;
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	struct cli quiet = *cli;
 	bool is;
 
 	if (strchr(name, '/'))
 		return true;
-	is = gate_work_begin(cli, &work) == 0 && gate_of(&work.gates->gates, name);
-	return is || (zfs_read(&cli->run, name, &state, &ignored) == 0 && state->exists);
+	quiet.diag = (struct diag)DIAG_NULL;
+	is = gate_work_begin(&quiet, &work) == 0 && gate_of(&work.gates->gates, name);
+	diag_deinit(&quiet.diag);
+	return is || (zfs_read(&cli->run, name, &state, NULL) == 0 && state->exists);
 }
 
 /* its pool */
@@ -105,9 +119,21 @@ static int read_or_import(struct gate_context *cxt, const char *name, struct zfs
 
 /* its keys */
 
+/* Encryption roots whose keys are to be loaded. */
+struct wanted {
+	struct strv needed; /* a gate waits for them; all of them where none does */
+	struct strv others;
+};
+
+static void wanted_deinit(struct wanted *wanted)
+{
+	strv_deinit(&wanted->needed);
+	strv_deinit(&wanted->others);
+}
+
 /* The passphrase for those that are left; a file or stdin has only one. */
 static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *roots,
-		       size_t *ret_opened)
+		       struct strv *others, size_t *ret_opened)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
 	_cleanup_free_ char *what = roots->n_items == 1 ?
@@ -119,18 +145,8 @@ static int ask_and_try(struct cli *cli, struct gate_context *cxt, struct strv *r
 	if (r)
 		return r;
 	*ret_opened = gate_try_passphrase(cxt, passphrase, roots);
+	(void)gate_try_passphrase(cxt, passphrase, others);
 	return 0;
-}
-
-/* zfs-load-key(8) takes digits from a terminal, too, and bytes from a file alone. */
-static bool is_typed(const struct cli *cli, const struct zfs_state *state, const char *name)
-{
-	const struct zfs_dataset *root = zfs_dataset(state, name);
-
-	if (!root || !root->keyformat || streq(root->keyformat, "passphrase"))
-		return true;
-	return streq(root->keylocation, "prompt") &&
-	       (!streq(root->keyformat, "raw") || cli->options.passphrase_file);
 }
 
 /* Roots whose key nobody can type leave `roots`, with an error that says where it belongs. */
@@ -143,7 +159,7 @@ static int refuse_untyped(struct cli *cli, struct gate_context *cxt,
 	for (size_t i = 0; i < all.n_items; i++) {
 		const struct zfs_dataset *root = zfs_dataset(state, all.items[i]);
 
-		if (is_typed(cli, state, all.items[i]))
+		if (zfs_is_typed(root, cli->options.passphrase_file))
 			strv_add(&typed, all.items[i]);
 		else
 			r = diag_error(cxt->diag, -ENOENT, "the key of %s is no passphrase (%s), and "
@@ -156,14 +172,14 @@ static int refuse_untyped(struct cli *cli, struct gate_context *cxt,
 }
 
 static int ask_for_all(struct cli *cli, struct gate_context *cxt, const char *name,
-		       struct strv *roots)
+		       struct strv *roots, struct strv *others)
 {
 	_cleanup_free_ char *left = NULL;
 	bool once = cli->options.passphrase_file;
 
 	for (int tries = 0; roots->n_items && tries < TRIES;) {
 		size_t opened = 0;
-		int r = ask_and_try(cli, cxt, roots, &opened);
+		int r = ask_and_try(cli, cxt, roots, others, &opened);
 
 		if (r)
 			return r;
@@ -182,17 +198,64 @@ static int ask_for_all(struct cli *cli, struct gate_context *cxt, const char *na
 	return -EPERM;
 }
 
-static int load_keys(struct cli *cli, struct gate_context *cxt, const struct zfs_state *state)
+static bool is_waited_for(const struct gate_work *work, const char *root)
+{
+	FOR_EACH_HELD(gate, work->held)
+		if (strv_has(&gate->roots, root))
+			return true;
+	return false;
+}
+
+static void sort_wanted(const struct gate_work *work, const struct strv *roots,
+			struct wanted *wanted)
+{
+	for (size_t i = 0; i < roots->n_items; i++)
+		strv_add(is_waited_for(work, roots->items[i]) ? &wanted->needed : &wanted->others,
+			 roots->items[i]);
+	if (wanted->needed.n_items)
+		return;
+	wanted->needed = wanted->others;
+	wanted->others = (struct strv)STRV_NULL;
+}
+
+static int load_keys(struct cli *cli, struct gate_work *work, const struct zfs_state *state,
+		     struct wanted *wanted)
 {
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	int r, q;
 
-	gate_locked_roots(state, &roots);
-	(void)gate_try_files(cxt, state, &roots);
-	(void)gate_try_network(cxt, state, &roots);
-	r = refuse_untyped(cli, cxt, state, &roots);
-	q = ask_for_all(cli, cxt, state->name, &roots);
+	FOR_EACH_HELD(gate, work->held)
+		gate_work_refresh_roots(work, gate);
+	gate_locked_roots(&work->gates->gates, state, &roots);
+	(void)gate_try_files(&work->cxt, state, &roots);
+	(void)gate_try_network(&work->cxt, state, &roots);
+	sort_wanted(work, &roots, wanted);
+	r = refuse_untyped(cli, &work->cxt, state, &wanted->needed);
+	q = ask_for_all(cli, &work->cxt, state->name, &wanted->needed, &wanted->others);
 	return r ? r : q;
+}
+
+/*
+ * No gate waits for these: a person may have their passphrase, or not. Nobody else waits for that
+ * person meanwhile.
+ */
+static int load_others(struct cli *cli, struct gate_work *work, const struct zfs_state *state,
+		       const struct strv *others, int *lock)
+{
+	_cleanup_strv_ struct strv typed = STRV_NULL, lines = STRV_NULL, none = STRV_NULL;
+	_cleanup_diag_ struct diag ignored = DIAG_NULL;
+	struct gate_context cxt = work->cxt;
+
+	if (!others->n_items)
+		return 0;
+	(void)close(take_fd(lock));
+	gate_sort_roots(state, others, &typed, &lines);
+	cxt.diag = &ignored;
+	if (cli_can_ask() && !cli->options.passphrase_file)
+		(void)ask_for_all(cli, &cxt, state->name, &typed, &none);
+	for (size_t i = 0; i < typed.n_items; i++)
+		diag_note(&cli->diag, "%s stays locked; no gate waits for it", typed.items[i]);
+	return mark_lock(lock, &cli->diag);
 }
 
 /* its gates */
@@ -220,19 +283,37 @@ static int open_one(struct gate_work *work, struct held_gate *gate)
 /* Until none opens any more: one that lies inside another waits for that. */
 static int open_gates(struct gate_work *work, const char *name)
 {
-	bool any = true;
+	bool any = true, opening = false;
 	int r = 0;
 
 	while (any && r == 0) {
-		any = false;
+		any = opening = false;
 		FOR_EACH_HELD(gate, work->cxt.held)
 		{
 			int q = concerns(gate, name) ? open_one(work, gate) : 0;
 
 			any |= q == 1;
-			if (q < 0 && q != -EAGAIN)
+			opening |= q == -EINPROGRESS;
+			if (q < 0 && q != -EAGAIN && q != -EINPROGRESS)
 				r = q;
 		}
+	}
+	return r ? r : opening ? -EINPROGRESS : 0;
+}
+
+/* Who watches may go on with it between two tries, and does if this one is interrupted. */
+static int open_all(struct gate_work *work, const char *name, int *lock)
+{
+	int r = mark_lock(lock, work->cxt.diag);
+
+	if (r == 0)
+		r = open_gates(work, name);
+	while (r == -EINPROGRESS) {
+		(void)close(take_fd(lock));
+		(void)sleep(1);
+		r = mark_lock(lock, work->cxt.diag);
+		if (r == 0)
+			r = open_gates(work, name);
 	}
 	return r;
 }
@@ -272,14 +353,19 @@ enum cli_exit gate_show(struct cli *cli, const char *name)
 	return CLI_OK;
 }
 
-/* What no gate holds is mounted all the same. */
+/* What no gate holds is mounted all the same, and what one excepts when it was meant. */
 static int mount_rest(struct gate_work *work, struct zfs_state *state)
 {
+	const struct list *gates = &work->gates->gates;
+	bool meant = gate_is_excepted(gates, state->name);
+
 	FOR_EACH_DATASET(dataset, state)
 	{
-		const struct gate *gate = gate_of(&work->gates->gates, dataset->name);
+		const struct gate *gate = gate_of(gates, dataset->name);
 
-		dataset->mounts &= !gate || gate_is_open(gate->name);
+		dataset->mounts &= gate ? gate_is_open(gate->name) :
+				   meant || dataset->mounted ||
+					   !gate_is_excepted(gates, dataset->name);
 	}
 	return gate_mount(&work->cxt, state);
 }
@@ -288,6 +374,7 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	_cleanup_(wanted_deinit) struct wanted wanted = {};
 	_cleanup_close_ int lock = -1;
 	int r, q;
 
@@ -297,15 +384,15 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	r = read_or_import(&work.cxt, name, &state);
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
-	r = load_keys(cli, &work.cxt, state);
-	q = mark_lock(&lock, &cli->diag);
+	r = load_keys(cli, &work, state, &wanted);
 	work.cxt.hints_elsewhere = true; /* once for all that open */
-	if (q == 0)
-		q = open_gates(&work, name);
+	q = open_all(&work, name, &lock);
 	note_waiting(&work, name);
 	work.cxt.hints_elsewhere = false;
 	(void)gate_show_hints(&work.cxt, /* loud= */ false);
 	r = r ? r : q;
+	if (r == 0)
+		r = load_others(cli, &work, state, &wanted.others, &lock);
 	if (r == 0) {
 		state = zfs_state_free(state);
 		r = zfs_read(&cli->run, name, &state, &cli->diag);

@@ -23,6 +23,9 @@ void gate_work_end(struct gate_work *work);
 /* eyrie unlock NAME: keys at and below it, then the gates that they open. */
 enum cli_exit gate_unlock(struct cli *cli, const char *name);
 
+/* eyrie gate sync: who is held, looked at anew and put into force. */
+enum cli_exit gate_sync(struct cli *cli);
+
 /* With --json: how the datasets at and below `name` stand now. */
 enum cli_exit gate_show(struct cli *cli, const char *name);
 

@@ -5,6 +5,7 @@
 
 #include "apply/lock.h"
 #include "apply/together.h"
+#include "cli/gate-work.h"
 #include "observe/observe.h"
 
 struct work {
@@ -16,6 +17,7 @@ struct work {
 	size_t n_keys;
 	const struct plan *plan; /* the one that is being carried out */
 	bool asked;
+	bool gates_written;
 };
 
 static void show_event(const struct work *work, const struct step *step, const char *event,
@@ -190,6 +192,16 @@ static bool ends_with_look(const struct plan *plan)
 	return plan->steps.n_items && steps[plan->steps.n_items - 1].kind == STEP_LOOK_AGAIN;
 }
 
+/* Generated files, and with them the gates. */
+static bool writes_gates(const struct plan *plan)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (step->kind == STEP_SWITCH ||
+		    (step->kind == STEP_FILE_WRITE && streq(step->object, GATE_FILE)))
+			return true;
+	return false;
+}
+
 static enum cli_exit one_round(struct work *work, bool *ret_more)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
@@ -208,6 +220,7 @@ static enum cli_exit one_round(struct work *work, bool *ret_more)
 	work->plan = plan;
 	*ret_more = ends_with_look(plan);
 	status = plan->steps.n_items ? carry_out(work, have) : CLI_OK;
+	work->gates_written |= status == CLI_OK && writes_gates(plan);
 	work->plan = NULL;
 	return status;
 }
@@ -234,6 +247,9 @@ enum cli_exit work_run(struct cli *cli, struct layout *layout,
 		status = one_round(&work, &more);
 	if (status == CLI_OK && then && *work.cxt.target && then(&work.cxt))
 		status = CLI_FAILED;
+	/* The next start of the running system is not to be the first that knows of them. */
+	if (status == CLI_OK && work.gates_written && !*work.cxt.target)
+		status = gate_sync(cli);
 	work.passphrase = secret_free(work.passphrase);
 	forget_keys(&work);
 	return status;

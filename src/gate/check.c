@@ -1,6 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gate/check.h"
 
+#include <sys/stat.h>
+
+/* There before anything is mounted by fstab(5) or plugged in. */
+static bool is_on_root(const char *file)
+{
+	_cleanup_free_ char *folder = str_printf("%.*s", (int)(strrchr(file, '/') - file), file);
+	struct stat st, root;
+
+	if (access(file, F_OK) < 0)
+		return errno == EACCES; /* who is not root is told no more than that */
+	return stat(*folder ? folder : "/", &st) == 0 && stat("/", &root) == 0 &&
+	       st.st_dev == root.st_dev;
+}
+
+/* Nobody comes in to bring it while the boot waits for it, and nobody can type it. */
+static int check_boot_key(const struct zfs_dataset *root, struct diag *diag)
+{
+	const char *file = zfs_key_file(root);
+
+	if (zfs_is_typed(root, /* file= */ false) || (file && is_on_root(file)))
+		return 0;
+	(void)diag_error(diag, -EINVAL, "the key of %s (keyformat=%s) is at %s, and with 'hold: "
+			 "boot' it has to be on the root file system, or a passphrase", root->name,
+			 root->keyformat, root->keylocation);
+	diag_hint(diag, "hold: by-mounts, or a keyformat that somebody can type");
+	return -EINVAL;
+}
+
 static int check_location(const struct gate *gate, const struct zfs_state *state,
 			  const struct held_gate *held, struct diag *diag)
 {
@@ -8,8 +36,13 @@ static int check_location(const struct gate *gate, const struct zfs_state *state
 		const struct zfs_dataset *root = zfs_dataset(state, held->roots.items[i]);
 		const char *location = root && root->keylocation ? root->keylocation : "";
 
-		if (!starts_with(location, "http"))
+		if (!starts_with(location, "http")) {
+			int r = gate->hold == GATE_BOOT ? check_boot_key(root, diag) : 0;
+
+			if (r)
+				return r;
 			continue;
+		}
 		if (gate->hold == GATE_BOOT) {
 			(void)diag_error(diag, -EINVAL, "the key of %s is at %s, and with "
 					 "'hold: boot' nothing waits for it but the network comes "

@@ -23,6 +23,16 @@ static const struct {
 	{ "sshd@*.service", "the login over the network" },
 	{ "sshd-*.service", "the login over the network" },
 	{ "dropbear*", "the login over the network" },
+	{ "networking.service", "the network of who logs in" },
+	{ "network.service", "the network of who logs in" },
+	{ "NetworkManager*", "the network of who logs in" },
+	{ "ifup@*.service", "the network of who logs in" },
+	{ "ifupdown*", "the network of who logs in" },
+	{ "wpa_supplicant*", "the network of who logs in" },
+	{ "dhcpcd*", "the network of who logs in" },
+	{ "dhclient*", "the network of who logs in" },
+	{ "connman.service", "the network of who logs in" },
+	{ "iwd.service", "the network of who logs in" },
 	{ "sssd*", "the accounts of who logs in" },
 	{ "nslcd*", "the accounts of who logs in" },
 	{ "winbind*", "the accounts of who logs in" },
@@ -37,9 +47,9 @@ static const struct {
 	{ "plymouth*", "the question on the screen" },
 };
 
-/* Beside those, what `hold: all` leaves alone: network, clock, and what logs. */
+/* Beside those, what `hold: all` leaves alone: further network, clock, and what logs. */
 static const char *const left_alone[] = {
-	"network*", "NetworkManager*", "ifup*", "wpa_supplicant*", "dhcp*", "connman*", "iwd*",
+	"network*", "ifup*", "dhcp*", "connman*", "iwd*",
 	"wg-quick@*", "openvpn*", "tailscaled*", "strongswan*", "frr*", "bird*", "nftables*", "iptables*", "ufw*", "firewalld*", "polkit*", "rsyslog*",
 	"chrony*", "ntp*", "keyboard-setup*", "console-setup*", "apparmor*", "auditd*",
 	"kmod-*", "mdmonitor*", "modprobe@*", "udev*", "grub-*", "e2scrub*", "smartd*", "zed*",
@@ -177,15 +187,17 @@ static bool is_asleep(const struct finder *f, const char *name)
 
 static bool take(struct finder *f, const char *name, const char *format, ...)
 {
+	bool boot = f->gate->hold == GATE_BOOT;
 	struct held_unit *unit;
 	va_list ap;
 	int r;
 
 	if (held_has_unit(f->held, name) || strv_has(&f->gate->except, name))
 		return false;
-	r = refuse_cycle(f->gate, &f->walk, name, f->diag);
+	/* What is needed comes after a boot that waits, and nobody asked to hold it by itself. */
+	r = refuse_cycle(f->gate, &f->walk, name, boot ? NULL : f->diag);
 	if (r) {
-		f->r = r;
+		f->r = boot ? f->r : r;
 		return false;
 	}
 	unit = list_add(&f->held->units, &record_held_unit);
@@ -293,8 +305,6 @@ int find_units(const struct gate *gate, const struct unit_list *units, struct he
 {
 	struct finder f = { .gate = gate, .units = units, .held = held, .diag = diag };
 
-	if (gate->hold == GATE_BOOT)
-		return 0;
 	walk_all(&f.walk, units);
 	for (size_t i = 0; i < gate->services.n_items; i++)
 		(void)take(&f, gate->services.items[i], "is listed");
@@ -333,9 +343,10 @@ static const struct {
 	{ "/", "is the root" },
 	{ "/etc", "holds the accounts, and what PAM and sshd read", true },
 	{ "/usr", "holds every program" },
-	{ "/usr/bin", "holds every program" },
-	{ "/usr/sbin", "holds every program" },
-	{ "/usr/lib", "holds every program" },
+	{ "/usr/bin", "holds every program", true },
+	{ "/usr/sbin", "holds every program", true },
+	{ "/usr/lib", "holds every program, and what PAM and sshd start", true },
+	{ "/usr/libexec", "holds what PAM and sshd start", true },
 	{ "/run", "holds the state of systemd" },
 	{ "/run/sshd", "is sshd's own" },
 	{ "/var", "holds the journal, and what PAM and dbus write" },

@@ -9,7 +9,8 @@
 /*
  * Add the units that `gate` holds to `held`, whose mounts are there already. What needs a held
  * unit is held with it, and so is what would start one. -EINVAL with a finding for each that
- * the unlocking itself needs, its way there spelled out; such a unit is not added.
+ * the unlocking itself needs, its way there spelled out; such a unit is not added. With
+ * hold: boot such a one is no finding: the boot itself waits, and these wait while it does not.
  */
 int find_units(const struct gate *gate, const struct unit_list *units, struct held_gate *held,
 	       struct diag *diag);

@@ -11,7 +11,7 @@
 
 const char *const gate_states[] = {
 	[GATE_UNKNOWN] = "unknown", [GATE_MISSING] = "missing", [GATE_CLOSED] = "closed",
-	[GATE_OPEN] = "open",	    [GATE_OVERDUE] = "overdue",
+	[GATE_OPENING] = "opening", [GATE_OPEN] = "open",	[GATE_OVERDUE] = "overdue",
 };
 
 static void add_units(struct strbuf *b, const struct held_gate *gate)
@@ -25,11 +25,11 @@ static void add_units(struct strbuf *b, const struct held_gate *gate)
 		strbuf_printf(b, " and %zu more", n - NAMES_MAX);
 }
 
-char *hint_make(const struct held_gate *gate, enum gate_state state)
+char *hint_make(const struct held_gate *gate, enum gate_state state, const struct strv *further)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
-	if (state == GATE_OPEN || state == GATE_UNKNOWN)
+	if (state == GATE_OPEN || state == GATE_OPENING || state == GATE_UNKNOWN)
 		return NULL;
 	strbuf_printf(&b, "%s is %s", gate->name,
 		      state == GATE_MISSING ? "not there: no disk of it is, or its pool is not "
@@ -38,6 +38,8 @@ char *hint_make(const struct held_gate *gate, enum gate_state state)
 					      "locked");
 	if (state != GATE_OVERDUE)
 		add_units(&b, gate);
+	for (size_t i = 0; i < further->n_items; i++)
+		strbuf_printf(&b, "\n%s", further->items[i]);
 	strbuf_printf(&b, "\nRun 'eyrie unlock %s'\n", gate->name);
 	return strbuf_take(&b);
 }
@@ -52,7 +54,7 @@ static char *escape(const char *text)
 	return strbuf_take(&b);
 }
 
-static void tell_console(const char *text)
+void hint_tell_console(const char *text)
 {
 	/* A serial line that nobody reads must not hold up who opens gates. */
 	_cleanup_close_ int fd =
@@ -83,6 +85,6 @@ int hint_show(struct runner *run_by, const char *text, bool loud, struct diag *d
 	if (*text || old.size)
 		(void)run(run_by, &(struct command){ .argv = again, .flags = RUN_OPTIONAL }, NULL);
 	if (*text && loud)
-		tell_console(text);
+		hint_tell_console(text);
 	return r;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gate/mark.h"
 
+#include <sys/stat.h>
+#include <time.h>
+
 #include "base/file.h"
 
 static const char *const texts[] = {
@@ -59,6 +62,15 @@ int mark_set(const char *name, enum mark mark, struct diag *diag)
 				   file_replace(path, texts[mark], 0644, diag);
 }
 
+int64_t mark_age(const char *name)
+{
+	_cleanup_free_ char *path = mark_path(name);
+	struct stat st;
+	time_t now = time(NULL);
+
+	return stat(path, &st) < 0 || st.st_mtime > now ? INT64_MAX : now - st.st_mtime;
+}
+
 bool mark_is_locked(const char *name)
 {
 	_cleanup_free_ char *path = path_of(".locked-", name);
@@ -71,6 +83,25 @@ int mark_set_locked(const char *name, bool locked, struct diag *diag)
 	_cleanup_free_ char *path = path_of(".locked-", name);
 
 	return locked ? file_replace(path, "", 0644, diag) : remove_file(path, diag);
+}
+
+int64_t mark_since(const char *name, int64_t now)
+{
+	_cleanup_free_ char *path = path_of(".since-", name);
+	_cleanup_free_ char *line = file_read_line(path), *text = NULL;
+
+	if (line)
+		return strtoll(line, NULL, 10);
+	text = str_printf("%lld\n", (long long)now);
+	(void)file_replace(path, text, 0644, NULL);
+	return now;
+}
+
+void mark_forget_since(const char *name)
+{
+	_cleanup_free_ char *path = path_of(".since-", name);
+
+	(void)unlink(path);
 }
 
 void mark_ran(const char *name, struct strv *units)

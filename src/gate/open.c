@@ -56,17 +56,45 @@ enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_sta
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_MISSING;
 	if (!has_keys(gate, state))
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_CLOSED;
-	return mark == MARK_OPEN ? GATE_OPEN : GATE_CLOSED;
+	return mark == MARK_OPEN    ? GATE_OPEN :
+	       mark == MARK_OPENING ? GATE_OPENING :
+				      GATE_CLOSED;
 }
 
 /* keys */
 
-void gate_locked_roots(const struct zfs_state *state, struct strv *roots)
+void gate_locked_roots(const struct list *gates, const struct zfs_state *state,
+		       struct strv *roots)
 {
+	bool meant = gate_is_excepted(gates, state->name);
+
 	FOR_EACH_DATASET(dataset, state)
 		if (dataset->root && dataset->key == KEY_MISSING &&
-		    !strv_has(roots, dataset->root))
+		    !strv_has(roots, dataset->root) &&
+		    (meant || !gate_is_excepted(gates, dataset->name)))
 			strv_add(roots, dataset->root);
+}
+
+static void add_line(struct strv *lines, const struct zfs_dataset *root)
+{
+	const char *file = zfs_key_file(root);
+
+	strv_addf(lines, "The key of %s cannot be typed: it comes from %s%s", root->name,
+		  file ? file : root->keylocation,
+		  file && access(file, F_OK) < 0 ? ", which is not there" : "");
+}
+
+void gate_sort_roots(const struct zfs_state *state, const struct strv *roots, struct strv *typed,
+		     struct strv *lines)
+{
+	for (size_t i = 0; i < roots->n_items; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, roots->items[i]);
+
+		if (zfs_is_typed(root, /* file= */ false))
+			strv_add(typed, roots->items[i]);
+		else
+			add_line(lines, root);
+	}
 }
 
 static void drop(struct strv *roots, size_t i)
@@ -251,6 +279,14 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 	return NULL;
 }
 
+/* What is held may take this long to come up, before what failed is started all the same. */
+#define OPENING_SECONDS 120
+
+static bool is_unfinished(int r)
+{
+	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
+}
+
 /*
  * Its data is there. What interrupts us, or systemd while it cannot be asked, is made good by who
  * opens next: the mark says opening until then.
@@ -260,12 +296,25 @@ static int release(struct gate_context *cxt, const struct held_gate *gate)
 	const struct strv nobody = STRV_NULL;
 	int r = services_start(cxt, gate), q;
 
-	if (r == -EINTR || r == -ENOTCONN)
+	if (is_unfinished(r))
 		return r;
+	q = mark_set_ran(gate->name, &nobody, cxt->diag);
+	r = r ? r : q;
+	q = services_start_failed(cxt, gate, mark_age(gate->name) < OPENING_SECONDS);
+	if (is_unfinished(q))
+		return q;
+	r = r ? r : q;
+	mark_forget_since(gate->name);
 	q = mark_set(gate->name, MARK_OPEN, cxt->diag);
-	if (q == 0)
-		q = mark_set_ran(gate->name, &nobody, cxt->diag);
 	return r ? r : q;
+}
+
+/* What is mounted already may have to be mounted once more over what is. */
+static void leave_excepted(const struct gate_context *cxt, struct zfs_state *state)
+{
+	FOR_EACH_DATASET(dataset, state)
+		dataset->mounts &= dataset->mounted ||
+				   !gate_is_excepted(&cxt->gates->gates, dataset->name);
 }
 
 int gate_open(struct gate_context *cxt, struct held_gate *gate)
@@ -278,6 +327,7 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	if (!state->exists || !has_keys(gate, state) || gate_outer(cxt, gate, state))
 		return -EAGAIN;
 	(void)held_follow(gate, HELD_GENERATED);
+	leave_excepted(cxt, state);
 	r = gate_mount(cxt, state);
 	if (r == 0)
 		r = services_restart(cxt, gate);
@@ -296,14 +346,16 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 
 int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 {
-	int r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
+	int r = mark_set(gate->name, MARK_OVERDUE, cxt->diag), q;
 
 	if (r)
 		return r;
 	(void)held_follow(gate, HELD_GENERATED);
 	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
-	return services_start(cxt, gate);
+	r = services_start(cxt, gate);
+	q = is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);
+	return r ? r : q;
 }
 
 /* closing */
@@ -315,6 +367,53 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate)
 	return r ? r : gate_show_hints(cxt, /* loud= */ true);
 }
 
+/* Several at once, since what one holds may use what another one mounts. */
+struct closing {
+	struct gate_context *cxt;
+	const char *name; /* that somebody typed */
+	struct held_gate **gates;
+	struct zfs_state **states;
+	size_t n;
+};
+
+static void closing_deinit(struct closing *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		(void)zfs_state_free(c->states[i]);
+	free(c->states);
+}
+
+static int read_states(struct closing *c)
+{
+	int r = 0;
+
+	c->states = mem_alloc(c->n * sizeof(struct zfs_state *));
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		r = zfs_read(c->cxt->run, c->gates[i]->name, &c->states[i], c->cxt->diag);
+		(void)held_follow(c->gates[i], HELD_GENERATED);
+	}
+	return r;
+}
+
+static void swap(struct closing *c, size_t i, size_t k)
+{
+	struct held_gate *gate = c->gates[i];
+	struct zfs_state *state = c->states[i];
+
+	c->gates[i] = c->gates[k];
+	c->states[i] = c->states[k];
+	c->gates[k] = gate;
+	c->states[k] = state;
+}
+
+static void order_inner_first(struct closing *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = i + 1; k < c->n; k++)
+			if (lies_in(c->gates[k], c->states[k], c->gates[i]))
+				swap(c, i, k);
+}
+
 static void mounted_paths(const struct held_gate *gate, const struct zfs_state *state,
 			  struct strv *paths)
 {
@@ -323,47 +422,96 @@ static void mounted_paths(const struct held_gate *gate, const struct zfs_state *
 			strv_add(paths, dataset->mountpoint);
 }
 
+static bool will_stop(const struct closing *c, const char *unit)
+{
+	for (size_t i = 0; unit && i < c->n; i++)
+		if (held_has_unit(c->gates[i], unit))
+			return true;
+	return false;
+}
+
 /* Held ones will be stopped; without systemd nobody knows whose they are. */
-static int refuse_strangers(struct gate_context *cxt, const struct held_gate *gate,
-			    const struct zfs_state *state, bool stopped)
+static int refuse_strangers(const struct closing *c, size_t i, bool stopped)
 {
 	_cleanup_(users_deinit) struct users users = {};
 	_cleanup_strv_ struct strv paths = STRV_NULL;
+	struct diag *diag = c->cxt->diag;
 	int r = 0;
 
-	mounted_paths(gate, state, &paths);
+	mounted_paths(c->gates[i], c->states[i], &paths);
 	if (users_find("/proc", &paths, &users) < 0)
 		return 0;
-	for (size_t i = 0; i < users.n_items; i++) {
-		const struct user *user = &users.items[i];
+	for (size_t k = 0; k < users.n_items; k++) {
+		const struct user *user = &users.items[k];
 
-		if (!stopped && ((user->unit && held_has_unit(gate, user->unit)) || openrc_runs()))
+		if (!stopped && (will_stop(c, user->unit) || openrc_runs()))
 			continue;
-		r = diag_error(cxt->diag, -EBUSY, "%s is in use by %s (process %d%s%s): %s",
-			       gate->name, user->name ? user->name : "?", user->pid,
+		r = diag_error(diag, -EBUSY, "%s is in use by %s (process %d%s%s): %s",
+			       c->gates[i]->name, user->name ? user->name : "?", user->pid,
 			       user->unit ? " of " : "", user->unit ? user->unit : "", user->what);
 	}
 	if (r)
-		diag_hint(cxt->diag, "end these, or name their services in %s; then run 'eyrie lock %s' "
-			  "again", GATE_FILE, gate->name);
+		diag_hint(diag, "end these, or name their services in %s; then run 'eyrie lock %s' "
+			  "again", GATE_FILE, c->name);
 	return r;
 }
 
 /* zfs(8) mounts and unmounts these no more than it knows where they are. */
-static int refuse_legacy(struct gate_context *cxt, const struct held_gate *gate,
-			 const struct zfs_state *state)
+static int refuse_legacy(const struct closing *c, size_t i)
 {
 	int r = 0;
 
-	FOR_EACH_DATASET(dataset, state)
+	FOR_EACH_DATASET(dataset, c->states[i])
 	{
-		if (!dataset->mounted || !is_its_own(gate, dataset) ||
+		if (!dataset->mounted || !is_its_own(c->gates[i], dataset) ||
 		    !streq(dataset->mountpoint, "legacy"))
 			continue;
-		r = diag_error(cxt->diag, -EBUSY, "%s is mounted by somebody else than ZFS "
+		r = diag_error(c->cxt->diag, -EBUSY, "%s is mounted by somebody else than ZFS "
 			       "(mountpoint=legacy)", dataset->name);
-		diag_hint(cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie lock %s' "
-			  "again", dataset->name, gate->name);
+		diag_hint(c->cxt->diag, "findmnt -S %s shows where: umount it, then run 'eyrie "
+			  "lock %s' again", dataset->name, c->name);
+	}
+	return r;
+}
+
+static void all_mounts(const struct closing *c, struct strv *datasets, struct strv *paths)
+{
+	for (size_t i = 0; i < c->n; i++)
+		FOR_EACH_DATASET(dataset, c->states[i])
+			if (dataset->mounted && is_its_own(c->gates[i], dataset) &&
+			    *dataset->mountpoint == '/') {
+				strv_add(datasets, dataset->name);
+				strv_add(paths, dataset->mountpoint);
+			}
+}
+
+/* ZFS would say busy, and not why, when everybody has been stopped. */
+static int refuse_mounts(const struct closing *c, bool stopped)
+{
+	_cleanup_strv_ struct strv datasets = STRV_NULL, paths = STRV_NULL, lines = STRV_NULL;
+	int r = 0;
+
+	all_mounts(c, &datasets, &paths);
+	users_mounts("/proc/self/mountinfo", &datasets, &paths, /* passing= */ stopped, &lines);
+	for (size_t i = 0; i < lines.n_items; i++)
+		r = diag_error(c->cxt->diag, -EBUSY, "%s is in use: %s is mounted", c->name,
+			       lines.items[i]);
+	if (r)
+		diag_hint(c->cxt->diag, "umount what is not needed, then run 'eyrie lock %s' again",
+			  c->name);
+	return r;
+}
+
+static int refuse_users(const struct closing *c, bool stopped)
+{
+	int r = refuse_mounts(c, stopped);
+
+	for (size_t i = 0; i < c->n; i++) {
+		int q = stopped ? 0 : refuse_legacy(c, i);
+
+		r = r ? r : q;
+		q = refuse_strangers(c, i, stopped);
+		r = r ? r : q;
 	}
 	return r;
 }
@@ -400,49 +548,83 @@ static int unload_all(struct gate_context *cxt, const struct held_gate *gate,
 	return r;
 }
 
+static int set_locked(const struct closing *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		r = mark_set_locked(c->gates[i]->name, true, c->cxt->diag);
+		if (r == 0)
+			r = mark_set(c->gates[i]->name, MARK_NONE, c->cxt->diag);
+	}
+	return r;
+}
+
+static int take_away(const struct closing *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = services_stop(c->cxt, c->gates[i]);
+	if (r == 0)
+		r = refuse_users(c, /* stopped= */ true);
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = unmount_all(c->cxt, c->gates[i], c->states[i]);
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = unload_all(c->cxt, c->gates[i], c->states[i]);
+	return r;
+}
+
 /* As it was: what is still there is mounted, and what was stopped runs. */
-static void undo(struct gate_context *cxt, struct held_gate *gate)
+static void undo(const struct closing *c)
 {
 	_cleanup_diag_ struct diag ignored = DIAG_NULL;
-	struct gate_context again = *cxt;
+	struct gate_context again = *c->cxt;
+	int r = 0;
 
 	again.diag = &ignored;
 	run_resume();
-	(void)mark_set_locked(gate->name, false, &ignored);
-	if (gate_open(&again, gate))
+	for (size_t i = 0; i < c->n; i++)
+		(void)mark_set_locked(c->gates[i]->name, false, &ignored);
+	for (size_t i = c->n; i-- > 0;)
+		r |= gate_open(&again, c->gates[i]);
+	if (r)
 		(void)gate_show_hints(&again, /* loud= */ true);
 }
 
-int gate_close(struct gate_context *cxt, struct held_gate *gate)
+int gate_close(struct gate_context *cxt, const char *name, struct held_gate **gates, size_t n)
 {
-	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
-	int r = zfs_read(cxt->run, gate->name, &state, cxt->diag);
+	_cleanup_(closing_deinit) struct closing c = { .cxt = cxt, .name = name, .gates = gates,
+						       .n = n };
+	int r = read_states(&c);
 
-	(void)held_follow(gate, HELD_GENERATED);
-	if (r == 0)
-		r = refuse_legacy(cxt, gate, state);
-	if (r == 0)
-		r = refuse_strangers(cxt, gate, state, /* stopped= */ false);
-	if (r == 0)
-		r = mark_set_locked(gate->name, true, cxt->diag);
-	if (r == 0)
-		r = mark_set(gate->name, MARK_NONE, cxt->diag);
 	if (r)
 		return r;
-	r = services_stop(cxt, gate);
+	order_inner_first(&c);
+	r = refuse_users(&c, /* stopped= */ false);
+	if (r)
+		return r;
+	r = set_locked(&c);
 	if (r == 0)
-		r = refuse_strangers(cxt, gate, state, /* stopped= */ true);
-	if (r == 0)
-		r = unmount_all(cxt, gate, state);
-	if (r == 0)
-		r = unload_all(cxt, gate, state);
+		r = take_away(&c);
 	if (r) {
-		undo(cxt, gate);
+		undo(&c);
 		return r;
 	}
-	gate_say(cxt, "%s is locked", gate->name);
-	services_start_in_vain(cxt, gate);
+	for (size_t i = 0; i < n; i++)
+		gate_say(cxt, "%s is locked", gates[i]->name);
+	for (size_t i = 0; i < n; i++)
+		services_start_in_vain(cxt, gates[i]);
 	return gate_show_hints(cxt, /* loud= */ false);
+}
+
+char *gate_hint(const struct held_gate *gate, const struct zfs_state *state)
+{
+	_cleanup_strv_ struct strv missing = STRV_NULL, typed = STRV_NULL, lines = STRV_NULL;
+
+	gate_missing_roots(gate, state, &missing);
+	gate_sort_roots(state, &missing, &typed, &lines);
+	return hint_make(gate, gate_state_of(gate, state), &lines);
 }
 
 int gate_show_hints(struct gate_context *cxt, bool loud)
@@ -459,7 +641,7 @@ int gate_show_hints(struct gate_context *cxt, bool loud)
 
 		if (r)
 			return r;
-		text = hint_make(gate, gate_state_of(gate, state));
+		text = gate_hint(gate, state);
 		if (text)
 			strbuf_printf(&b, "%s%s", b.size ? "\n" : "", text);
 	}

@@ -30,12 +30,23 @@ bool gate_is_open(const char *name); /* its mark says so */
 /* Of these datasets and marks, without asking anybody else. */
 enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_state *state);
 
-/* The encryption roots of what is in `state` that have no key, parents first. */
-void gate_locked_roots(const struct zfs_state *state, struct strv *roots);
+/*
+ * The encryption roots of what is in `state` that have no key, parents first. What gates except
+ * is left out, unless the state is of one of those.
+ */
+void gate_locked_roots(const struct list *gates, const struct zfs_state *state,
+		       struct strv *roots);
 
 /* The same of what this gate waits for; a key may be inherited from above its name. */
 void gate_missing_roots(const struct held_gate *gate, const struct zfs_state *state,
 			struct strv *roots);
+
+/*
+ * Of `roots`: those whose key somebody can type, and a line for each other one, which says
+ * where its key has to come from.
+ */
+void gate_sort_roots(const struct zfs_state *state, const struct strv *roots, struct strv *typed,
+		     struct strv *lines);
 
 /* Those of `roots` that the passphrase opens lose their place in it. Returns how many. */
 size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passphrase,
@@ -60,8 +71,9 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 				   const struct zfs_state *state);
 
 /*
- * All its keys are there: mount, set the mark, start what is held and what failed because of
- * it. -EAGAIN when a key is not there, or the gate_outer() is closed.
+ * All its keys are there: mount, set the mark, start what is held, and what failed because of it
+ * once that has come up. -EAGAIN when a key is not there, or the gate_outer() is closed;
+ * -EINPROGRESS while what is held is still coming up: the caller opens it again in a second.
  */
 int gate_open(struct gate_context *cxt, struct held_gate *gate);
 
@@ -72,11 +84,15 @@ int gate_give_up(struct gate_context *cxt, struct held_gate *gate);
 int gate_shut(struct gate_context *cxt, struct held_gate *gate);
 
 /*
- * Stop what is held, unmount, unload the keys. -EBUSY, with a finding for each process that
- * uses it and is not held, before anything was touched; what fails later is undone. Keys that are
- * files stay where they are until somebody unlocks.
+ * Stop what these hold, unmount, unload the keys. -EBUSY, with a finding for each process that
+ * uses one of them and is held by none, before anything was touched; what fails later is undone.
+ * Keys that are files stay where they are until somebody unlocks. `name` is for what is said; the
+ * gates change places, the inner ones first.
  */
-int gate_close(struct gate_context *cxt, struct held_gate *gate);
+int gate_close(struct gate_context *cxt, const char *name, struct held_gate **gates, size_t n);
+
+/* hint_make() of what ZFS says; NULL: there is nothing to say. */
+char *gate_hint(const struct held_gate *gate, const struct zfs_state *state);
 
 /* All hints, where getty shows them. */
 int gate_show_hints(struct gate_context *cxt, bool loud);

@@ -120,6 +120,16 @@ static void find_failed(const struct unit_list *units, struct strv *needed, stru
 	} while (failed->n_items > before);
 }
 
+/* A job that waits for another one is as good as one that runs. */
+static bool is_coming_up(const struct held_gate *gate, const struct unit_list *units)
+{
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (held_has_unit(gate, unit->name) &&
+		    (streq(unit->active, "activating") || !is_empty(unit->job)))
+			return true;
+	return false;
+}
+
 static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
@@ -161,7 +171,7 @@ static int restart_by_openrc(struct gate_context *cxt, const struct held_gate *g
 int services_start(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_strv_ struct strv names = STRV_NULL, ran = STRV_NULL;
-	int r, q, s;
+	int r, q;
 
 	if (openrc_runs())
 		return tell_openrc(cxt, gate, "start");
@@ -173,8 +183,22 @@ int services_start(struct gate_context *cxt, const struct held_gate *gate)
 	if (is_unasked(r))
 		return r;
 	q = systemd_do(cxt->run, "start", /* block= */ false, &ran, cxt->diag);
-	s = start_failed(cxt, gate);
-	return is_unasked(s) ? s : r ? r : q ? q : s;
+	return r ? r : q;
+}
+
+int services_start_failed(struct gate_context *cxt, const struct held_gate *gate, bool patient)
+{
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
+	_cleanup_strv_ struct strv names = STRV_NULL;
+	int r;
+
+	if (openrc_runs() || !systemd_runs())
+		return 0;
+	unit_names(gate, &names);
+	r = patient ? ask(cxt, &names, &units) : 0;
+	if (r)
+		return r;
+	return patient && is_coming_up(gate, units) ? -EINPROGRESS : start_failed(cxt, gate);
 }
 
 int services_restart(struct gate_context *cxt, const struct held_gate *gate)

@@ -9,10 +9,17 @@
 int services_start_skipped(struct gate_context *cxt, const struct strv *names);
 
 /*
- * What the gate held, what ran when it was locked, and what failed because of it, near or far.
- * -ENOTCONN: systemd could not be asked, and nobody was started.
+ * What the gate held, and what ran when it was locked. -ENOTCONN: systemd could not be asked, and
+ * nobody was started.
  */
 int services_start(struct gate_context *cxt, const struct held_gate *gate);
+
+/*
+ * What failed because of it, near or far. `patient`: -EINPROGRESS, and nobody was started, while
+ * what is held is still coming up. What failed has no job of theirs to wait for where it names only
+ * a unit behind them that is active all the time, as postgresql.service is.
+ */
+int services_start_failed(struct gate_context *cxt, const struct held_gate *gate, bool patient);
 
 /*
  * A wait that was over is none any more: what ran without its data is started again with it. -EINTR:

@@ -9,6 +9,7 @@
 struct unit {
 	char *name;
 	char *load, *active, *file_state;
+	char *job; /* NULL or empty: none waits or runs */
 	bool condition; /* what it said the last time that somebody started the unit */
 	bool tried;	/* somebody did */
 	struct strv mounts_for, wanted_by, required_by, triggered_by, triggers;
@@ -28,7 +29,10 @@ struct unit_list {
 
 bool systemd_runs(void);
 
-/* All units that systemd knows, or those in `names` when it is not NULL. */
+/*
+ * All units of systemd that start, are mounted or group others; or those in `names` when it is
+ * not NULL.
+ */
 int systemd_show(struct runner *run, const struct strv *names, struct unit_list **ret,
 		 struct diag *diag);
 int systemd_parse(char *text, struct unit_list *list); /* what systemctl show printed */

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <libmount.h>
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -80,6 +81,55 @@ static char *find_in_process(const struct devices *devices, const char *process)
 	for (size_t i = 0; i < ARRAY_SIZE(folders) && !found; i++)
 		found = find_in_folder(devices, process, folders[i]);
 	return found;
+}
+
+/* mounts */
+
+static bool is_passing(const char *type)
+{
+	static const char *const types[] = { "overlay", "fuse.fuse-overlayfs", "tmpfs", "nsfs",
+					     "mqueue" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (streq(type, types[i]))
+			return true;
+	return false;
+}
+
+static bool keeps(const char *source, const char *target, const struct strv *datasets,
+		  const struct strv *paths)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < datasets->n_items; i++) {
+		bool same = streq(source, datasets->items[i]);
+		bool there = streq(target, paths->items[i]);
+
+		if (same && there)
+			return false;
+		any |= same || is_or_is_below(target, paths->items[i]);
+	}
+	return any;
+}
+
+void users_mounts(const char *file, const struct strv *datasets, const struct strv *paths,
+		  bool passing, struct strv *lines)
+{
+	struct libmnt_table *table = mnt_new_table_from_file(file);
+	struct libmnt_iter *at = mnt_new_iter(MNT_ITER_FORWARD);
+	struct libmnt_fs *fs;
+
+	while (table && at && mnt_table_next_fs(table, at, &fs) == 0) {
+		const char *source = mnt_fs_get_source(fs), *target = mnt_fs_get_target(fs);
+		const char *type = mnt_fs_get_fstype(fs);
+
+		if (!source || !target || (streq(type, "zfs") && strchr(source, '@')) ||
+		    (!passing && is_passing(type)) || !keeps(source, target, datasets, paths))
+			continue;
+		strv_addf(lines, "%s on %s", source, target);
+	}
+	mnt_free_iter(at);
+	mnt_unref_table(table);
 }
 
 char *users_unit(const char *cgroup)

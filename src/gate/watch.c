@@ -25,11 +25,13 @@ struct watched {
 	struct held_gate *held;
 	enum gate_state state;
 	struct strv locked; /* roots without a key when it was last read */
-	int64_t since;	    /* closed */
+	struct strv typed;  /* those of them whose key somebody can type */
+	struct strv lines;  /* of the hint: where the others come from */
+	int64_t since;	    /* it waits: mark_since() */
+	int64_t missing_at; /* its pool was found not to be there */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	int64_t retry_at;
 	int64_t network_at;
-	struct process *asker;
 	struct process *fetcher; /* of a key on the network */
 	size_t n_fetched;	 /* how often one was started: which root is next */
 	struct strv files;	 /* keys that may come as a file */
@@ -44,6 +46,8 @@ struct watch {
 	struct keystatus *keys;
 	struct watched *items;
 	size_t n_items;
+	struct process *asker;
+	struct strv asked; /* names of gates that it asks for */
 	int mounts;  /* /proc/self/mountinfo */
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
@@ -69,13 +73,16 @@ static void watch_deinit(struct watch *w)
 {
 	for (size_t i = 0; i < w->n_items; i++) {
 		strv_deinit(&w->items[i].locked);
+		strv_deinit(&w->items[i].typed);
+		strv_deinit(&w->items[i].lines);
 		strv_deinit(&w->items[i].files);
 		strv_deinit(&w->items[i].refused);
 		strv_deinit(&w->items[i].fetched);
-		(void)process_free(w->items[i].asker);
 		(void)process_free(w->items[i].fetcher);
 	}
 	free(w->items);
+	(void)process_free(w->asker);
+	strv_deinit(&w->asked);
 	(void)keystatus_free(w->keys);
 	closep(&w->mounts);
 	closep(&w->wake_up);
@@ -86,23 +93,56 @@ static void watch_deinit(struct watch *w)
 
 static bool asks(const struct watch *w, const struct watched *item)
 {
-	return w->options->asker && item->locked.n_items &&
+	return w->options->asker && item->typed.n_items &&
 	       (item->gate->prompt == GATE_CONSOLE || item->gate->hold == GATE_BOOT);
 }
 
-static void keep_asking(struct watch *w, struct watched *item)
+static void stop_asking(struct watch *w)
 {
-	const char *const argv[] = { w->options->asker, "gate", "ask", item->gate->name, NULL };
+	if (!w->asker)
+		return;
+	process_stop(w->asker, 2);
+	w->asker = process_free(w->asker);
+}
 
-	if (item->asker && process_has_ended(item->asker))
-		item->asker = process_free(item->asker);
-	if (item->state != GATE_CLOSED && item->asker) {
-		process_stop(item->asker, 2);
-		item->asker = process_free(item->asker);
+/* Who asks sees by itself that one of its gates has its keys. */
+static bool asks_for_all(const struct watch *w, const struct strv *names)
+{
+	for (size_t i = 0; i < names->n_items; i++)
+		if (!strv_has(&w->asked, names->items[i]))
+			return false;
+	return names->n_items;
+}
+
+static void start_asking(struct watch *w, const struct strv *names)
+{
+	_cleanup_strv_ struct strv argv = STRV_NULL;
+
+	strv_deinit(&w->asked);
+	strv_add_all(&argv, w->options->asker, "gate", "ask", NULL);
+	for (size_t i = 0; i < names->n_items; i++) {
+		strv_add(&argv, names->items[i]);
+		strv_add(&w->asked, names->items[i]);
 	}
-	if (item->state == GATE_CLOSED && !item->asker && asks(w, item))
-		(void)process_start(w->cxt->run, &(struct command){ .argv = argv }, &item->asker,
-				    w->cxt->diag);
+	(void)process_start(w->cxt->run,
+			    &(struct command){ .argv = (const char *const *)argv.items },
+			    &w->asker, w->cxt->diag);
+}
+
+/* One question for all: what is typed is tried on each of them. */
+static void keep_asking(struct watch *w)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	for (size_t i = 0; i < w->n_items; i++)
+		if (w->items[i].state == GATE_CLOSED && asks(w, &w->items[i]))
+			strv_add(&names, w->items[i].gate->name);
+	if (w->asker && process_has_ended(w->asker))
+		w->asker = process_free(w->asker);
+	if (!asks_for_all(w, &names))
+		stop_asking(w);
+	if (names.n_items && !w->asker)
+		start_asking(w, &names);
 }
 
 /* fetching */
@@ -183,9 +223,12 @@ static void note_location(struct watched *item, const struct zfs_dataset *root)
 static void note_keys(struct watched *item, const struct zfs_state *state)
 {
 	strv_deinit(&item->locked);
+	strv_deinit(&item->typed);
+	strv_deinit(&item->lines);
 	strv_deinit(&item->files);
 	strv_deinit(&item->fetched);
 	gate_missing_roots(item->held, state, &item->locked);
+	gate_sort_roots(state, &item->locked, &item->typed, &item->lines);
 	if (item->locked.n_items)
 		item->retry_at = 0;
 	for (size_t i = 0; i < item->locked.n_items && !mark_is_locked(item->gate->name); i++)
@@ -206,17 +249,25 @@ static void follow_zfs(struct watch *w, struct watched *item, const struct zfs_s
 	record_deinit(&record_held_gate, &now);
 }
 
+static bool is_waiting(enum gate_state state)
+{
+	return state == GATE_CLOSED || state == GATE_MISSING;
+}
+
 static void set_state(struct watch *w, struct watched *item, enum gate_state state)
 {
 	if (item->state == state)
 		return;
-	if (state == GATE_CLOSED || state == GATE_MISSING)
+	if (is_waiting(state))
 		w->loud = true;
 	/* Those inside it waited for it. */
-	for (size_t i = 0; state == GATE_OPEN && i < w->n_items; i++)
-		w->items[i].retry_at = 0;
-	if (item->state == GATE_OPEN || item->state == GATE_UNKNOWN)
-		item->since = now_ms();
+	if (state == GATE_OPEN || state == GATE_OPENING)
+		for (size_t i = 0; i < w->n_items; i++)
+			w->items[i].retry_at = 0;
+	if (is_waiting(state) && !is_waiting(item->state))
+		item->since = mark_since(item->gate->name, now_ms());
+	if (state == GATE_MISSING)
+		item->missing_at = now_ms();
 	item->state = state;
 }
 
@@ -230,6 +281,8 @@ static void open_now(struct watch *w, struct watched *item)
 		r = gate_open(w->cxt, item->held);
 	if (gate_is_open(item->gate->name)) /* also when not everybody could be started */
 		set_state(w, item, GATE_OPEN);
+	else if (r == -EINPROGRESS)
+		set_state(w, item, GATE_OPENING);
 	else if (r)
 		item->retry_at = now_ms() + RETRY_MS;
 }
@@ -247,12 +300,13 @@ static void shut_now(struct watch *w, struct watched *item)
 		(void)gate_shut(w->cxt, item->held);
 }
 
-/* Once: the passphrase that opened the root pool, while it is kept. */
+/* Once: the passphrase that opened the root pool, while it is kept; it does not undo a lock. */
 static bool try_shared(struct watch *w, struct watched *item, struct strv *roots)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
 
-	if (!item->gate->share_passphrase || item->shared_tried)
+	if (!item->gate->share_passphrase || item->shared_tried ||
+	    mark_is_locked(item->gate->name))
 		return false;
 	item->shared_tried = true;
 	return keyring_get(KEYRING_SHARED, &passphrase) == 0 &&
@@ -265,7 +319,7 @@ static bool load_keys(struct watch *w, struct watched *item, const struct zfs_st
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	bool any;
 
-	gate_locked_roots(state, &roots);
+	gate_locked_roots(&w->cxt->gates->gates, state, &roots);
 	any = try_shared(w, item, &roots);
 	for (size_t i = 0; item->files.n_items && i < roots.n_items; i++)
 		any |= try_file(w, item, state, roots.items[i]);
@@ -305,7 +359,8 @@ static bool has_changed(struct watch *w, const struct watched *item)
 	for (size_t i = 0; i < item->files.n_items; i++)
 		if (!is_refused(item, item->files.items[i]))
 			return true;
-	if (item->state == GATE_UNKNOWN || (item->state == GATE_CLOSED && !item->locked.n_items))
+	if (item->state == GATE_UNKNOWN || item->state == GATE_OPENING ||
+	    (item->state == GATE_CLOSED && !item->locked.n_items))
 		return now_ms() >= item->retry_at;
 	if (item->state == GATE_OPEN) {
 		for (size_t i = 0; i < item->held->roots.n_items; i++)
@@ -319,6 +374,13 @@ static bool has_changed(struct watch *w, const struct watched *item)
 		if (keystatus_get(w->keys, item->locked.items[i]) != KEY_MISSING)
 			return true;
 	return false;
+}
+
+/* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
+static bool is_over(const struct watched *item)
+{
+	return is_waiting(item->state) && item->limit != INT64_MAX &&
+	       now_ms() - item->since >= item->limit && !mark_is_locked(item->gate->name);
 }
 
 static void give_up(struct watch *w, struct watched *item)
@@ -345,7 +407,7 @@ static void add_status(struct strbuf *b, const struct watched *item)
 {
 	strbuf_printf(b, "%s%s is %s", b->size ? "; " : "", item->gate->name,
 		      gate_states[item->state]);
-	if (item->state != GATE_OPEN)
+	if (item->state != GATE_OPEN && item->state != GATE_OPENING)
 		strbuf_printf(b, ", holds %zu: Run 'eyrie unlock %s'", item->held->units.n_items,
 			      item->gate->name);
 }
@@ -395,7 +457,8 @@ static void show_hints(struct watch *w)
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 
 	for (size_t i = 0; i < w->n_items; i++) {
-		_cleanup_free_ char *text = hint_make(w->items[i].held, w->items[i].state);
+		_cleanup_free_ char *text = hint_make(w->items[i].held, w->items[i].state,
+						      &w->items[i].lines);
 
 		if (text)
 			strbuf_printf(&b, "%s%s", b.size ? "\n" : "", text);
@@ -425,14 +488,13 @@ static void look(struct watch *w, bool closely)
 
 		if (closely || !w->keys || has_changed(w, item))
 			look_closely(w, item);
-		if (item->state != GATE_OPEN && item->state != GATE_OVERDUE &&
-		    item->limit != INT64_MAX && now_ms() - item->since >= item->limit)
+		if (is_over(item))
 			give_up(w, item);
 		changed |= was != item->state;
-		keep_asking(w, item);
 		if (w->ready) /* nobody waits for us any more */
 			keep_fetching(w, item);
 	}
+	keep_asking(w);
 	if (changed)
 		show_hints(w);
 	tell_systemd(w);
@@ -463,14 +525,36 @@ static void pause_for_event(struct watch *w)
 		drain(w->wake_up);
 }
 
+static bool is_absent(const struct watch *w, const struct watched *item)
+{
+	return item->state == GATE_MISSING &&
+	       now_ms() - item->missing_at >= (int64_t)w->options->missing_seconds * 1000;
+}
+
+/* Those who have their data may wait in systemd's queue for the end of this. */
 static bool is_done(const struct watch *w)
 {
 	if (!w->options->boot_only)
 		return false;
 	for (size_t i = 0; i < w->n_items; i++)
-		if (w->items[i].state != GATE_OPEN && w->items[i].state != GATE_OVERDUE)
+		if (w->items[i].state != GATE_OPEN && w->items[i].state != GATE_OPENING &&
+		    w->items[i].state != GATE_OVERDUE && !is_absent(w, &w->items[i]))
 			return false;
 	return true;
+}
+
+/* Who goes on with it is the watch that comes after the boot. */
+static void tell_absent(const struct watch *w)
+{
+	for (size_t i = 0; i < w->n_items && is_done(w); i++) {
+		_cleanup_free_ char *text = NULL;
+
+		if (w->items[i].state != GATE_MISSING)
+			continue;
+		text = str_printf("%s is not there: the boot goes on without it, and its services "
+				  "wait\n", w->items[i].gate->name);
+		hint_tell_console(text);
+	}
 }
 
 static void add_gates(struct watch *w)
@@ -515,5 +599,6 @@ int gate_watch(struct gate_context *cxt, const struct watch_options *options)
 		if (!run_interrupted())
 			look(&w, /* closely= */ false);
 	}
+	tell_absent(&w);
 	return 0;
 }

@@ -9,9 +9,16 @@
 
 #include "gate/open.h"
 
+/*
+ * The boot waits this long for a pool. Without one there is no key to ask for, and nobody can come
+ * in to see what became of its disks or how its name is spelt.
+ */
+#define WATCH_MISSING_SECONDS 90
+
 struct watch_options {
 	bool boot_only; /* gates with hold: boot, and end when none of them is closed */
-	const char *asker; /* program that asks: ASKER gate ask NAME */
+	unsigned missing_seconds; /* one of those whose pool is not there is waited for */
+	const char *asker; /* program that asks: ASKER gate ask NAME... */
 };
 
 /* Until SIGTERM; 0 then, too. */

@@ -174,6 +174,13 @@ const char *zfs_key_file(const struct zfs_dataset *root)
 	return root && root->keylocation ? starts_with(root->keylocation, "file://") : NULL;
 }
 
+bool zfs_is_typed(const struct zfs_dataset *root, bool file)
+{
+	if (!root || !root->keyformat || streq(root->keyformat, "passphrase"))
+		return true;
+	return streq(root->keylocation, "prompt") && (!streq(root->keyformat, "raw") || file);
+}
+
 /* doing */
 
 /* A root whose keylocation is a file is tried with a passphrase only when it has one. */

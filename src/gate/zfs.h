@@ -57,6 +57,12 @@ const struct zfs_dataset *zfs_dataset(const struct zfs_state *state, const char 
 const char *zfs_key_file(const struct zfs_dataset *root);
 
 /*
+ * Its key may come from a person who types. zfs-load-key(8) takes digits from a terminal, too, and
+ * bytes from a file alone; `file`: what is given in the place of typing is one.
+ */
+bool zfs_is_typed(const struct zfs_dataset *root, bool file);
+
+/*
  * `passphrase` fits: 0, and the key is loaded. -EPERM when it does not. Without one, the key
  * comes from where keylocation says.
  */

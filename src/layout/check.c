@@ -566,6 +566,23 @@ static void check_gate_of_openrc(struct checker *c, const struct gate *gate)
 	diag_hint(c->diag, "hold: listed, services: [postgresql], as they are named in /etc/init.d");
 }
 
+/* The pool may be somebody's own; a boot that waits for it would wait in vain where it is none. */
+static void check_pool_of_gate(struct checker *c, const struct gate *gate)
+{
+	_cleanup_free_ char *at = str_printf("gates\t%s", gate->name);
+
+	FOR_EACH_POOL(pool, c->layout)
+		if (is_or_is_below(gate->name, pool->name))
+			return;
+	if (gate->hold == GATE_BOOT) {
+		finding(c, at, "the boot would wait for '%s', and there is no such pool here",
+			gate->name);
+	} else {
+		diag_warning(c->diag, "the gate '%s' is of no pool of this layout", gate->name);
+		yaml_place(c->source, c->diag, at);
+	}
+}
+
 /* Only eyrie-unlock can keep what was typed. */
 static void check_gates(struct checker *c)
 {
@@ -579,6 +596,7 @@ static void check_gates(struct checker *c)
 			finding(c, at, "'share-passphrase' wants encryption: { unlock: peer }");
 		if (c->layout->system.init == INIT_OPENRC)
 			check_gate_of_openrc(c, gate);
+		check_pool_of_gate(c, gate);
 	}
 }
 

@@ -22,18 +22,22 @@ static const struct field gate_fields[] = {
 	  "as far as systemd knows it, and those in services. listed: only those in services. all: "
 	  "everything that the machine starts by itself, except what a person needs to come in and "
 	  "type: console, ssh, network. boot: local file systems themselves wait, and with them "
-	  "console, ssh and all else, so the machine asks on its console." },
+	  "console, ssh and all else, so the machine asks on its console; a pool that is not there "
+	  "is waited for 90 seconds, and then by services alone, as with by-mounts." },
 	{ "services", FIELD_STRINGS, AT(gate, services), .help =
 	  "Services that wait, beside those that are found: systemd cannot know that a web "
 	  "server's configuration names a folder." },
 	{ "except", FIELD_STRINGS, AT(gate, except), .help =
-	  "Services that do not wait, though they were found." },
+	  "Services that do not wait, though they were found; and datasets below this gate, with "
+	  "all below them, that it does not wait for, nor ask for or mount: backups that another "
+	  "machine sent, whose keys this one never has." },
 	{ "prompt", FIELD_CHOICE, AT(gate, prompt), .choices = prompt_choices,
 	  .fallback = "hint", .help =
 	  "hint: console and login say which command opens it. console: the machine also asks "
-	  "itself, through systemd's agents; that is always so with hold: boot." },
+	  "itself, through systemd's agents; that is always so with hold: boot. All such gates "
+	  "are one question." },
 	{ "wait", FIELD_STRING, AT(gate, wait), .fallback = "forever", .help =
-	  "Seconds after which then comes true, or forever." },
+	  "Seconds from when its key was found missing, after which then comes true; or forever." },
 	{ "then", FIELD_CHOICE, AT(gate, then), .choices = then_choices, .fallback = "fail",
 	  .help = "When the key did not come in time. fail: eyrie-gate-overdue@NAME.service "
 	  "fails, who waits goes on waiting, and the key still opens. continue: who waits starts "
@@ -97,20 +101,39 @@ static void check_services(struct checker *c, const char *at, struct strv *servi
 			finding(c, at, "'%s' is no name of a service", services->items[i]);
 }
 
+/* A dataset below another one has a slash in its name, and no service has. */
+static void check_except(struct checker *c, const char *at, struct gate *gate, bool *ret_services)
+{
+	for (size_t i = 0; i < gate->except.n_items; i++) {
+		char **name = &gate->except.items[i];
+
+		if (strchr(*name, '/')) {
+			if (!gate_is_dataset(*name) || !is_below(*name, gate->name))
+				finding(c, at, "'%s' is no dataset below '%s'", *name, gate->name);
+			continue;
+		}
+		*ret_services = true;
+		if (!complete_service(name))
+			finding(c, at, "'%s' is no name of a service", *name);
+	}
+}
+
 static void check_lists(struct checker *c, struct gate *gate)
 {
 	_cleanup_free_ char *at_services = place(gate, "services");
 	_cleanup_free_ char *at_except = place(gate, "except");
 
+	bool services = false;
+
 	check_services(c, at_services, &gate->services);
-	check_services(c, at_except, &gate->except);
+	check_except(c, at_except, gate, &services);
 	for (size_t i = 0; i < gate->except.n_items; i++)
 		if (strv_has(&gate->services, gate->except.items[i]))
 			finding(c, at_except, "%s is in 'services' and in 'except'",
 				gate->except.items[i]);
 	if (gate->hold == GATE_BOOT && gate->services.n_items)
 		finding(c, at_services, "'hold: boot' holds everything; it takes no services");
-	if (gate->hold == GATE_LISTED && gate->except.n_items)
+	if (gate->hold == GATE_LISTED && services)
 		finding(c, at_except, "'except' takes away from what is found; with "
 			"'hold: listed' nothing is");
 }
@@ -238,12 +261,28 @@ char *gate_policy(const struct gate *gate)
 			  gate->share_passphrase ? ", share-passphrase: true" : "");
 }
 
+static bool excepts(const struct gate *gate, const char *dataset)
+{
+	for (size_t i = 0; i < gate->except.n_items; i++)
+		if (is_or_is_below(dataset, gate->except.items[i]))
+			return true;
+	return false;
+}
+
+bool gate_is_excepted(const struct list *gates, const char *dataset)
+{
+	FOR_EACH_GATE(gate, gates)
+		if (excepts(gate, dataset))
+			return !gate_of(gates, dataset);
+	return false;
+}
+
 const struct gate *gate_of(const struct list *gates, const char *dataset)
 {
 	const struct gate *best = NULL;
 
 	FOR_EACH_GATE(gate, gates)
-		if (is_or_is_below(dataset, gate->name) &&
+		if (is_or_is_below(dataset, gate->name) && !excepts(gate, dataset) &&
 		    (!best || strlen(gate->name) > strlen(best->name)))
 			best = gate;
 	return best;

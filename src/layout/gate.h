@@ -31,7 +31,7 @@ struct gate {
 	char *name; /* of a pool or dataset */
 	unsigned hold; /* enum gate_hold */
 	struct strv services;
-	struct strv except;
+	struct strv except; /* services; and datasets, whose names have slashes */
 	unsigned prompt; /* enum gate_prompt */
 	char *wait;	 /* seconds, or forever; gate_wait() */
 	unsigned then;	 /* enum gate_then */
@@ -67,8 +67,14 @@ const char *gate_without_systemd(const struct gate *gate);
 /* "prompt: hint, wait: forever, then: fail": what who watches goes by. */
 char *gate_policy(const struct gate *gate);
 
-/* The gate that the dataset belongs to: the one with the longest name above it, or NULL. */
+/*
+ * The gate that the dataset belongs to: the one with the longest name above it that does not
+ * except it, or NULL.
+ */
 const struct gate *gate_of(const struct list *gates, const char *dataset);
+
+/* A gate excepts it, and it belongs to none. */
+bool gate_is_excepted(const struct list *gates, const char *dataset);
 
 #define FOR_EACH_GATE(each, list)                                                              \
 	for (struct gate *each = (list)->items;                                                \

@@ -50,7 +50,7 @@ is_held() {
 is_open() {
 	check "$1: its service runs" until_is www active
 	same "$1: its dataset is mounted" yes "$(zfs get -Hpo value mounted nest/www)"
-	check "$1: the gate knows" eyrie gate status --check nest
+	check "$1: the gate knows" timeout 60 eyrie gate wait nest
 }
 
 # Somebody logs in at the console and types what it says; lab does. A getty hangs it up.

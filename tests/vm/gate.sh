@@ -117,8 +117,9 @@ make_units() {
 		[Unit]
 		After=postgresql.service
 		[Service]
-		Type=exec
-		ExecStart=/bin/sh -c 'runuser -u postgres -- psql -XAtqc "select 1" && sleep infinity'
+		Type=oneshot
+		RemainAfterExit=yes
+		ExecStart=runuser -u postgres -- psql -XAtqc "select 1"
 		[Install]
 		WantedBy=multi-user.target
 	EOF
@@ -194,7 +195,7 @@ round_one() {
 	status 0 "gate sync again" eyrie gate sync
 	says "gate sync again: nothing changed" "nothing changed"
 	check "the gate runs" until_active eyrie-gate.service
-	check "nest is open" eyrie gate status --check nest
+	check "nest is open" timeout 60 eyrie gate wait nest
 	reinstall_open
 	systemctl enable eyrie-gate 2>/dev/null
 	systemctl is-enabled eyrie-gate
@@ -290,7 +291,7 @@ test_wrong() {
 runs_with_data() {
 	check "$1: the database runs" until_active "$PG"
 	check "$1: nginx runs" until_active nginx.service
-	check "$1: what failed runs" until_active app.service
+	check "$1: what failed runs" until_active app.service 120
 	same "$1: the row is there" "$2" "$(sql 'select count(*) from t where n = 1')"
 	get >"$OUT" 2>&1
 	says "$1: the page is there" "a falcon lives here"
@@ -336,6 +337,11 @@ test_lock() {
 	same "refused: the database runs on" active "$(active "$PG")"
 	kill $stranger
 	wait $stranger 2>/dev/null
+	check "a folder of it is mounted elsewhere" mount --bind /srv/www /mnt
+	status 3 "bind mount: eyrie lock nest is refused" eyrie lock nest
+	says "bind mount: it says which" "nest is in use: nest/www on /mnt is mounted"
+	same "bind mount: the database runs on" active "$(active "$PG")"
+	umount /mnt
 	lock_nest lock
 	is_down "$PG" lock
 	is_down nginx.service lock

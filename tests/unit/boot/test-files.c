@@ -3,6 +3,7 @@
 /* Generated files as a set: which there are, and whose a text is that is found in the place of one. */
 
 #include "boot/files.h"
+#include "layout/gate.h"
 #include "layout/paths.h"
 #include "test.h"
 
@@ -65,6 +66,27 @@ static void test_what_mkconf_wrote_is_nobodys(void **state)
 			 BOOT_FILE_FOREIGN);
 }
 
+/* Ours goes with the last gate of the layout; one that a person wrote is none of the layout's. */
+static void test_gates_that_are_gone(void **state)
+{
+	_cleanup_(layout_freep) struct layout *none = test_layout(TEST_LAYOUT);
+	_cleanup_boot_files_ struct boot_files with = {}, ours = {}, theirs = {};
+	struct observed have = {};
+	struct observed_file *there = list_add(&have.system.files, &record_observed_file);
+
+	(void)state;
+	files_of(TEST_LAYOUT "gates: { rpool/a: }\n", &with);
+	there->path = str_dup(GATE_FILE);
+	there->text = str_dup(find(&with, GATE_FILE)->text);
+	boot_files(none, &have, &ours);
+	assert_null(find(&ours, GATE_FILE)->text);
+	assert_int_equal(boot_file_state(find(&ours, GATE_FILE), there->text), BOOT_FILE_OLD);
+	str_set(&there->text, "gates: { nest: }\n");
+	boot_files(none, &have, &theirs);
+	assert_null(find(&theirs, GATE_FILE));
+	list_deinit(&have.system.files, &record_observed_file);
+}
+
 static void test_what_outlives_a_move(void **state)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
@@ -88,6 +110,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mdadm_conf_wherever_there_is_room_for_a_key_device),
 		cmocka_unit_test(test_what_mkconf_wrote_is_nobodys),
+		cmocka_unit_test(test_gates_that_are_gone),
 		cmocka_unit_test(test_what_outlives_a_move),
 	};
 

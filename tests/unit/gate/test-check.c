@@ -84,6 +84,28 @@ static void test_key_on_the_network(void **state)
 	assert_non_null(strstr(test_only_finding(&noted), "fetched when the network is there"));
 }
 
+/* Bytes that nobody can type have to be there when the boot waits for them. */
+static void test_key_that_nobody_types(void **state)
+{
+#define RAW(location)                                                                          \
+	"nest\tencryptionroot\tnest\nnest\tkeystatus\tunavailable\nnest\tkeyformat\traw\n"         \
+	"nest\tkeylocation\t" location "\nnest\tcanmount\ton\nnest\tmountpoint\t/nest\n"
+	static const char *const away[] = { RAW("file:///nowhere/key"), RAW("file:///proc/version"),
+					    RAW("prompt") };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(away); i++) {
+		_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+		assert_int_equal(check("nest", away[i], GATE_BOOT, &diag), -EINVAL);
+		assert_non_null(strstr(test_only_finding(&diag), "has to be on the root file system"));
+		assert_int_equal(check("nest", away[i], GATE_BY_MOUNTS, NULL), 0);
+	}
+	assert_int_equal(check("nest", RAW("file:///etc/passwd"), GATE_BOOT, NULL), 0);
+	assert_int_equal(check("nest", DATASET("nest", "nest", "unavailable", "file:///nowhere/key"),
+			       GATE_BOOT, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_not_encrypted),
 		cmocka_unit_test(test_key_of_another),
 		cmocka_unit_test(test_key_on_the_network),
+		cmocka_unit_test(test_key_that_nobody_types),
 	};
 
 	return cmocka_run_group_tests_name("gate/check", tests, NULL, NULL);

@@ -124,12 +124,13 @@ static void test_all(void **state)
 	       "app.service cron.service db.service other.service web.service web.socket");
 }
 
-static void test_boot_holds_no_unit(void **state)
+/* For a boot that goes on because the pool is not there; that never takes what the way in needs. */
+static void test_boot_holds_by_mounts(void **state)
 {
-	_cleanup_(held_gate_freep) struct held_gate *held = with_mounts("/var/lib/db", NULL);
+	_cleanup_(held_gate_freep) struct held_gate *held = with_mounts("/var/lib/db", "/srv/early");
 
 	(void)state;
-	expect("gates: { nest: { hold: boot } }\n", held, "");
+	expect("gates: { nest: { hold: boot } }\n", held, "app.service db@1.service");
 }
 
 /* Who unlocks needs it: the way around is spelled out, and it is not held. */
@@ -141,6 +142,9 @@ static void test_cycles(void **state)
 		{ "ssh", "the gate nest cannot hold ssh.service: it is the login over the network",
 		  "ssh.service would wait for the key of nest, the key for who types 'eyrie unlock "
 		  "nest', and they for ssh.service" },
+		{ "networking", "the gate nest cannot hold networking.service: it is the network of who "
+		  "logs in", "networking.service would wait for the key of nest, the key for who types "
+		  "'eyrie unlock nest', and they for networking.service" },
 		{ "deeper", "the gate nest cannot hold deeper.service: the gate waits for it",
 		  "eyrie-gate.service waits for zfs-import.target, which waits for early.service, "
 		  "which waits for deeper.service, which would wait for the key of nest, for which "
@@ -247,6 +251,8 @@ static void test_bad_mounts(void **state)
 	expect_mount("/etc/ssh", "what PAM and sshd read", DIAG_ERROR);
 	expect_mount("/", "is the root", DIAG_ERROR);
 	expect_mount("/usr", "every program", DIAG_ERROR);
+	expect_mount("/usr/lib/x86_64-linux-gnu/security", "what PAM and sshd start", DIAG_ERROR);
+	expect_mount("/usr/lib/openssh", "what PAM and sshd start", DIAG_ERROR);
 	expect_mount("/var", "the journal", DIAG_ERROR);
 	expect_mount("/run/sshd", "sshd's own", DIAG_ERROR);
 	expect_mount("/home", "/home waits for the key of nest", DIAG_WARNING);
@@ -277,7 +283,7 @@ int main(void)
 		cmocka_unit_test(test_by_mounts),
 		cmocka_unit_test(test_listed_and_except),
 		cmocka_unit_test(test_all),
-		cmocka_unit_test(test_boot_holds_no_unit),
+		cmocka_unit_test(test_boot_holds_by_mounts),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_misspelt),
 		cmocka_unit_test(test_nesting),

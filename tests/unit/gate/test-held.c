@@ -51,6 +51,11 @@ static void test_from_zfs(void **state)
 	assert_string_equal(mounts[1].path, "/srv/vault");
 	assert_string_equal(mounts[2].path, "/srv/www");
 	record_deinit(&record_held_gate, &held);
+	held = (struct held_gate){};
+	look("gates: { nest: { except: [nest/vault] } }\n", "nest", &held);
+	expect_roots(&held, "nest nest/disk");
+	assert_int_equal(held.mounts.n_items, 2);
+	record_deinit(&record_held_gate, &held);
 }
 
 static void test_a_gate_below_takes_out(void **state)

@@ -3,9 +3,11 @@
 
 #include "test.h"
 
+static struct strv further;
+
 static void expect(const struct held_gate *gate, enum gate_state is, const char *wanted)
 {
-	_cleanup_free_ char *text = hint_make(gate, is);
+	_cleanup_free_ char *text = hint_make(gate, is, &further);
 
 	if (wanted)
 		assert_string_equal(text, wanted);
@@ -19,8 +21,12 @@ static void test_hint(void **state)
 
 	(void)state;
 	expect(&gate, GATE_OPEN, NULL);
+	expect(&gate, GATE_OPENING, NULL);
 	expect(&gate, GATE_UNKNOWN, NULL);
 	expect(&gate, GATE_CLOSED, "nest is locked\nRun 'eyrie unlock nest'\n");
+	strv_add(&further, "The key is elsewhere");
+	expect(&gate, GATE_CLOSED, "nest is locked\nThe key is elsewhere\nRun 'eyrie unlock nest'\n");
+	strv_deinit(&further);
 	for (int i = 0; i < 6; i++) {
 		struct held_unit *unit = list_add(&gate.units, &record_held_unit);
 

@@ -5,15 +5,20 @@
  * remember what they were told; whatever was cut in between is made good by who comes next.
  */
 
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "gate/mark.h"
 #include "gate/open.h"
+#include "gate/units.h"
+#include "gate/watch.h"
+#include "keys/keyring.h"
 #include "test.h"
 
 struct fake_dataset {
@@ -36,7 +41,7 @@ static struct fake_dataset datasets[] = {
 static struct fake_dataset *const nest = &datasets[0], *const pg = &datasets[1],
 			   *const archive = &datasets[2];
 
-enum { U_PG, U_META, U_APP, U_FAR, U_FELL, U_OTHER, N_UNITS };
+enum { U_PG, U_META, U_APP, U_FAR, U_FELL, U_OTHER, U_OVERDUE, N_UNITS };
 static struct fake_unit units[N_UNITS];
 static const struct fake_unit before[N_UNITS] = {
 	[U_PG] = { "pg.service", "nest", "", "", "multi-user.target", "inactive", true, false },
@@ -45,12 +50,13 @@ static const struct fake_unit before[N_UNITS] = {
 	[U_FAR] = { "far.service", NULL, "app.service", "", "multi-user.target", "failed", true, true },
 	[U_FELL] = { "fell.service", NULL, "", "far.service", "multi-user.target", "inactive", false, false },
 	[U_OTHER] = { "other.service", NULL, "", "", "multi-user.target", "failed", true, true },
+	[U_OVERDUE] = { "eyrie-gate-overdue@nest.service", NULL, "", "", "", "inactive", false, true },
 };
 
 static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
 static int breaks_with;
-static const int signals[] = { SIGTERM, SIGHUP, SIGINT }; /* each is caught once */
-static size_t n_raised;
+static struct sigaction caught; /* of SIGTERM; each is caught once */
+static const char *starts_as;
 static struct strv told; /* systemctl's verbs and units */
 
 static void show_datasets(const char *name, struct strbuf *out)
@@ -69,12 +75,22 @@ static void show_datasets(const char *name, struct strbuf *out)
 	}
 }
 
+static bool has_mounts_inside(const struct fake_dataset *d)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
+		if (datasets[i].mounted && is_below(datasets[i].mountpoint, d->mountpoint))
+			return true;
+	return false;
+}
+
 static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 {
 	if (streq(verb, "get")) {
 		show_datasets(name, out);
 		return !out->size;
 	}
+	if (streq(verb, "load-key"))
+		strv_addf(&told, "load-key %s", name);
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++) {
 		struct fake_dataset *d = &datasets[i];
 
@@ -82,7 +98,8 @@ static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 			d->key = false;
 		if (!streq(d->name, name) || strstr(verb, "key"))
 			continue;
-		if (d->mounted == streq(verb, "mount"))
+		if (d->mounted == streq(verb, "mount") ||
+		    (streq(verb, "unmount") && has_mounts_inside(d)))
 			return 1;
 		d->mounted = streq(verb, "mount");
 	}
@@ -95,7 +112,7 @@ static void begin(struct fake_unit *unit)
 
 	unit->tried = true;
 	unit->condition = !mark || access(mark, F_OK) == 0;
-	unit->active = unit->condition ? "active" : "inactive";
+	unit->active = unit->condition ? starts_as : "inactive";
 }
 
 static void tell_systemd(const char *const *argv, struct strbuf *out)
@@ -103,6 +120,9 @@ static void tell_systemd(const char *const *argv, struct strbuf *out)
 	const char *verb = argv[1];
 	size_t i;
 
+	for (i = 0; argv[i]; i++)
+		if (streq(argv[i], "*.mount"))
+			return;
 	for (i = 0; streq(verb, "show") && i < N_UNITS; i++)
 		strbuf_printf(out, "Id=%s\nLoadState=loaded\nActiveState=%s\nConditionResult=%s\n"
 			      "After=%s\nRequires=%s\nWantedBy=%s\n"
@@ -137,7 +157,7 @@ static int start(struct runner *runner, const struct command *command, char **re
 		return -EINTR;
 	if (breaks && fnmatch(breaks, line.data, 0) == 0) {
 		if (breaks_with == -EINTR)
-			(void)raise(signals[n_raised++]);
+			(void)raise(SIGTERM);
 		return breaks_with;
 	}
 	if (streq(command->argv[0], "zfs"))
@@ -152,7 +172,8 @@ static int start(struct runner *runner, const struct command *command, char **re
 static struct runner runner = { .start = start };
 static struct held held;
 static struct diag diag;
-static struct gate_context cxt = { .run = &runner, .held = &held, .diag = &diag,
+static const struct gates no_gates;
+static struct gate_context cxt = { .run = &runner, .gates = &no_gates, .held = &held, .diag = &diag,
 				   .hints_elsewhere = true };
 
 static struct held_gate *add_gate(const char *name, const char *root, const char *path)
@@ -176,24 +197,33 @@ static void forget_marks(void)
 		(void)mark_set(names[i], MARK_NONE, NULL);
 		(void)mark_set_ran(names[i], &nobody, NULL);
 		(void)mark_set_locked(names[i], false, NULL);
+		mark_forget_since(names[i]);
 	}
+	(void)unlink(GATE_ISSUE);
 }
 
 static int setup(void **state)
 {
 	(void)state;
 	memcpy(units, before, sizeof(units));
+	starts_as = "active";
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
 		datasets[i].key = datasets[i].mounted = false;
 	forget_marks();
 	return 0;
 }
 
+static void go_on(void)
+{
+	breaks = NULL;
+	run_resume();
+	(void)sigaction(SIGTERM, &caught, NULL);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
-	breaks = NULL;
-	run_resume();
+	go_on();
 	record_deinit(&record_held, &held);
 	held = (struct held){};
 	strv_deinit(&told);
@@ -209,6 +239,32 @@ static struct held_gate *add_nest(void)
 
 	unit->name = str_dup("pg.service");
 	return gate;
+}
+
+/* The daemon as it begins with these gates: it looks once, and ends with the hints. */
+static void watch_with(const char *text, const char *asker)
+{
+	const struct watch_options options = { .asker = asker };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	assert_int_equal(gates_parse("gate.yaml", text, &gates, &diag), 0);
+	cxt.gates = gates;
+	breaks = "agetty *";
+	breaks_with = -EINTR;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_true(run_interrupted());
+	cxt.gates = &no_gates;
+	go_on();
+}
+
+static void watch(const char *text)
+{
+	watch_with(text, NULL);
+}
+
+static int lock(struct held_gate *gate)
+{
+	return gate_close(&cxt, gate->name, &gate, 1);
 }
 
 static bool was_told(const char *what)
@@ -255,8 +311,7 @@ static void test_interrupted(void **state)
 	assert_int_equal(mark_get("nest"), MARK_OPENING);
 	assert_false(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "inactive");
-	breaks = NULL;
-	run_resume();
+	go_on();
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_true(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "active");
@@ -306,6 +361,40 @@ static void test_failed_near_and_far(void **state)
 	assert_false(was_told("start meta.service"));
 }
 
+/* A unit behind the database is active all the time: only the database itself can be waited for. */
+static void test_failed_after_what_is_held(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	starts_as = "activating";
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_string_equal(units[U_PG].active, "activating");
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_false(was_told("start app.service"));
+	units[U_PG].active = "active";
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && was_told("start app.service"));
+}
+
+/* What never comes up keeps nobody down for ever. */
+static void test_never_comes_up(void **state)
+{
+	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	_cleanup_free_ char *mark = mark_path("nest");
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	starts_as = "activating";
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(utimensat(AT_FDCWD, mark, long_ago, 0), 0);
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && was_told("start app.service"));
+}
+
 static void test_locks(void **state)
 {
 	struct held_gate *gate = add_nest();
@@ -313,7 +402,7 @@ static void test_locks(void **state)
 	(void)state;
 	nest->key = pg->key = true;
 	assert_int_equal(gate_open(&cxt, gate), 0);
-	assert_int_equal(gate_close(&cxt, gate), 0);
+	assert_int_equal(lock(gate), 0);
 	assert_int_equal(mark_get("nest"), MARK_NONE);
 	assert_true(mark_is_locked("nest"));
 	assert_true(!nest->key && !nest->mounted && !pg->mounted);
@@ -338,7 +427,7 @@ static void test_half_locked(void **state)
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	breaks = "zfs unload-key nest";
 	breaks_with = 1;
-	assert_int_not_equal(gate_close(&cxt, gate), 0);
+	assert_int_not_equal(lock(gate), 0);
 	breaks = NULL;
 	assert_false(mark_is_locked("nest"));
 	archive->key = true;
@@ -357,10 +446,53 @@ static void test_lock_interrupted(void **state)
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	breaks = "zfs unmount *";
 	breaks_with = -EINTR;
-	assert_int_equal(gate_close(&cxt, gate), -EINTR);
+	assert_int_equal(lock(gate), -EINTR);
 	breaks = NULL;
 	assert_true(gate_is_open("nest"));
 	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* Its key is there for some other reason: it is mounted by whoever meant it. */
+static void test_excepted(void **state)
+{
+	struct held_gate *gate = add_nest();
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("g", "gates: { nest: { except: [nest/archive] } }", &gates, NULL),
+			 0);
+	cxt.gates = gates;
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(pg->mounted && !archive->mounted);
+	cxt.gates = &no_gates;
+}
+
+/* Both of a name: what is inside goes first, whatever they are called. */
+static void test_locks_all_below(void **state)
+{
+	struct held_gate *all[2];
+
+	(void)state;
+	(void)add_nest();
+	(void)add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	all[0] = held_gate(&held, "nest");
+	all[1] = held_gate(&held, "nest/archive");
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, all[0]), 0);
+	assert_int_equal(gate_open(&cxt, all[1]), 0);
+	breaks = "zfs unload-key nest";
+	breaks_with = 1;
+	assert_int_not_equal(gate_close(&cxt, "nest", all, 2), 0);
+	go_on();
+	assert_string_equal(all[0]->name, "nest/archive");
+	assert_true(gate_is_open("nest") && nest->mounted);
+	assert_false(mark_is_locked("nest") || mark_is_locked("nest/archive"));
+	assert_string_equal(units[U_PG].active, "active");
+	assert_int_equal(gate_close(&cxt, "nest", all, 2), 0);
+	assert_true(mark_is_locked("nest") && mark_is_locked("nest/archive"));
+	assert_false(nest->key || archive->key || nest->mounted || archive->mounted);
+	assert_string_equal(units[U_PG].active, "inactive");
 }
 
 /* What lies inside another gate's mount waits for that one. */
@@ -443,6 +575,136 @@ static void test_mounted_meanwhile(void **state)
 	assert_int_equal(diag.n_errors, 0);
 }
 
+/* There is no key to ask for: the boot goes on, and the services wait. */
+static void test_boot_without_the_pool(void **state)
+{
+	const struct watch_options options = { .boot_only = true };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("gate.yaml", "gates: { attic: { hold: boot } }", &gates, &diag),
+			 0);
+	cxt.gates = gates;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_false(run_interrupted());
+	assert_int_equal(mark_get("attic"), MARK_NONE);
+	cxt.gates = &no_gates;
+}
+
+/* What comes after the boot may hold the start of what is held: it ends while the gate opens. */
+static void test_boot_ends_while_it_opens(void **state)
+{
+	const struct watch_options options = { .boot_only = true };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	(void)add_nest();
+	nest->key = pg->key = archive->key = true;
+	starts_as = "activating";
+	assert_int_equal(gates_parse("gate.yaml", "gates: { nest: { hold: boot } }", &gates, &diag),
+			 0);
+	cxt.gates = gates;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	cxt.gates = &no_gates;
+}
+
+#define NO_WAIT "gates: { nest: { services: [pg], wait: 0, then: continue } }"
+#define FAILS	"gates: { nest: { services: [pg], wait: 0 } }"
+
+static void test_wait_is_over(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	watch(FAILS);
+	assert_true(was_told("start eyrie-gate-overdue@nest.service"));
+	watch(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* A lock ends with an unlock alone. */
+static void test_locked_does_not_wait(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(lock(gate), 0);
+	watch(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	assert_string_equal(units[U_PG].active, "inactive");
+	watch(FAILS);
+	assert_false(was_told("start eyrie-gate-overdue@nest.service"));
+}
+
+static void note_asker(void *context, const char *line)
+{
+	if (starts_with(line, "true gate ask "))
+		strv_add(context, line);
+}
+
+/* However many gates wait for a person. */
+static void test_one_question(void **state)
+{
+	_cleanup_strv_ struct strv asked = STRV_NULL;
+
+	(void)state;
+	runner.log = note_asker;
+	runner.context = &asked;
+	watch_with("gates:\n"
+		   "  nest: { prompt: console }\n"
+		   "  nest/archive: { prompt: console }\n"
+		   "  nest/pg: { prompt: hint }\n", "true");
+	assert_int_equal(asked.n_items, 1);
+	assert_string_equal(asked.items[0], "true gate ask nest nest/archive");
+	runner.log = NULL;
+}
+
+/* An upgrade, or a sync, is no new wait; after it was open there is one. */
+static void test_wait_outlives_who_watches(void **state)
+{
+	static const char waits[] = "gates: { nest: { services: [pg], wait: 900, then: continue } }";
+	struct held_gate *gate = add_nest();
+	struct timespec t;
+	int64_t now;
+
+	(void)state;
+	(void)clock_gettime(CLOCK_BOOTTIME, &t);
+	now = (int64_t)t.tv_sec * 1000;
+	watch(waits);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	mark_forget_since("nest");
+	assert_int_equal(mark_since("nest", now - 1000000), now - 1000000);
+	assert_int_equal(mark_since("nest", now), now - 1000000);
+	watch(waits);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(mark_since("nest", now), now);
+}
+
+/* The passphrase of the start is kept for minutes, and a lock in these is one. */
+static void test_shared_passphrase(void **state)
+{
+	static const char shares[] = "gates: { nest: { services: [pg], share-passphrase: yes } }";
+	_cleanup_(secret_freep) struct secret *passphrase = secret_new();
+
+	(void)state;
+	(void)add_nest();
+	memcpy(passphrase->data, "falcon", passphrase->size = 6);
+	if (keyring_put(KEYRING_SHARED, passphrase, 60))
+		skip();
+	assert_int_equal(mark_set_locked("nest", true, &diag), 0);
+	watch(shares);
+	assert_false(was_told("load-key nest"));
+	assert_int_equal(mark_set_locked("nest", false, &diag), 0);
+	watch(shares);
+	assert_true(was_told("load-key nest"));
+	keyring_forget(KEYRING_SHARED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,14 +714,25 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_after_what_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_never_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 	};
 
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
@@ -470,6 +743,8 @@ int main(void)
 		printf("1..0 # SKIP a /run of its own needs root: %s\n", strerror(errno));
 		return 0;
 	}
+	(void)mount("/dev/null", "/dev/console", NULL, MS_BIND, NULL); /* nothing is said there */
 	run_catch_interrupts();
+	(void)sigaction(SIGTERM, NULL, &caught);
 	return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
 }

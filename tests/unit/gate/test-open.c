@@ -19,6 +19,7 @@ static const char nest[] = DATASET("nest", "nest", "unavailable", "on", "none", 
 	DATASET("nest/e", "nest/c", "available", "on", "/0", "yes")
 	DATASET("nest/f", "nest/c", "available", "noauto", "/1", "no");
 
+static const struct list no_gates;
 static struct strv ran;
 static const char *opens; /* the root that the passphrase fits */
 
@@ -67,7 +68,7 @@ static void test_one_passphrase_for_all(void **state)
 	struct gate_context cxt = { .run = &runner, .diag = &diag };
 
 	(void)state;
-	gate_locked_roots(zfs, &roots);
+	gate_locked_roots(&no_gates, zfs, &roots);
 	assert_int_equal(roots.n_items, 2);
 	opens = "nest/b";
 	assert_int_equal(gate_try_passphrase(&cxt, secret, &roots), 1);
@@ -76,6 +77,24 @@ static void test_one_passphrase_for_all(void **state)
 	assert_null(roots.items[1]);
 	expect_ran("zfs load-key -L prompt nest; zfs load-key -L prompt nest/b");
 	assert_int_equal(diag.n_items, 0);
+}
+
+/* A backup of another machine: its passphrase is asked for when somebody names it. */
+static void test_excepted_keys(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(nest);
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	_cleanup_strv_ struct strv roots = STRV_NULL, named = STRV_NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("g", "gates: { nest: { except: [nest/b] } }", &gates, NULL), 0);
+	zfs->name = str_dup("nest");
+	gate_locked_roots(&gates->gates, zfs, &roots);
+	assert_int_equal(roots.n_items, 1);
+	assert_string_equal(roots.items[0], "nest");
+	str_set(&zfs->name, "nest/b");
+	gate_locked_roots(&gates->gates, zfs, &named);
+	assert_int_equal(named.n_items, 2);
 }
 
 static void test_mounts_in_order(void **state)
@@ -120,13 +139,44 @@ static void test_states(void **state)
 	record_deinit(&record_held_gate, &gate);
 }
 
+/* Who would have to bring a file is told which, and is not asked for what nobody can type. */
+static void test_untyped_keys(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = state_of(nest);
+	_cleanup_strv_ struct strv roots = STRV_NULL, typed = STRV_NULL, lines = STRV_NULL;
+	struct held_gate gate = { .name = str_dup("no-such-gate") };
+	struct zfs_dataset *b = (struct zfs_dataset *)zfs_dataset(zfs, "nest/b");
+	_cleanup_free_ char *hint = NULL;
+
+	(void)state;
+	str_set(&b->keyformat, "hex");
+	str_set(&b->keylocation, "file:///nowhere/key");
+	gate_locked_roots(&no_gates, zfs, &roots);
+	gate_sort_roots(zfs, &roots, &typed, &lines);
+	assert_int_equal(typed.n_items, 1);
+	assert_string_equal(typed.items[0], "nest");
+	assert_int_equal(lines.n_items, 1);
+	strv_add(&gate.roots, "nest/b");
+	hint = gate_hint(&gate, zfs);
+	assert_string_equal(hint, "no-such-gate is locked\nThe key of nest/b cannot be typed: it comes "
+			    "from /nowhere/key, which is not there\nRun 'eyrie unlock no-such-gate'\n");
+	str_set(&b->keylocation, "prompt");
+	assert_true(zfs_is_typed(b, /* file= */ false));
+	str_set(&b->keyformat, "raw");
+	assert_false(zfs_is_typed(b, /* file= */ false));
+	assert_true(zfs_is_typed(b, /* file= */ true));
+	record_deinit(&record_held_gate, &gate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_passphrase_for_all),
+		cmocka_unit_test(test_excepted_keys),
 		cmocka_unit_test(test_mounts_in_order),
 		cmocka_unit_test(test_mounts_over),
 		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_untyped_keys),
 	};
 
 	return cmocka_run_group_tests_name("open", tests, NULL, NULL);

@@ -105,6 +105,46 @@ static void test_do(void **state)
 	str_set(&ran, NULL);
 }
 
+static struct strv lines; /* of commands */
+static int mounts_are;
+
+static int start_show(struct runner *runner, const struct command *command, char **ret_output,
+		      char **ret_errors)
+{
+	bool mounts = false;
+
+	(void)runner;
+	(void)ret_errors;
+	for (const char *const *w = command->argv; *w; w++) {
+		mounts |= streq(*w, "*.mount");
+		if (strchr(*w, '*'))
+			strv_add(&lines, *w);
+	}
+	*ret_output = str_dup(mounts ? "Id=srv.mount\n" : "Id=a.service\n\nId=b.service\n");
+	return mounts ? mounts_are : 0;
+}
+
+/* No devices, and where mounts are too many the services are known all the same. */
+static void test_show_all(void **state)
+{
+	struct runner runner = { .start = start_show };
+	_cleanup_(unit_list_freep) struct unit_list *all = NULL, *without = NULL, *none = NULL;
+	_cleanup_free_ char *asked = NULL;
+
+	(void)state;
+	assert_int_equal(systemd_show(&runner, NULL, &all, NULL), 0);
+	asked = strv_join(&lines, " ");
+	assert_string_equal(asked, "*.service *.socket *.path *.timer *.target *.mount");
+	assert_non_null(unit_list_find(all, "b.service"));
+	assert_non_null(unit_list_find(all, "srv.mount"));
+	mounts_are = -EFBIG;
+	assert_int_equal(systemd_show(&runner, NULL, &without, NULL), 0);
+	assert_int_equal(without->units.n_items, 2);
+	mounts_are = 1;
+	assert_int_equal(systemd_show(&runner, NULL, &none, NULL), -EIO);
+	strv_deinit(&lines);
+}
+
 static void test_notify(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -132,6 +172,7 @@ int main(void)
 		cmocka_unit_test(test_parse_of_what_is_no_answer),
 		cmocka_unit_test(test_parse_lines_in_a_command),
 		cmocka_unit_test(test_do),
+		cmocka_unit_test(test_show_all),
 		cmocka_unit_test(test_notify),
 	};
 

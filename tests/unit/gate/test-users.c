@@ -72,12 +72,49 @@ static void test_find_where_nothing_is_mounted(void **state)
 	assert_int_equal(users_find("/nowhere", &paths, &users), -ENOENT);
 }
 
+static void expect_mounts(const char *file, bool passing, const char *wanted)
+{
+	_cleanup_strv_ struct strv datasets = STRV_NULL, paths = STRV_NULL, lines = STRV_NULL;
+	_cleanup_free_ char *all = NULL;
+
+	strv_add_all(&datasets, "nest/www", "nest/www/a", NULL);
+	strv_add_all(&paths, "/srv/w w", "/srv/w w/a", NULL);
+	users_mounts(file, &datasets, &paths, passing, &lines);
+	all = strv_join(&lines, "; ");
+	assert_string_equal(all, wanted);
+}
+
+/* Those that ZFS cannot unmount, or would not unload the key for; containers take their own away. */
+static void test_mounts(void **state)
+{
+	static const char text[] =
+		"22 1 0:20 / / rw - ext4 /dev/sda1 rw\n"
+		"30 22 0:30 / /srv/w\\040w rw - zfs nest/www rw\n"
+		"31 30 0:31 / /srv/w\\040w/a rw - zfs nest/www/a rw\n"
+		"32 30 0:32 / /srv/w\\040w/.zfs/snapshot/s rw - zfs nest/www@s rw\n"
+		"33 30 0:20 /x /srv/w\\040w/bind rw - ext4 /dev/sda1 rw\n"
+		"34 22 0:31 / /mnt rw - zfs nest/www/a rw\n"
+		"35 22 0:35 / /srv/w\\040wx rw - tmpfs tmpfs rw\n"
+		"36 30 0:36 / /srv/w\\040w/c rw - overlay overlay rw\n"
+		"37 30 0:37 / /srv/w\\040w/old rw - zfs nest/old rw\n";
+	const char *file = test_path("mountinfo");
+
+	(void)state;
+	test_write(file, text, strlen(text));
+	expect_mounts(file, false, "/dev/sda1 on /srv/w w/bind; nest/www/a on /mnt; nest/old on "
+		      "/srv/w w/old");
+	expect_mounts(file, true, "/dev/sda1 on /srv/w w/bind; nest/www/a on /mnt; overlay on "
+		      "/srv/w w/c; nest/old on /srv/w w/old");
+	expect_mounts("/nowhere", true, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unit),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_find_where_nothing_is_mounted),
+		cmocka_unit_test(test_mounts),
 	};
 
 	return cmocka_run_group_tests_name("users", tests, NULL, NULL);

@@ -223,6 +223,12 @@ static const struct wrong wrong_volumes[] = {
 
 #define SYSTEM(text) ALL "system:\n  root-keys: [key]\n" text
 
+static const struct wrong wrong_gates[] = {
+	{ ALL "gates: { attic: { hold: boot } }\n",
+	  "11:19: the boot would wait for 'attic', and there is no such pool here" },
+	{ ALL "gates: { attic/a: { hold: boot } }\n", NULL },
+};
+
 static const struct wrong wrong_system[] = {
 	{ SYSTEM("  suite: trixie\n  tarball: /root.tar\n"),
 	  "14:12: either 'suite' or 'tarball', not both" },
@@ -363,6 +369,7 @@ TEST_WRONG(wrong_vdevs)
 TEST_WRONG(wrong_pools)
 TEST_WRONG(wrong_datasets)
 TEST_WRONG(wrong_volumes)
+TEST_WRONG(wrong_gates)
 TEST_WRONG(wrong_system)
 TEST_WRONG(wrong_yaml)
 TEST_WRONG(wrong_encoding)
@@ -410,6 +417,20 @@ static void test_warning_when_nobody_can_log_in(void **state)
 	(void)state;
 	assert_int_equal(layout_parse("case", ALL "system: { suite: trixie }\n", &layout, &diag), 0);
 	assert_string_equal(test_only_finding(&diag), "nobody will be able to log in to the new system");
+	assert_int_equal(diag.items[0].level, DIAG_WARNING);
+	assert_int_equal(diag.items[0].line, 11);
+}
+
+/* It may be a pool that its owner makes without us. */
+static void test_warning_of_a_gate_without_its_pool(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+
+	(void)state;
+	assert_int_equal(layout_parse("case", ALL "gates: { attic: , rpool/home: }\n", &layout, &diag),
+			 0);
+	assert_string_equal(test_only_finding(&diag), "the gate 'attic' is of no pool of this layout");
 	assert_int_equal(diag.items[0].level, DIAG_WARNING);
 	assert_int_equal(diag.items[0].line, 11);
 }
@@ -498,12 +519,14 @@ int main(void)
 		cmocka_unit_test(test_wrong_pools),
 		cmocka_unit_test(test_wrong_datasets),
 		cmocka_unit_test(test_wrong_volumes),
+		cmocka_unit_test(test_wrong_gates),
 		cmocka_unit_test(test_wrong_system),
 		cmocka_unit_test(test_wrong_yaml),
 		cmocka_unit_test(test_wrong_encoding),
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_right_datasets),
 		cmocka_unit_test(test_warning_when_nobody_can_log_in),
+		cmocka_unit_test(test_warning_of_a_gate_without_its_pool),
 		cmocka_unit_test(test_sectors_are_safe),
 		cmocka_unit_test(test_other_line_ends),
 	};

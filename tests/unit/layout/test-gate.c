@@ -97,6 +97,10 @@ static void test_refusals(void **state)
 	refuse("gates:\n  nest: { services: [\"\"] }\n", "'' is no name of a service", 2, NULL);
 	refuse("gates:\n  nest: { services: [a], except: [a] }\n",
 	       "a.service is in 'services' and in 'except'", 2, NULL);
+	refuse("gates:\n  nest: { except: [cellar/old] }\n", "'cellar/old' is no dataset below 'nest'", 2,
+	       NULL);
+	refuse("gates:\n  nest: { except: [nest/old/] }\n", "'nest/old/' is no dataset below 'nest'",
+	       2, NULL);
 	refuse("gate: { nest: }\ngates: {}\n", "unknown key 'gate'", 1, "gates");
 	refuse("gates:\n  nest: { hold: services }\n",
 	       "'hold' wants one of: by-mounts, listed, all, boot", 2, NULL);
@@ -135,6 +139,28 @@ static void test_gate_of(void **state)
 	assert_null(gate_of(&gates->gates, "nestor"));
 }
 
+/* What one excepts may still be another's, above it or below. */
+static void test_except(void **state)
+{
+	_cleanup_(gates_freep) struct gates *gates =
+		parse("gates:\n"
+		      "  nest: { hold: listed, services: [a], except: [nest/old] }\n"
+		      "  nest/old/mine: \n"
+		      "  nest/pg: { except: [nest/pg/x, b] }\n");
+	const struct list *list = &gates->gates;
+
+	(void)state;
+	assert_null(gate_of(list, "nest/old"));
+	assert_null(gate_of(list, "nest/old/a"));
+	assert_true(gate_is_excepted(list, "nest/old/a"));
+	assert_false(gate_is_excepted(list, "nest/older"));
+	assert_string_equal(gate_of(list, "nest/older")->name, "nest");
+	assert_string_equal(gate_of(list, "nest/old/mine")->name, "nest/old/mine");
+	assert_false(gate_is_excepted(list, "nest/old/mine"));
+	assert_string_equal(gate_of(list, "nest/pg/x")->name, "nest");
+	assert_false(gate_is_excepted(list, "nest/pg/x") || gate_is_excepted(list, "cellar"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_boot_may_wait_and_go_on),
 		cmocka_unit_test(test_all_findings_at_once),
 		cmocka_unit_test(test_gate_of),
+		cmocka_unit_test(test_except),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
