@@ -271,11 +271,11 @@ static const struct wrong wrong_system[] = {
 	  "11:32: 'key-device-size' is 20MiB to 1GiB" },
 	{ ALL "encryption: { unlock: keystore }\nboot: { initramfs: initramfs-tools }\n",
 	  "12:20: with 'unlock: keystore' initramfs-tools would leave the key device open" },
-	{ ALL "system: { init: openrc }\ngates: { nest: { services: [nginx] } }\n",
-	  "12:18: with 'init: openrc' a gate holds the services that it lists: which services need a "
+	{ ALL "system: { init: openrc }\ngates: { rpool: { services: [nginx] } }\n",
+	  "12:19: with 'init: openrc' a gate holds the services that it lists: which services need a "
 	  "path is asked of systemd" },
-	{ ALL "system: { init: openrc }\ngates: { nest: { hold: boot } }\n",
-	  "12:18: with 'init: openrc' a gate holds the services that it lists: what the boot waits for "
+	{ ALL "system: { init: openrc }\ngates: { rpool: { hold: boot } }\n",
+	  "12:19: with 'init: openrc' a gate holds the services that it lists: what the boot waits for "
 	  "is a unit of systemd" },
 };
 
