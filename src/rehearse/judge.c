@@ -56,14 +56,24 @@ static struct drill_start *add_start(struct drill *drill, const struct layout *l
 	return start;
 }
 
+/* A disk without which the root's pool is DEGRADED: not so when it lacks a cache or a spare. */
+static bool holds_data(const struct layout *layout, const char *disk)
+{
+	const struct layout_vdev *vdev = NULL;
+	enum vdev_kind kind;
+
+	if (layout_pool_of(layout, disk, &vdev) != &layout->pool)
+		return false;
+	kind = layout_vdev_kind(vdev);
+	return kind != VDEV_CACHE && kind != VDEV_SPARE;
+}
+
 static void start_without(struct drill_start *start, const struct layout *layout,
 			  const char *disk)
 {
-	bool member = layout_is_member(layout, disk);
-
 	strv_add(&start->without, disk);
-	start->expect.degraded |= member;
-	start->expect.n_healthy -= member;
+	start->expect.degraded |= holds_data(layout, disk);
+	start->expect.n_healthy -= layout_is_member(layout, disk);
 }
 
 /* It comes late, and all is well in the end. */
@@ -103,13 +113,23 @@ static struct drill *add_on_request(struct drills *drills, char *name)
 	return drill;
 }
 
+/* A layout may name its caches first: layout_check() has seen that some vdev holds the data. */
+static const struct layout_vdev *first_vdev(const struct layout *layout)
+{
+	const struct layout_vdev *vdev = layout->pool.vdevs.items;
+
+	while (vdev_kinds[layout_vdev_kind(vdev)].class)
+		vdev++;
+	return vdev;
+}
+
 /*
  * Members of the first vdev. A drill that lets one of them run alone, or come late, takes its
  * first and its last one.
  */
 static const struct strv *first_mirror(const struct layout *layout)
 {
-	return layout_vdev_disks(layout->pool.vdevs.items);
+	return layout_vdev_disks(first_vdev(layout));
 }
 
 static struct drill_start *add_alone(struct drill *drill, const struct layout *layout,
@@ -146,7 +166,7 @@ static void add_wrong_passphrase(struct drills *drills, const struct layout *lay
 /* Of a vdev that can do without several disks, as many as it can. */
 static void add_most_pulled(struct drills *drills, const struct layout *layout)
 {
-	const struct layout_vdev *vdev = layout->pool.vdevs.items;
+	const struct layout_vdev *vdev = first_vdev(layout);
 	const struct strv *disks = layout_vdev_disks(vdev);
 	size_t n = MIN_OF(vdev_kinds[layout_vdev_kind(vdev)].parity, disks->n_items - 1);
 	_cleanup_strv_ struct strv pulled = STRV_NULL;
@@ -254,7 +274,7 @@ void drills_make(const struct layout *layout, struct drills *ret)
 		return;
 	add_late(ret, layout, mirror->items[mirror->n_items - 1]);
 	add_wrong_passphrase(ret, layout);
-	if (vdev_kinds[layout_vdev_kind(layout->pool.vdevs.items)].parity == SIZE_MAX)
+	if (vdev_kinds[layout_vdev_kind(first_vdev(layout))].parity == SIZE_MAX)
 		add_each_alone(ret, layout);
 	if (mirror->n_items == 2)
 		add_stale_first(ret, layout);

@@ -224,6 +224,48 @@ static void with_layout(const char *text, void (*check)(const struct drills *own
 	(void)layout_free(other);
 }
 
+/* As ZFS has it: without a cache or a spare the pool is ONLINE, and one member fewer is healthy. */
+static void check_kinds_of_vdevs(const struct drills *own)
+{
+	static const struct {
+		const char *name;
+		bool degraded;
+	} cases[] = {
+		{ "fast pulled", false }, { "left pulled", true },  { "right pulled", true },
+		{ "log-a pulled", true }, { "log-b pulled", true }, { "meta-a pulled", true },
+		{ "meta-b pulled", true }, { "rest pulled", false }, { "other pulled", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct drill *drill = &own->items[i + 2];
+
+		assert_string_equal(drill->name, cases[i].name);
+		assert_int_equal(drill->starts[0].expect.degraded, cases[i].degraded);
+		assert_int_equal(drill->starts[0].expect.n_healthy,
+				 streq(cases[i].name, "other pulled") ? 8 : 7);
+	}
+	/* The first vdev that holds data is the one whose last disk comes late. */
+	assert_string_equal(own->items[13].name, "right late");
+}
+
+static void test_kinds_of_vdevs(void **state)
+{
+	(void)state;
+	with_layout("id: 6f1c1c2e-6d0c-4a43-8a4e-0d6f0f6b7a11\nhost: nest\n"
+		    "disks:\n"
+		    "  fast: { path: /dev/sda }\n  left: { path: /dev/sdb }\n"
+		    "  right: { path: /dev/sdc }\n  log-a: { path: /dev/sdd }\n"
+		    "  log-b: { path: /dev/sde }\n  meta-a: { path: /dev/sdf }\n"
+		    "  meta-b: { path: /dev/sdg }\n  rest: { path: /dev/sdh }\n"
+		    "  other: { path: /dev/sdi }\n  another: { path: /dev/sdj }\n"
+		    "pool:\n  name: tank\n  vdevs:\n    - cache: [fast]\n"
+		    "    - mirror: [left, right]\n    - log: [log-a, log-b]\n"
+		    "    - special: [meta-a, meta-b]\n    - spare: [rest]\n"
+		    "pools: { twig: { vdevs: [ mirror: [other, another] ] } }\n"
+		    "datasets: { ROOT/debian: { mountpoint: / } }\nsystem: { suite: trixie }\n",
+		    check_kinds_of_vdevs);
+}
+
 static void check_bios(const struct drills *own)
 {
 	assert_int_equal(own->n_items, 4);
@@ -362,6 +404,7 @@ int main(void)
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
 		TEST(test_report_of_nonsense),	TEST(test_kinds_of_firmware),
+		TEST(test_kinds_of_vdevs),
 		TEST(test_virtual_disks),
 		TEST(test_judge_key_device),
 	};
