@@ -37,6 +37,12 @@ static bool is_peer(const struct layout *layout)
 	return layout->encryption.unlock == UNLOCK_PEER;
 }
 
+/* Who opens it waits for late disks, and asks again after a wrong passphrase. */
+static bool is_opened_by_eyrie(const struct layout *layout)
+{
+	return is_peer(layout) || layout->encryption.unlock == UNLOCK_NATIVE;
+}
+
 /* A start with all disks, of which everything is right. */
 static struct drill_start *add_start(struct drill *drill, const struct layout *layout)
 {
@@ -150,7 +156,12 @@ static void add_late(struct drills *drills, const struct layout *layout, const c
 	struct drill *drill = add_on_request(drills, str_printf("%s late", disk));
 
 	start_plug(add_start(drill, layout), layout, disk, PLUG_AFTER_PASSPHRASE);
-	drill = add_on_request(drills, str_printf("%s after login", disk));
+}
+
+static void add_after_login(struct drills *drills, const struct layout *layout, const char *disk)
+{
+	struct drill *drill = add_on_request(drills, str_printf("%s after login", disk));
+
 	start_plug(add_start(drill, layout), layout, disk, PLUG_WHEN_UP);
 }
 
@@ -256,10 +267,26 @@ static void add_boots(struct drills *drills, const struct layout *layout, bool o
 		drills->items[i].starts[0].bios = true;
 }
 
-void drills_make(const struct layout *layout, struct drills *ret)
+/* What eyrie-unlock stands for. */
+static void add_unlock(struct drills *drills, const struct layout *layout)
 {
 	const struct strv *mirror = first_mirror(layout);
+	const char *last = mirror->items[mirror->n_items - 1];
 
+	add_late(drills, layout, last);
+	if (is_peer(layout))
+		add_after_login(drills, layout, last);
+	add_wrong_passphrase(drills, layout);
+	if (!is_peer(layout))
+		return;
+	if (vdev_kinds[layout_vdev_kind(first_vdev(layout))].parity == SIZE_MAX)
+		add_each_alone(drills, layout);
+	if (mirror->n_items == 2)
+		add_stale_first(drills, layout);
+}
+
+void drills_make(const struct layout *layout, struct drills *ret)
+{
 	*ret = (struct drills){};
 	(void)add_drill(ret, DRILL_INSTALL, str_dup("install"));
 	if (!layout_has_system(layout))
@@ -270,14 +297,8 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	add_most_pulled(ret, layout);
 	if (!layout_boots_bios(layout))
 		add_environment(ret, layout);
-	if (!is_peer(layout))
-		return;
-	add_late(ret, layout, mirror->items[mirror->n_items - 1]);
-	add_wrong_passphrase(ret, layout);
-	if (vdev_kinds[layout_vdev_kind(first_vdev(layout))].parity == SIZE_MAX)
-		add_each_alone(ret, layout);
-	if (mirror->n_items == 2)
-		add_stale_first(ret, layout);
+	if (is_opened_by_eyrie(layout))
+		add_unlock(ret, layout);
 }
 
 void drills_add_cuts(struct drills *drills, const struct layout *layout, unsigned n_cuts)

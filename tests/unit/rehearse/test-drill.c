@@ -47,6 +47,19 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* A layout of its own, for one drill of it. */
+static void with_layout(const char *text, void (*check)(const struct drills *own))
+{
+	struct layout *other = NULL;
+	struct drills own = {};
+
+	assert_int_equal(layout_parse("test", text, &other, NULL), 0);
+	drills_make(other, &own);
+	check(&own);
+	drills_deinit(&own);
+	(void)layout_free(other);
+}
+
 static void test_drills_of_a_mirror(void **state)
 {
 	(void)state;
@@ -109,6 +122,26 @@ static void test_drills_of_peers(void **state)
 		assert_int_equal(all.items[drills.n_items + i].n_starts, more[i].n_starts);
 	}
 	drills_deinit(&all);
+}
+
+/* ZFS has the key, and members do not know of each other: what is left is to ask and to wait. */
+static void check_native(const struct drills *own)
+{
+	const struct drill *late = &own->items[drills.n_items];
+
+	assert_int_equal(own->n_items, drills.n_items + 2);
+	assert_string_equal(late->name, "right late");
+	assert_true(late->on_request);
+	assert_int_equal(late->starts[0].when, PLUG_AFTER_PASSPHRASE);
+	assert_false(late->starts[0].expect.degraded);
+	assert_string_equal(late[1].name, "wrong passphrase twice");
+	assert_int_equal(late[1].starts[0].expect.n_prompts, 3);
+}
+
+static void test_drills_of_native(void **state)
+{
+	(void)state;
+	with_layout(LAYOUT("native"), check_native);
 }
 
 /* What the rehearsal has in the place of a disk is like it. */
@@ -209,19 +242,6 @@ static void test_judge_whole_mirror(void **state)
 	      "1 of 2 members of the pool are healthy instead of 2 (not healthy: left)");
 	judge(1, BOTH, FAILED("{\"unit\":\"a.service\"},{\"unit\":\"b.service\"}"), 1,
 	      "units failed: a.service, b.service");
-}
-
-/* A layout of its own, for one drill of it. */
-static void with_layout(const char *text, void (*check)(const struct drills *own))
-{
-	struct layout *other = NULL;
-	struct drills own = {};
-
-	assert_int_equal(layout_parse("test", text, &other, NULL), 0);
-	drills_make(other, &own);
-	check(&own);
-	drills_deinit(&own);
-	(void)layout_free(other);
 }
 
 /* As ZFS has it: without a cache or a spare the pool is ONLINE, and one member fewer is healthy. */
@@ -399,7 +419,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_drills_of_a_mirror), TEST(test_drill_of_an_environment),
-		TEST(test_drills_of_peers),
+		TEST(test_drills_of_peers), TEST(test_drills_of_native),
 		TEST(test_adapted_layout),
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
