@@ -127,6 +127,19 @@ part() {
 	readlink -f "/dev/disk/by-partlabel/eyrie-$2-$1"
 }
 
+# pull NAME, plug NAME: the disk is gone, and there again.
+declare -A place
+pull() {
+	place[$1]=$(basename "$(readlink -f "/sys/block/$(basename "$(disk "$1")")/device")")
+	echo "${place[$1]}" >/sys/bus/virtio/drivers/virtio_blk/unbind
+	udevadm settle
+}
+
+plug() {
+	echo "${place[$1]}" >/sys/bus/virtio/drivers/virtio_blk/bind
+	udevadm settle
+}
+
 # How much was ever written to a disk or discarded on it.
 writes() {
 	local name fields
