@@ -161,6 +161,7 @@ static int add_boot(const struct session *s, struct machine *m, struct diag *dia
 		_cleanup_free_ char *overlay = overlay_of(s, disk->name);
 		struct vm_disk added = machine_disk(disk, overlay, "qcow2");
 
+		m->usb |= added.bus == VM_USB;
 		if (!strv_has(&start->without, disk->name))
 			machine_add_disk(m, &added);
 	}

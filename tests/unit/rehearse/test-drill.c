@@ -148,11 +148,17 @@ static void test_drills_of_native(void **state)
 static void test_virtual_disks(void **state)
 {
 	static const struct {
-		const char *disk, *id, *device;
+		const char *disk, *path, *device, *controller;
 	} cases[] = {
-		{ "{ path: /dev/sdb }", VM_VIRTIO_ID, "right) echo virtio-blk-pci ;;" },
-		{ "{ path: /dev/disk/by-id/nvme-X, sector-size: 4096 }", VM_NVME_ID,
-		  "right) echo nvme,logical_block_size=4096,physical_block_size=4096 ;;" },
+		{ "{ path: /dev/sdb }", VM_VIRTIO_ID "right", "right) echo virtio-blk-pci ;;",
+		  "\nusb=''\n" },
+		{ "{ path: /dev/disk/by-id/ata-X }", VM_VIRTIO_ID "right",
+		  "right) echo virtio-blk-pci ;;", "\nusb=''\n" },
+		{ "{ path: /dev/disk/by-id/nvme-X, sector-size: 4096 }", VM_NVME_ID "right",
+		  "right) echo nvme,logical_block_size=4096,physical_block_size=4096 ;;",
+		  "\nusb=''\n" },
+		{ "{ path: /dev/disk/by-id/usb-X-0:0 }", VM_USB_ID "right" VM_USB_UNIT,
+		  "right) echo usb-storage,bus=usb.0 ;;", "\nusb='-device " VM_USB_CONTROLLER "'\n" },
 	};
 
 	(void)state;
@@ -162,14 +168,15 @@ static void test_virtual_disks(void **state)
 			"disks: { left: { path: /dev/sda }, right: %s }\n"
 			"pool: { name: tank, vdevs: [ mirror: [left, right] ] }\n"
 			"datasets: { ROOT/debian: { mountpoint: / } }\n", cases[i].disk);
-		_cleanup_free_ char *path = str_printf("%sright", cases[i].id), *script = NULL;
+		_cleanup_free_ char *script = NULL;
 		_cleanup_(layout_freep) struct layout *plain = NULL, *adapted = NULL;
 
 		assert_int_equal(layout_parse("test", text, &plain, NULL), 0);
 		adapted = rehearse_adapt(plain, VM_TCG);
 		script = rehearse_boot_script(adapted, VM_TCG);
-		assert_string_equal(layout_disk(adapted, "right")->path, path);
+		assert_string_equal(layout_disk(adapted, "right")->path, cases[i].path);
 		assert_non_null(strstr(script, cases[i].device));
+		assert_non_null(strstr(script, cases[i].controller));
 	}
 }
 
