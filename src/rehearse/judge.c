@@ -234,11 +234,7 @@ static void add_stale_first(struct drills *drills, const struct layout *layout)
 	start->expect.seen = str_dup("1 2");
 }
 
-/*
- * The system breaks after a boot environment was made of it, which is activated and comes up. The
- * broken one does that itself while it still runs: what a menu offers is the same, but a console
- * that is emulated slowly is no place to press keys in time.
- */
+/* The system breaks after a boot environment was made of it, which is one entry away in the menu. */
 static void add_environment(struct drills *drills, const struct layout *layout)
 {
 	const char *root = layout_root(layout)->name, *slash = strrchr(root, '/');
@@ -249,6 +245,7 @@ static void add_environment(struct drills *drills, const struct layout *layout)
 	start->expect.seen = str_dup("1");
 	start = add_start(drill, layout);
 	start->whole = true;
+	start->second_entry = true;
 	start->expect.seen = str_dup("1 2");
 	free(start->expect.root);
 	start->expect.root = str_printf("%s/%.*s" ENVIRONMENT, layout->pool.name,

@@ -12,6 +12,7 @@
 
 #define PASSPHRASE_SIZE 20u
 
+#define MENU_WAIT	5u /* seconds at least: a drill presses a key in the boot menu */
 #define EMULATED_WAIT	3 /* times: emulation is slow, and the host may be busy */
 
 /* A passphrase of a rehearsal guards nothing: its KDF may cost a few milliseconds. */
@@ -70,6 +71,7 @@ struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 	copy->encryption.kdf.type = KDF_ARGON2ID;
 	copy->encryption.kdf.memory = KDF_MEMORY;
 	copy->encryption.kdf.iterations = KDF_ITERATIONS;
+	copy->boot.timeout = MAX_OF(copy->boot.timeout, MENU_WAIT);
 	if (accel == VM_TCG) {
 		copy->boot.device_timeout *= EMULATED_WAIT;
 		copy->boot.window *= EMULATED_WAIT;

@@ -88,6 +88,8 @@ static void test_drill_of_an_environment(void **state)
 	assert_int_equal(drill->n_starts, 2);
 	assert_string_equal(drill->starts[0].task, "environment before");
 	assert_string_equal(drill->starts[0].expect.root, "tank/ROOT/debian");
+	assert_false(drill->starts[0].second_entry);
+	assert_true(drill->starts[1].second_entry);
 	assert_string_equal(drill->starts[1].expect.root, "tank/ROOT/before");
 	assert_string_equal(drill->starts[1].expect.seen, "1 2");
 
@@ -194,6 +196,7 @@ static void test_adapted_layout(void **state)
 	assert_string_equal(adapted->system.tarball, "/dev/disk/by-id/virtio-tarball");
 	assert_int_equal(adapted->encryption.kdf.iterations, 4);
 	assert_true(adapted->boot.device_timeout == 3 * layout->boot.device_timeout);
+	assert_true(adapted->boot.timeout > layout->boot.timeout);
 	assert_string_equal(adapted->id, layout->id);
 
 	/* what is written for the appliance reads back */
