@@ -89,12 +89,34 @@ static int add_vdev(struct apply_context *cxt, const struct layout_pool *pool,
 	const struct strv *disks = layout_vdev_disks(vdev);
 	int r = 0;
 
-	if (kind->class)
-		strv_add(argv, kind->class);
 	if (kind->group)
 		strv_add(argv, kind->group);
 	for (size_t i = 0; r == 0 && i < disks->n_items; i++)
 		r = add_device(cxt, pool, disks->items[i], argv);
+	return r;
+}
+
+/*
+ * A mirror is of the class whose word was the last one before it, and most of these words may stand once:
+ * the data comes first, which is of none, then class by class, in whatever order the layout has them.
+ */
+static int add_vdevs(struct apply_context *cxt, const struct layout_pool *pool, struct strv *argv)
+{
+	int r = 0;
+
+	for (enum vdev_kind kind = 0; kind < VDEV_KIND_MAX; kind++) {
+		const char *class = vdev_kinds[kind].class;
+
+		FOR_EACH_VDEV(vdev, pool)
+		{
+			if (r || layout_vdev_kind(vdev) != kind)
+				continue;
+			if (class)
+				strv_add(argv, class);
+			class = NULL;
+			r = add_vdev(cxt, pool, vdev, argv);
+		}
+	}
 	return r;
 }
 
@@ -124,9 +146,8 @@ int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
 	strv_add(&argv, pool->name);
 	if (!layout_has_luks(cxt->layout, pool))
 		r = device_settle(cxt);
-	FOR_EACH_VDEV(vdev, pool)
-		if (r == 0)
-			r = add_vdev(cxt, pool, vdev, &argv);
+	if (r == 0)
+		r = add_vdevs(cxt, pool, &argv);
 	if (r)
 		return r;
 	r = layout_wants_passphrase(&pool->filesystem_properties) ?

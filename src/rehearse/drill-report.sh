@@ -72,7 +72,6 @@ environment)
 	echo '{"up":true}'
 	eyrie boot create "$4" >/dev/ttyS0 2>&1
 	mv /usr/lib/systemd/systemd /usr/lib/systemd/systemd.broken
-	eyrie boot activate "$4" >/dev/ttyS0 2>&1
 	;;
 discard)
 	eyrie heal --discard "$4" >/dev/ttyS0 2>&1

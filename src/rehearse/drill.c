@@ -11,6 +11,8 @@
 #define FAULTS_MAX  2	/* of the emulator, in one drill */
 #define PROMPTS_MAX 12	/* then it asks for ever, and is left alone */
 #define OFF_SECONDS 240 /* to switch itself off once everything was reported */
+#define MENU_WAITS  "Boot in " /* in the words of systemd-boot, until a key is pressed */
+#define MENU_DOWN   "j"
 
 /* What systemd-cryptsetup asks on the console, whichever disk is first. */
 static const char *const boot_prompts[] = { "enter passphrase for disk" };
@@ -51,6 +53,7 @@ struct session {
 	struct console console;
 	struct report report;
 	struct strbuf report_line;
+	enum { MENU_UNSEEN, MENU_WAITING, MENU_DONE } menu;
 	const char *dead_end;
 	bool emulator_fault; /* it came to that by */
 	unsigned n_faults;   /* so far in this drill */
@@ -161,6 +164,7 @@ static int add_boot(const struct session *s, struct machine *m, struct diag *dia
 		_cleanup_free_ char *overlay = overlay_of(s, disk->name);
 		struct vm_disk added = machine_disk(disk, overlay, "qcow2");
 
+		m->usb |= added.bus == VM_USB;
 		if (!strv_has(&start->without, disk->name))
 			machine_add_disk(m, &added);
 	}
@@ -199,6 +203,8 @@ static void on_line(void *context, const char *line)
 {
 	struct session *s = context;
 
+	if (s->menu == MENU_UNSEEN && strstr(line, MENU_WAITS))
+		s->menu = MENU_WAITING;
 	s->emulator_fault |= s->context->accel == VM_TCG && vm_tells_emulator_fault(line);
 	for (size_t i = 0; i < ARRAY_SIZE(dead_ends) && !s->dead_end; i++)
 		if (strstr(line, dead_ends[i].text))
@@ -256,10 +262,27 @@ static void take_report(struct session *s, const struct strbuf *bytes)
 	}
 }
 
+static void type_words(struct session *s, const char *words)
+{
+	_cleanup_(secret_freep) struct secret *line = secret_new();
+
+	line->size = strlen(words);
+	memcpy(line->data, words, line->size);
+	(void)vm_type(s->vm, line);
+}
+
+/* Once: what is typed after the menu goes to whoever asks next. */
+static void choose_entry(struct session *s)
+{
+	if (!s->start || !s->start->second_entry || s->menu != MENU_WAITING)
+		return;
+	s->menu = MENU_DONE;
+	type_words(s, MENU_DOWN);
+}
+
 /* Wrong ones first, where the drill has them. */
 static void answer(struct session *s)
 {
-	_cleanup_(secret_freep) struct secret *wrong = secret_new();
 	const struct console_prompt *prompt;
 	unsigned n;
 
@@ -272,9 +295,7 @@ static void answer(struct session *s)
 	if (n == 1)
 		end_phase(s, "to the passphrase");
 	if (s->start && n <= s->start->n_wrong) {
-		wrong->size = strlen("wrong");
-		memcpy(wrong->data, "wrong", wrong->size);
-		(void)vm_type(s->vm, wrong);
+		type_words(s, "wrong");
 		return;
 	}
 	(void)vm_type(s->vm, prompt->answer);
@@ -296,6 +317,7 @@ static int take_turn(struct session *s, int64_t deadline, struct diag *diag)
 	if (console.size)
 		console_feed(&s->console, console.data, console.size, vm_now());
 	take_report(s, &report);
+	choose_entry(s);
 	answer(s);
 	if (r == 0 && s->plug_at && vm_now() >= s->plug_at)
 		r = plug(s, diag);
@@ -390,6 +412,7 @@ static int start_session(struct session *s, struct diag *diag)
 	s->report = (struct report)REPORT_NULL;
 	s->report_line = (struct strbuf)STRBUF_NULL;
 	s->said = NULL;
+	s->menu = MENU_UNSEEN;
 	s->dead_end = NULL;
 	s->emulator_fault = false;
 	s->up = s->plug_at = 0;

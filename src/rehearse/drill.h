@@ -44,6 +44,7 @@ struct drill_start {
 	const char *plug;    /* one of them, which comes later */
 	enum plug_when when;
 	unsigned n_wrong;    /* passphrases that are typed before the right one */
+	bool second_entry;   /* of the boot menu is chosen, instead of the first */
 	char *task;	     /* what the machine does before it reports: words for the script */
 	bool bios;  /* started by a BIOS instead of UEFI */
 	bool whole; /* everything is started, and the machine switches itself off */

@@ -37,6 +37,12 @@ static bool is_peer(const struct layout *layout)
 	return layout->encryption.unlock == UNLOCK_PEER;
 }
 
+/* Who opens it waits for late disks, and asks again after a wrong passphrase. */
+static bool is_opened_by_eyrie(const struct layout *layout)
+{
+	return is_peer(layout) || layout->encryption.unlock == UNLOCK_NATIVE;
+}
+
 /* A start with all disks, of which everything is right. */
 static struct drill_start *add_start(struct drill *drill, const struct layout *layout)
 {
@@ -56,14 +62,24 @@ static struct drill_start *add_start(struct drill *drill, const struct layout *l
 	return start;
 }
 
+/* A disk without which the root's pool is DEGRADED: not so when it lacks a cache or a spare. */
+static bool holds_data(const struct layout *layout, const char *disk)
+{
+	const struct layout_vdev *vdev = NULL;
+	enum vdev_kind kind;
+
+	if (layout_pool_of(layout, disk, &vdev) != &layout->pool)
+		return false;
+	kind = layout_vdev_kind(vdev);
+	return kind != VDEV_CACHE && kind != VDEV_SPARE;
+}
+
 static void start_without(struct drill_start *start, const struct layout *layout,
 			  const char *disk)
 {
-	bool member = layout_is_member(layout, disk);
-
 	strv_add(&start->without, disk);
-	start->expect.degraded |= member;
-	start->expect.n_healthy -= member;
+	start->expect.degraded |= holds_data(layout, disk);
+	start->expect.n_healthy -= layout_is_member(layout, disk);
 }
 
 /* It comes late, and all is well in the end. */
@@ -103,13 +119,23 @@ static struct drill *add_on_request(struct drills *drills, char *name)
 	return drill;
 }
 
+/* A layout may name its caches first: layout_check() has seen that some vdev holds the data. */
+static const struct layout_vdev *first_vdev(const struct layout *layout)
+{
+	const struct layout_vdev *vdev = layout->pool.vdevs.items;
+
+	while (vdev_kinds[layout_vdev_kind(vdev)].class)
+		vdev++;
+	return vdev;
+}
+
 /*
  * Members of the first vdev. A drill that lets one of them run alone, or come late, takes its
  * first and its last one.
  */
 static const struct strv *first_mirror(const struct layout *layout)
 {
-	return layout_vdev_disks(layout->pool.vdevs.items);
+	return layout_vdev_disks(first_vdev(layout));
 }
 
 static struct drill_start *add_alone(struct drill *drill, const struct layout *layout,
@@ -130,7 +156,12 @@ static void add_late(struct drills *drills, const struct layout *layout, const c
 	struct drill *drill = add_on_request(drills, str_printf("%s late", disk));
 
 	start_plug(add_start(drill, layout), layout, disk, PLUG_AFTER_PASSPHRASE);
-	drill = add_on_request(drills, str_printf("%s after login", disk));
+}
+
+static void add_after_login(struct drills *drills, const struct layout *layout, const char *disk)
+{
+	struct drill *drill = add_on_request(drills, str_printf("%s after login", disk));
+
 	start_plug(add_start(drill, layout), layout, disk, PLUG_WHEN_UP);
 }
 
@@ -146,7 +177,7 @@ static void add_wrong_passphrase(struct drills *drills, const struct layout *lay
 /* Of a vdev that can do without several disks, as many as it can. */
 static void add_most_pulled(struct drills *drills, const struct layout *layout)
 {
-	const struct layout_vdev *vdev = layout->pool.vdevs.items;
+	const struct layout_vdev *vdev = first_vdev(layout);
 	const struct strv *disks = layout_vdev_disks(vdev);
 	size_t n = MIN_OF(vdev_kinds[layout_vdev_kind(vdev)].parity, disks->n_items - 1);
 	_cleanup_strv_ struct strv pulled = STRV_NULL;
@@ -203,11 +234,7 @@ static void add_stale_first(struct drills *drills, const struct layout *layout)
 	start->expect.seen = str_dup("1 2");
 }
 
-/*
- * The system breaks after a boot environment was made of it, which is activated and comes up. The
- * broken one does that itself while it still runs: what a menu offers is the same, but a console
- * that is emulated slowly is no place to press keys in time.
- */
+/* The system breaks after a boot environment was made of it, which is one entry away in the menu. */
 static void add_environment(struct drills *drills, const struct layout *layout)
 {
 	const char *root = layout_root(layout)->name, *slash = strrchr(root, '/');
@@ -218,6 +245,7 @@ static void add_environment(struct drills *drills, const struct layout *layout)
 	start->expect.seen = str_dup("1");
 	start = add_start(drill, layout);
 	start->whole = true;
+	start->second_entry = true;
 	start->expect.seen = str_dup("1 2");
 	free(start->expect.root);
 	start->expect.root = str_printf("%s/%.*s" ENVIRONMENT, layout->pool.name,
@@ -236,10 +264,26 @@ static void add_boots(struct drills *drills, const struct layout *layout, bool o
 		drills->items[i].starts[0].bios = true;
 }
 
-void drills_make(const struct layout *layout, struct drills *ret)
+/* What eyrie-unlock stands for. */
+static void add_unlock(struct drills *drills, const struct layout *layout)
 {
 	const struct strv *mirror = first_mirror(layout);
+	const char *last = mirror->items[mirror->n_items - 1];
 
+	add_late(drills, layout, last);
+	if (is_peer(layout))
+		add_after_login(drills, layout, last);
+	add_wrong_passphrase(drills, layout);
+	if (!is_peer(layout))
+		return;
+	if (vdev_kinds[layout_vdev_kind(first_vdev(layout))].parity == SIZE_MAX)
+		add_each_alone(drills, layout);
+	if (mirror->n_items == 2)
+		add_stale_first(drills, layout);
+}
+
+void drills_make(const struct layout *layout, struct drills *ret)
+{
 	*ret = (struct drills){};
 	(void)add_drill(ret, DRILL_INSTALL, str_dup("install"));
 	if (!layout_has_system(layout))
@@ -250,14 +294,8 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	add_most_pulled(ret, layout);
 	if (!layout_boots_bios(layout))
 		add_environment(ret, layout);
-	if (!is_peer(layout))
-		return;
-	add_late(ret, layout, mirror->items[mirror->n_items - 1]);
-	add_wrong_passphrase(ret, layout);
-	if (vdev_kinds[layout_vdev_kind(layout->pool.vdevs.items)].parity == SIZE_MAX)
-		add_each_alone(ret, layout);
-	if (mirror->n_items == 2)
-		add_stale_first(ret, layout);
+	if (is_opened_by_eyrie(layout))
+		add_unlock(ret, layout);
 }
 
 void drills_add_cuts(struct drills *drills, const struct layout *layout, unsigned n_cuts)

@@ -15,9 +15,26 @@ void machine_deinit(struct machine *m)
 
 /* disks */
 
-static bool is_nvme(const struct layout_disk *disk)
+/*
+ * What has a driver of its own in an initramfs is of its kind. All others, ata- too, are virtio: a disk
+ * of QEMU's AHCI cannot be plugged in while the machine runs.
+ */
+static const struct {
+	const char *part;	    /* of its path in the layout */
+	const char *before, *after; /* its name in the guest's path */
+} buses[] = {
+	[VM_VIRTIO] = { "", VM_VIRTIO_ID, "" },
+	[VM_NVME] = { "/nvme", VM_NVME_ID, "" },
+	[VM_USB] = { "/usb-", VM_USB_ID, VM_USB_UNIT },
+};
+
+static enum vm_bus bus_of(const struct layout_disk *disk)
 {
-	return strstr(disk->path, "/nvme") != NULL;
+	enum vm_bus bus = ARRAY_SIZE(buses) - 1;
+
+	while (!strstr(disk->path, buses[bus].part))
+		bus--;
+	return bus;
 }
 
 struct vm_disk machine_disk(const struct layout_disk *disk, const char *file, const char *format)
@@ -26,14 +43,16 @@ struct vm_disk machine_disk(const struct layout_disk *disk, const char *file, co
 		.file = file,
 		.serial = disk->name,
 		.format = format,
-		.nvme = is_nvme(disk),
+		.bus = bus_of(disk),
 		.sector_size = disk->sector_size,
 	};
 }
 
-const char *machine_disk_id(const struct layout_disk *disk)
+char *machine_disk_path(const struct layout_disk *disk)
 {
-	return is_nvme(disk) ? VM_NVME_ID : VM_VIRTIO_ID;
+	enum vm_bus bus = bus_of(disk);
+
+	return str_printf("%s%s%s", buses[bus].before, disk->name, buses[bus].after);
 }
 
 void machine_add_disk(struct machine *m, const struct vm_disk *disk)
@@ -47,6 +66,7 @@ void machine_add_disk(struct machine *m, const struct vm_disk *disk)
 	*added = *disk;
 	added->file = m->files.items[m->files.n_items - 1];
 	added->serial = m->serials.items[m->serials.n_items - 1];
+	m->usb |= disk->bus == VM_USB;
 }
 
 int machine_add_overlay(struct machine *m, struct runner *runner, const struct vm_disk *disk,
@@ -205,6 +225,7 @@ int machine_start(const struct machine *m, struct runner *runner, const char *fo
 		.initrd = m->initrd,
 		.cmdline = m->cmdline,
 		.bios = m->bios,
+		.usb = m->usb,
 		.disks = m->disks,
 		.n_disks = m->n_disks,
 		.smbios = &m->smbios,

@@ -17,12 +17,13 @@ struct machine {
 	char *kernel, *initrd; /* NULL: by firmware and the machine's own loader */
 	const char *cmdline;
 	uint64_t memory;
+	bool usb;  /* disks of it, now or later */
 	bool bios; /* by SeaBIOS instead of UEFI */
 };
 
-/* NVMe where its path in the layout says so, with the sectors that the layout expects. */
+/* NVMe or USB where its path in the layout says so, with the sectors that the layout expects. */
 struct vm_disk machine_disk(const struct layout_disk *disk, const char *file, const char *format);
-const char *machine_disk_id(const struct layout_disk *disk); /* in the guest, before its name */
+char *machine_disk_path(const struct layout_disk *disk); /* in the guest */
 
 void machine_add_disk(struct machine *machine, const struct vm_disk *disk);
 

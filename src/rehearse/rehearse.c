@@ -12,6 +12,7 @@
 
 #define PASSPHRASE_SIZE 20u
 
+#define MENU_WAIT	5u /* seconds at least: a drill presses a key in the boot menu */
 #define EMULATED_WAIT	3 /* times: emulation is slow, and the host may be busy */
 
 /* A passphrase of a rehearsal guards nothing: its KDF may cost a few milliseconds. */
@@ -60,16 +61,17 @@ struct layout *rehearse_adapt(const struct layout *layout, enum vm_accel accel)
 	record_copy(&record_layout, copy, layout);
 	disks = copy->disks.items;
 	for (size_t i = 0; i < copy->disks.n_items; i++) {
-		const char *id = machine_disk_id(&disks[i]);
+		char *path = machine_disk_path(&disks[i]);
 
 		free(disks[i].path);
-		disks[i].path = str_printf("%s%s", id, disks[i].name);
+		disks[i].path = path;
 		if (!disks[i].size)
 			disks[i].size = REHEARSE_DISK_SIZE;
 	}
 	copy->encryption.kdf.type = KDF_ARGON2ID;
 	copy->encryption.kdf.memory = KDF_MEMORY;
 	copy->encryption.kdf.iterations = KDF_ITERATIONS;
+	copy->boot.timeout = MAX_OF(copy->boot.timeout, MENU_WAIT);
 	if (accel == VM_TCG) {
 		copy->boot.device_timeout *= EMULATED_WAIT;
 		copy->boot.window *= EMULATED_WAIT;
@@ -148,13 +150,23 @@ static int make_files(struct rehearsal *r)
 
 /* what the appliance does, as a disk */
 
-static const char cargo_run[] =
-	"#!/bin/sh\n"
-	"# What the appliance runs: the target's own package, then the installation.\n"
-	"set -e\n"
-	"dpkg-deb -x /cargo/eyrie.deb /\n"
-	"ldconfig\n"
-	"exec eyrie install /cargo/layout.yaml --deb /cargo/eyrie.deb --yes\n";
+/* A USB disk is found seconds after its controller was. One that never comes is told by the installation. */
+static char *make_run(const struct layout *layout)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	strbuf_add(&b, "#!/bin/sh\n"
+		       "# What the appliance runs: the target's own package, then the installation.\n"
+		       "set -e\n"
+		       "udevadm wait --settle --timeout=60");
+	FOR_EACH_DISK(disk, layout)
+		strbuf_printf(&b, " %s", disk->path);
+	strbuf_add(&b, " || true\n"
+		       "dpkg-deb -x /cargo/eyrie.deb /\n"
+		       "ldconfig\n"
+		       "exec eyrie install /cargo/layout.yaml --deb /cargo/eyrie.deb --yes\n");
+	return strbuf_take(&b);
+}
 
 static int copy_package(struct rehearsal *r, const char *into)
 {
@@ -169,14 +181,14 @@ static int copy_package(struct rehearsal *r, const char *into)
 static int make_cargo(struct rehearsal *r)
 {
 	_cleanup_free_ char *folder = str_printf("%s/cargo", r->scratch);
-	_cleanup_free_ char *text = layout_dump(r->layout);
+	_cleanup_free_ char *text = layout_dump(r->layout), *script = make_run(r->layout);
 	int q = file_make_folder(folder, r->diag);
 
 	r->cargo = str_printf("%s/cargo.img", r->scratch);
 	if (q == 0)
 		q = write_file(r, folder, "layout.yaml", text, 0644);
 	if (q == 0)
-		q = write_file(r, folder, "run", cargo_run, 0755);
+		q = write_file(r, folder, "run", script, 0755);
 	if (q == 0)
 		q = copy_package(r, folder);
 	return q ? q : cargo_make(r->runner, folder, r->cargo, r->diag);
@@ -273,19 +285,26 @@ static const char script_body[] =
 	"[ -z \"$variables\" ] ||\n"
 	"\tset -- -drive \"if=pflash,format=raw,unit=0,readonly=on,file=$firmware\" \\\n"
 	"\t\t-drive \"if=pflash,format=raw,unit=1,file=$work/variables.fd\" \"$@\"\n"
-	"# shellcheck disable=SC2086 # $accel is several words\n"
-	"qemu-system-x86_64 -machine \"$machine\" $accel -smp \"$processors\" -m \"$memory\" \\\n"
+	"# shellcheck disable=SC2086 # $accel and $usb are several words\n"
+	"qemu-system-x86_64 -machine \"$machine\" $accel $usb -smp \"$processors\" -m \"$memory\" \\\n"
 	"\t-nodefaults -display none -nic none -no-reboot -serial mon:stdio \\\n"
 	"\t-smbios \"type=11,path=$work/smbios\" \"$@\"\n";
 
 static void add_devices(struct strbuf *b, const struct layout *layout)
 {
+	bool usb = false;
+
+	FOR_EACH_DISK(disk, layout)
+		usb |= machine_disk(disk, NULL, NULL).bus == VM_USB;
+	strbuf_printf(b, "usb='%s'\n", usb ? "-device " VM_USB_CONTROLLER : "");
 	strbuf_add(b, "\ndevice() {\n\tcase $1 in\n");
 	FOR_EACH_DISK(disk, layout)
 	{
 		const struct vm_disk virtual = machine_disk(disk, NULL, NULL);
 
 		strbuf_printf(b, "\t%s) echo %s", disk->name, vm_disk_driver(&virtual));
+		if (vm_disk_bus(&virtual))
+			strbuf_printf(b, ",bus=%s", vm_disk_bus(&virtual));
 		if (virtual.sector_size)
 			strbuf_printf(b, ",logical_block_size=%llu,physical_block_size=%llu",
 				      (unsigned long long)virtual.sector_size,

@@ -110,13 +110,29 @@ static struct json_object *disk_node(const struct vm_disk *disk, const char *nod
 	return object;
 }
 
+static const struct {
+	const char *driver, *bus;
+} buses[] = {
+	[VM_VIRTIO] = { "virtio-blk-pci", NULL },
+	[VM_NVME] = { "nvme", NULL },
+	[VM_USB] = { "usb-storage", "usb.0" },
+};
+
 const char *vm_disk_driver(const struct vm_disk *disk)
 {
-	return disk->nvme ? "nvme" : "virtio-blk-pci";
+	return buses[disk->bus].driver;
 }
 
-static struct json_object *disk_device(const struct vm_disk *disk, const char *node)
+const char *vm_disk_bus(const struct vm_disk *disk)
 {
+	return buses[disk->bus].bus;
+}
+
+/* `slot`: for a disk that is on no bus of its own; NULL: any. */
+static struct json_object *disk_device(const struct vm_disk *disk, const char *node,
+				       const char *slot)
+{
+	const char *bus = vm_disk_bus(disk) ?: slot;
 	static const char *const sectors[] = { "logical_block_size", "physical_block_size" };
 	struct json_object *object = json_object_new_object();
 
@@ -124,6 +140,8 @@ static struct json_object *disk_device(const struct vm_disk *disk, const char *n
 	json_set(object, "drive", node);
 	json_set(object, "serial", disk->serial);
 	json_set(object, "id", disk->serial);
+	if (bus)
+		json_set(object, "bus", bus);
 	for (size_t i = 0; disk->sector_size && i < ARRAY_SIZE(sectors); i++)
 		json_object_object_add(object, sectors[i],
 				       json_object_new_uint64(disk->sector_size));
@@ -146,11 +164,13 @@ static void add_json(struct strv *argv, const char *option, struct json_object *
 
 static void add_disks(struct strv *argv, const struct vm_config *config)
 {
+	if (config->usb)
+		strv_add_all(argv, "-device", VM_USB_CONTROLLER, NULL);
 	for (size_t i = 0; i < config->n_disks; i++) {
 		_cleanup_free_ char *node = disk_node_name(&config->disks[i]);
 
 		add_json(argv, "-blockdev", disk_node(&config->disks[i], node));
-		add_json(argv, "-device", disk_device(&config->disks[i], node));
+		add_json(argv, "-device", disk_device(&config->disks[i], node, NULL));
 	}
 	for (unsigned i = 0; i < N_PORTS; i++) {
 		strv_add(argv, "-device");
@@ -487,15 +507,12 @@ int vm_plug(struct vm *vm, const struct vm_disk *disk, struct diag *diag)
 {
 	_cleanup_free_ char *node = disk_node_name(disk);
 	_cleanup_free_ char *port = str_printf("port%u", vm->n_plugged % N_PORTS);
-	struct json_object *device;
 	int r;
 
 	r = qmp_call(vm, "blockdev-add", disk_node(disk, node), diag);
 	if (r)
 		return r;
-	device = disk_device(disk, node);
-	json_set(device, "bus", port);
-	r = qmp_call(vm, "device_add", device, diag);
+	r = qmp_call(vm, "device_add", disk_device(disk, node, port), diag);
 	if (r == 0)
 		vm->n_plugged++;
 	return r;

@@ -5,9 +5,9 @@
  * A virtual machine: QEMU, started from a value, that dies with us.
  *
  * Its first serial port is the console, the second one carries reports, QMP steers it.
- * Disks are virtio-blk, or NVMe, with a serial, so that the guest finds them at
- * /dev/disk/by-id/virtio-SERIAL or VM_NVME_ID SERIAL. It has no network. Writes are not flushed on the host: a
- * machine that is cut off loses only what the guest had not yet written.
+ * Disks are virtio-blk, NVMe or USB, with a serial, so that the guest finds them at
+ * VM_VIRTIO_ID SERIAL, VM_NVME_ID SERIAL or VM_USB_ID SERIAL VM_USB_UNIT. It has no network. Writes are
+ * not flushed on the host: a machine that is cut off loses only what the guest had not yet written.
  */
 
 #include "base/run.h"
@@ -17,17 +17,26 @@ enum vm_accel {
 	VM_KVM,
 };
 
+enum vm_bus {
+	VM_VIRTIO,
+	VM_NVME,
+	VM_USB,
+};
+
 struct vm_disk {
 	const char *file;
 	const char *serial; /* 20 characters at most, no two alike */
 	const char *format; /* raw or qcow2 */
 	bool read_only;
-	bool nvme;
+	enum vm_bus bus;
 	uint64_t sector_size; /* logical and physical; 0: 512 bytes */
 };
 
 #define VM_VIRTIO_ID "/dev/disk/by-id/virtio-"
 #define VM_NVME_ID "/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_"
+#define VM_USB_ID "/dev/disk/by-id/usb-QEMU_QEMU_HARDDISK_"
+#define VM_USB_UNIT "-0:0"
+#define VM_USB_CONTROLLER "qemu-xhci,id=usb,p2=15,p3=15"
 
 struct vm_config {
 	const char *folder; /* for sockets and firmware variables; of this machine alone */
@@ -37,6 +46,7 @@ struct vm_config {
 	const char *cmdline;
 	const struct vm_disk *disks;
 	size_t n_disks;
+	bool usb; /* it has a controller, for disks of now and later ones */
 	const struct strv *smbios; /* OEM strings (type 11), or NULL */
 	uint64_t memory;	   /* bytes; 0: VM_MEMORY */
 	enum vm_accel accel;
@@ -94,6 +104,7 @@ enum vm_accel vm_find_accel(struct runner *runner, const char *appliance,
 bool vm_tells_emulator_fault(const char *line);
 
 const char *vm_disk_driver(const struct vm_disk *disk); /* QEMU's name of it */
+const char *vm_disk_bus(const struct vm_disk *disk);	/* what it is plugged into, or NULL: any slot */
 const char *const *vm_accel_arguments(enum vm_accel accel);
 unsigned vm_processors(void); /* those that this process may use, 4 at most */
 

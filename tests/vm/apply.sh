@@ -5,6 +5,8 @@
 # not made twice.
 #
 # lab: --disk left=:768M --disk right=:832M --disk up=:640M --disk down=:896M
+# lab: --disk log-a=:576M --disk log-b=:576M --disk meta-a=:576M --disk meta-b=:576M
+# lab: --disk fast=:576M --disk rest=:768M
 
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
@@ -174,8 +176,62 @@ swap: { on: partition, size: 64MiB }'
 	release
 }
 
+# The pool as zpool has it: classes, kinds and devices.
+devices() {
+	zpool status tank | awk '/^config:/ { config = 1 } /^errors:/ { exit }
+		config && /^\t/ && $1 !~ /^(NAME|tank)$/ {
+			sub("-[0-9]+$", "", $1); printf "%s%s", s, $1; s = " " }'
+}
+
+spare_state() {
+	zpool status tank | awk '$1 == "spares" { spares = 1 } spares && $1 == "tank-rest" { print $2 }'
+}
+
+# Nobody but ZFS has a word for a spare that waits, and for one that is in use.
+unlocked() {
+	release
+	status 0 "$1: eyrie unlock" eyrie unlock --passphrase-file "$SECRET"
+	same "$1: every member has a part" "" "$(grep 'has no part' "$OUT")"
+	same "$1: the pool" ONLINE "$(zpool list -H -o health)"
+	same "$1: the spare" "$2" "$(spare_state)"
+}
+
+test_kinds_of_vdevs() {
+	local kinds="raidz1 tank-left tank-right tank-up special mirror tank-meta-a tank-meta-b"
+
+	kinds+=" logs mirror tank-log-a tank-log-b cache tank-fast spares tank-rest"
+	MORE='datasets: { ROOT/debian: { mountpoint: / } }'
+	blank left right up down
+	layout "$ID" cache:fast "log:log-a log-b" "raidz1:left right up" spare:rest \
+		"special:meta-a meta-b"
+	status 0 "kinds of vdevs: apply" apply
+	complete "kinds of vdevs"
+	same "kinds of vdevs: each is of its kind" "$kinds" "$(devices)"
+	release
+	status 0 "kinds of vdevs: apply brings them back" apply
+	complete "kinds of vdevs, brought back"
+	unlocked "a spare that waits" AVAIL
+	check "the spare takes a place" zpool replace -w tank /dev/mapper/tank-left /dev/mapper/tank-rest
+	unlocked "a spare in use" INUSE
+	check "the spare is let go" zpool detach tank /dev/mapper/tank-rest
+	unlocked "a spare that waits again" AVAIL
+	same "kinds of vdevs: as they were" "$kinds" "$(devices)"
+	release
+	blank left right up log-a log-b meta-a meta-b fast rest
+
+	layout "$ID" "raidz3:left right up down"
+	status 0 "raidz3: apply" apply
+	complete raidz3
+	same "raidz3: of its kind" "raidz3 tank-left tank-right tank-up tank-down" "$(devices)"
+	release
+	status 0 "raidz3: apply brings it back" apply
+	complete "raidz3, brought back"
+	release
+}
+
 test_volume_swap
 test_one_disk_gone
 test_native
 test_stripes_and_partition_swap
+test_kinds_of_vdevs
 finish

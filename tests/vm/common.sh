@@ -127,6 +127,19 @@ part() {
 	readlink -f "/dev/disk/by-partlabel/eyrie-$2-$1"
 }
 
+# pull NAME, plug NAME: the disk is gone, and there again.
+declare -A place
+pull() {
+	place[$1]=$(basename "$(readlink -f "/sys/block/$(basename "$(disk "$1")")/device")")
+	echo "${place[$1]}" >/sys/bus/virtio/drivers/virtio_blk/unbind
+	udevadm settle
+}
+
+plug() {
+	echo "${place[$1]}" >/sys/bus/virtio/drivers/virtio_blk/bind
+	udevadm settle
+}
+
 # How much was ever written to a disk or discarded on it.
 writes() {
 	local name fields
@@ -164,24 +177,28 @@ edges() {
 	done
 }
 
-# layout ID MIRROR...: a cheap layout of these mirrors, each "left right", and of the YAML in
-# MORE. It is written to LAYOUT.
+# layout ID VDEV...: a cheap layout of these vdevs, each a mirror, "left right", or of the kind that it
+# says, "raidz1:left right up", and of the YAML in MORE. It is written to LAYOUT.
 MORE='datasets: { ROOT/debian: { mountpoint: / } }'
 layout() {
-	local id=$1 mirror name
+	local id=$1 vdev kind name
 
 	shift
 	{
 		printf 'id: %s\nhost: falcon\ndisks:\n' "$id"
 		# shellcheck disable=SC2048 # each is several
 		for name in $*; do
+			name=${name#*:}
 			printf '  %s: { path: /dev/disk/by-id/virtio-%s }\n' "$name" "$name"
 		done
 		printf 'encryption:\n  kdf: { memory: 32MiB, iterations: 4 }\n'
 		printf 'boot:\n  esp-size: 256MiB\n'
 		printf 'pool:\n  name: tank\n  vdevs:\n'
-		for mirror; do
-			printf '    - mirror: [%s]\n' "${mirror// /, }"
+		for vdev; do
+			kind=mirror
+			[[ $vdev != *:* ]] || kind=${vdev%%:*}
+			vdev=${vdev#*:}
+			printf '    - %s: [%s]\n' "$kind" "${vdev// /, }"
 		done
 		printf '%s\n' "$MORE"
 	} >"$LAYOUT"

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A machine with a key device: it is open for as long as the initramfs needs it and no longer, with
-# all disks, without one, and when that comes back. Without the key device the passphrase is enough.
+# all disks, without one, and when that comes back. Without the key device the passphrase is enough. What
+# is shipped for an initramfs that leaves it open closes it, and does no harm where that did not happen.
 #
-# lab: --boot KEPT --pull left
+# lab: --boot KEPT --file KEPT/passphrase --pull left
 
 # shellcheck disable=SC2119,SC2317 # functions are called by name, and take no more words
 
@@ -39,11 +40,34 @@ lose_key_device() {
 	mdadm --stop /dev/md/eyrie-key && mdadm --zero-superblock "$(part left key)" "$(part right key)"
 }
 
+# close_by NAME COMMAND...
+close_by() {
+	local name=$1
+
+	shift
+	check "$name: the key device is opened by hand" \
+		cryptsetup open /dev/md/eyrie-key keyfile --key-file /cargo/passphrase
+	status 0 "$name: it runs" "$@"
+	same "$name: the key device is closed" "" "$(cat /sys/block/dm-*/dm/name | grep -x keyfile)"
+	status 0 "$name: it runs once more" "$@"
+}
+
+# As their first lines say; the unit is there at the next starts, too.
+close_later() {
+	local examples=/usr/share/doc/eyrie/examples
+
+	check "the unit is put on" cp $examples/eyrie-keyfile-close.service /etc/systemd/system
+	check "the unit is enabled" systemctl enable eyrie-keyfile-close
+	close_by "eyrie-keyfile-close" systemctl start eyrie-keyfile-close
+	close_by "keyfile.start" $examples/keyfile.start
+}
+
 case $round in
 1)
 	expect "all disks" ONLINE
 	same "all disks: the array had all legs" 0 "$(said)"
 	status 0 "all disks: the plan is empty" eyrie plan --check
+	close_later
 	again pulled
 	;;
 2)

@@ -13,18 +13,6 @@
 # shellcheck source=tests/vm/common.sh
 . /cargo/common.sh
 SECRET=/cargo/passphrase
-declare -A place # of a disk that was pulled
-
-pull() {
-	place[$1]=$(basename "$(readlink -f "/sys/block/$(basename "$(disk "$1")")/device")")
-	echo "${place[$1]}" >/sys/bus/virtio/drivers/virtio_blk/unbind
-	udevadm settle
-}
-
-plug() {
-	echo "${place[$1]}" >/sys/bus/virtio/drivers/virtio_blk/bind
-	udevadm settle
-}
 
 # unlocks NAME HEALTH MEMBER...: these run, and nobody else.
 unlocks() {

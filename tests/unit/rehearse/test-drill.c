@@ -47,6 +47,19 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* A layout of its own, for one drill of it. */
+static void with_layout(const char *text, void (*check)(const struct drills *own))
+{
+	struct layout *other = NULL;
+	struct drills own = {};
+
+	assert_int_equal(layout_parse("test", text, &other, NULL), 0);
+	drills_make(other, &own);
+	check(&own);
+	drills_deinit(&own);
+	(void)layout_free(other);
+}
+
 static void test_drills_of_a_mirror(void **state)
 {
 	(void)state;
@@ -75,6 +88,8 @@ static void test_drill_of_an_environment(void **state)
 	assert_int_equal(drill->n_starts, 2);
 	assert_string_equal(drill->starts[0].task, "environment before");
 	assert_string_equal(drill->starts[0].expect.root, "tank/ROOT/debian");
+	assert_false(drill->starts[0].second_entry);
+	assert_true(drill->starts[1].second_entry);
 	assert_string_equal(drill->starts[1].expect.root, "tank/ROOT/before");
 	assert_string_equal(drill->starts[1].expect.seen, "1 2");
 
@@ -111,15 +126,41 @@ static void test_drills_of_peers(void **state)
 	drills_deinit(&all);
 }
 
+/* ZFS has the key, and members do not know of each other: what is left is to ask and to wait. */
+static void check_native(const struct drills *own)
+{
+	const struct drill *late = &own->items[drills.n_items];
+
+	assert_int_equal(own->n_items, drills.n_items + 2);
+	assert_string_equal(late->name, "right late");
+	assert_true(late->on_request);
+	assert_int_equal(late->starts[0].when, PLUG_AFTER_PASSPHRASE);
+	assert_false(late->starts[0].expect.degraded);
+	assert_string_equal(late[1].name, "wrong passphrase twice");
+	assert_int_equal(late[1].starts[0].expect.n_prompts, 3);
+}
+
+static void test_drills_of_native(void **state)
+{
+	(void)state;
+	with_layout(LAYOUT("native"), check_native);
+}
+
 /* What the rehearsal has in the place of a disk is like it. */
 static void test_virtual_disks(void **state)
 {
 	static const struct {
-		const char *disk, *id, *device;
+		const char *disk, *path, *device, *controller;
 	} cases[] = {
-		{ "{ path: /dev/sdb }", VM_VIRTIO_ID, "right) echo virtio-blk-pci ;;" },
-		{ "{ path: /dev/disk/by-id/nvme-X, sector-size: 4096 }", VM_NVME_ID,
-		  "right) echo nvme,logical_block_size=4096,physical_block_size=4096 ;;" },
+		{ "{ path: /dev/sdb }", VM_VIRTIO_ID "right", "right) echo virtio-blk-pci ;;",
+		  "\nusb=''\n" },
+		{ "{ path: /dev/disk/by-id/ata-X }", VM_VIRTIO_ID "right",
+		  "right) echo virtio-blk-pci ;;", "\nusb=''\n" },
+		{ "{ path: /dev/disk/by-id/nvme-X, sector-size: 4096 }", VM_NVME_ID "right",
+		  "right) echo nvme,logical_block_size=4096,physical_block_size=4096 ;;",
+		  "\nusb=''\n" },
+		{ "{ path: /dev/disk/by-id/usb-X-0:0 }", VM_USB_ID "right" VM_USB_UNIT,
+		  "right) echo usb-storage,bus=usb.0 ;;", "\nusb='-device " VM_USB_CONTROLLER "'\n" },
 	};
 
 	(void)state;
@@ -129,14 +170,15 @@ static void test_virtual_disks(void **state)
 			"disks: { left: { path: /dev/sda }, right: %s }\n"
 			"pool: { name: tank, vdevs: [ mirror: [left, right] ] }\n"
 			"datasets: { ROOT/debian: { mountpoint: / } }\n", cases[i].disk);
-		_cleanup_free_ char *path = str_printf("%sright", cases[i].id), *script = NULL;
+		_cleanup_free_ char *script = NULL;
 		_cleanup_(layout_freep) struct layout *plain = NULL, *adapted = NULL;
 
 		assert_int_equal(layout_parse("test", text, &plain, NULL), 0);
 		adapted = rehearse_adapt(plain, VM_TCG);
 		script = rehearse_boot_script(adapted, VM_TCG);
-		assert_string_equal(layout_disk(adapted, "right")->path, path);
+		assert_string_equal(layout_disk(adapted, "right")->path, cases[i].path);
 		assert_non_null(strstr(script, cases[i].device));
+		assert_non_null(strstr(script, cases[i].controller));
 	}
 }
 
@@ -154,6 +196,7 @@ static void test_adapted_layout(void **state)
 	assert_string_equal(adapted->system.tarball, "/dev/disk/by-id/virtio-tarball");
 	assert_int_equal(adapted->encryption.kdf.iterations, 4);
 	assert_true(adapted->boot.device_timeout == 3 * layout->boot.device_timeout);
+	assert_true(adapted->boot.timeout > layout->boot.timeout);
 	assert_string_equal(adapted->id, layout->id);
 
 	/* what is written for the appliance reads back */
@@ -211,17 +254,46 @@ static void test_judge_whole_mirror(void **state)
 	      "units failed: a.service, b.service");
 }
 
-/* A layout of its own, for one drill of it. */
-static void with_layout(const char *text, void (*check)(const struct drills *own))
+/* As ZFS has it: without a cache or a spare the pool is ONLINE, and one member fewer is healthy. */
+static void check_kinds_of_vdevs(const struct drills *own)
 {
-	struct layout *other = NULL;
-	struct drills own = {};
+	static const struct {
+		const char *name;
+		bool degraded;
+	} cases[] = {
+		{ "fast pulled", false }, { "left pulled", true },  { "right pulled", true },
+		{ "log-a pulled", true }, { "log-b pulled", true }, { "meta-a pulled", true },
+		{ "meta-b pulled", true }, { "rest pulled", false }, { "other pulled", false },
+	};
 
-	assert_int_equal(layout_parse("test", text, &other, NULL), 0);
-	drills_make(other, &own);
-	check(&own);
-	drills_deinit(&own);
-	(void)layout_free(other);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct drill *drill = &own->items[i + 2];
+
+		assert_string_equal(drill->name, cases[i].name);
+		assert_int_equal(drill->starts[0].expect.degraded, cases[i].degraded);
+		assert_int_equal(drill->starts[0].expect.n_healthy,
+				 streq(cases[i].name, "other pulled") ? 8 : 7);
+	}
+	/* The first vdev that holds data is the one whose last disk comes late. */
+	assert_string_equal(own->items[13].name, "right late");
+}
+
+static void test_kinds_of_vdevs(void **state)
+{
+	(void)state;
+	with_layout("id: 6f1c1c2e-6d0c-4a43-8a4e-0d6f0f6b7a11\nhost: nest\n"
+		    "disks:\n"
+		    "  fast: { path: /dev/sda }\n  left: { path: /dev/sdb }\n"
+		    "  right: { path: /dev/sdc }\n  log-a: { path: /dev/sdd }\n"
+		    "  log-b: { path: /dev/sde }\n  meta-a: { path: /dev/sdf }\n"
+		    "  meta-b: { path: /dev/sdg }\n  rest: { path: /dev/sdh }\n"
+		    "  other: { path: /dev/sdi }\n  another: { path: /dev/sdj }\n"
+		    "pool:\n  name: tank\n  vdevs:\n    - cache: [fast]\n"
+		    "    - mirror: [left, right]\n    - log: [log-a, log-b]\n"
+		    "    - special: [meta-a, meta-b]\n    - spare: [rest]\n"
+		    "pools: { twig: { vdevs: [ mirror: [other, another] ] } }\n"
+		    "datasets: { ROOT/debian: { mountpoint: / } }\nsystem: { suite: trixie }\n",
+		    check_kinds_of_vdevs);
 }
 
 static void check_bios(const struct drills *own)
@@ -357,11 +429,12 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_drills_of_a_mirror), TEST(test_drill_of_an_environment),
-		TEST(test_drills_of_peers),
+		TEST(test_drills_of_peers), TEST(test_drills_of_native),
 		TEST(test_adapted_layout),
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
 		TEST(test_report_of_nonsense),	TEST(test_kinds_of_firmware),
+		TEST(test_kinds_of_vdevs),
 		TEST(test_virtual_disks),
 		TEST(test_judge_key_device),
 	};

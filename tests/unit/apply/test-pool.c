@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The words that zpool(8) makes a pool of. */
+
+#include "apply/internal.h"
+#include "test.h"
+
+static char *ran; /* the first program */
+
+static int start(struct runner *runner, const struct command *command, char **ret_output,
+		 char **ret_errors)
+{
+	_cleanup_strv_ struct strv words = STRV_NULL;
+
+	(void)runner;
+	*ret_output = *ret_errors = NULL;
+	for (const char *const *word = command->argv; *word; word++)
+		strv_add(&words, *word);
+	if (!ran)
+		ran = strv_join(&words, " ");
+	return 0;
+}
+
+/* vdevs_of VDEVS: what `zpool create` gets behind the name of the pool. */
+static const char *vdevs_of(const char *vdevs)
+{
+	static const struct step create = { .kind = STEP_POOL_CREATE };
+	_cleanup_free_ char *text = str_printf(
+		TEST_HEAD "disks:\n"
+		"  a: { path: /dev/sda }\n  b: { path: /dev/sdb }\n  c: { path: /dev/sdc }\n"
+		"  d: { path: /dev/sdd }\n  e: { path: /dev/sde }\n  f: { path: /dev/sdf }\n"
+		"pool: { name: tank, vdevs: [%s] }\n" TEST_DATASETS, vdevs);
+	_cleanup_(layout_freep) struct layout *layout = test_layout(text);
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	struct runner runner = { .start = start };
+	struct apply_context cxt = { .layout = layout, .run = &runner, .target = "",
+				     .diag = &diag };
+	const char *behind;
+
+	free(ran);
+	ran = NULL;
+	assert_int_equal(apply_POOL_CREATE(&cxt, &create), 0);
+	assert_non_null(starts_with(ran, "zpool create -f "));
+	behind = strstr(ran, " tank ");
+	assert_non_null(behind);
+	return behind + strlen(" tank ");
+}
+
+#define D(name) "/dev/mapper/tank-" name
+
+/* A mirror that stands behind the word log is a log, and no mirror of data. */
+static void test_order_of_classes(void **state)
+{
+	(void)state;
+	assert_string_equal(vdevs_of("mirror: [a, b], mirror: [c, d], mirror: [e, f]"),
+			    "mirror " D("a") " " D("b") " mirror " D("c") " " D("d") " mirror "
+			    D("e") " " D("f"));
+	assert_string_equal(vdevs_of("mirror: [a, b], log: [c, d], mirror: [e, f]"),
+			    "mirror " D("a") " " D("b") " mirror " D("e") " " D("f") " log mirror "
+			    D("c") " " D("d"));
+	assert_string_equal(vdevs_of("spare: [a], cache: [b], log: [c, d], raidz1: [e, f]"),
+			    "raidz1 " D("e") " " D("f") " log mirror " D("c") " " D("d")
+			    " cache " D("b") " spare " D("a"));
+}
+
+static void test_class_said_once(void **state)
+{
+	(void)state;
+	assert_string_equal(vdevs_of("cache: [a], mirror: [b, c], cache: [d, e], spare: [f]"),
+			    "mirror " D("b") " " D("c") " cache " D("a") " " D("d") " " D("e")
+			    " spare " D("f"));
+	assert_string_equal(vdevs_of("log: [a, b], mirror: [c, d], log: [e, f]"),
+			    "mirror " D("c") " " D("d") " log mirror " D("a") " " D("b") " mirror "
+			    D("e") " " D("f"));
+	assert_string_equal(vdevs_of("special: [a, b], mirror: [c, d], special: [e, f]"),
+			    "mirror " D("c") " " D("d") " special mirror " D("a") " " D("b")
+			    " mirror " D("e") " " D("f"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order_of_classes),
+		cmocka_unit_test(test_class_said_once),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	free(ran);
+	return failed;
+}
