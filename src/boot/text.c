@@ -524,7 +524,8 @@ char *boot_initrd_dropin(const struct layout *layout)
  * Stock zpool(8), in the place that zfs-import-scan.service has: but for one pool, by its GUID, and
  * whatever /etc/zfs/zpool.cache says. dracut takes that file along, the root's pool is never in it,
  * and OpenZFS's own units go by it alone once a single pool is. Who asks for bootfs comes after those
- * two by their names, and so has to be named here.
+ * two by their names, and so has to be named here. -f: a rescue system that did not export it leaves
+ * its host id in the pool, and by its GUID it belongs to this machine, whoever had it last.
  */
 char *boot_import_unit(const struct layout *layout, const struct observed *have)
 {
@@ -547,7 +548,7 @@ char *boot_import_unit(const struct layout *layout, const struct observed *have)
 		"[Service]\n"
 		"Type=oneshot\n"
 		"RemainAfterExit=yes\n"
-		"ExecStart=/sbin/zpool import -N -o cachefile=none $ZPOOL_IMPORT_OPTS %s\n",
+		"ExecStart=/sbin/zpool import -N -f -o cachefile=none $ZPOOL_IMPORT_OPTS %s\n",
 		layout->pool.name, pool && pool->guid ? pool->guid : layout->pool.name);
 }
 

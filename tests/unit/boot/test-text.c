@@ -264,7 +264,7 @@ static void test_import(void **state)
 	pool->guid = str_dup("1234567890");
 	by_guid = boot_import_unit(layout, have);
 	assert_non_null(strstr(by_name, " $ZPOOL_IMPORT_OPTS rpool\n"));
-	assert_non_null(strstr(by_guid, "\nExecStart=/sbin/zpool import -N -o cachefile=none "
+	assert_non_null(strstr(by_guid, "\nExecStart=/sbin/zpool import -N -f -o cachefile=none "
 					"$ZPOOL_IMPORT_OPTS 1234567890\n"));
 	assert_non_null(strstr(by_guid, "cryptsetup.target\nBefore=zfs-env-bootfs.service zfs-import.target\n"));
 	assert_null(strstr(by_guid, "ConditionFileNotEmpty"));
