@@ -463,6 +463,25 @@ char *boot_sleep_conf(const struct layout *layout)
 	"fi\n"
 
 /*
+ * A root without systemd has none for its initramfs either. eyrie-unlock is a hook there, and
+ * nothing else asks for a shell; what opens members in the other ways is systemd's, and no image is
+ * better than one that opens none.
+ */
+#define HAS_SYSTEMD                                                            \
+	"[[ -x \"${dracutsysrootdir-}/usr/lib/systemd/systemd\" ||"              \
+	" -x \"${dracutsysrootdir-}/lib/systemd/systemd\" ]]"
+#define PLAIN_MODULES                                                          \
+	"# Without systemd there is a hook in the place of its units.\n"        \
+	HAS_SYSTEMD " ||\n"                                                    \
+	"\tdracutmodules=\" $(basename \"$(realpath \"${dracutsysrootdir-}/bin/sh\")\")" \
+	" dm crypt zfs eyrie rootfs-block udev-rules base fs-lib shutdown usrmount terminfo \"\n"
+#define WANTS_SYSTEMD                                                          \
+	HAS_SYSTEMD " || {\n"                                                  \
+	"\techo \"50-eyrie.conf: unlock: shared and keystore want systemd;"     \
+	" unlock: peer does without it\" >&2\n"                                \
+	"\texit 1\n}\n"
+
+/*
  * Not host-only: the image is made in a chroot of an installer, and a machine whose disks move
  * to another one has to boot there. Every storage and keyboard driver is in it; network,
  * graphics and sound are not.
@@ -472,10 +491,11 @@ char *boot_dracut_conf(const struct layout *layout)
 	static const struct {
 		const char *items, *modules, *further;
 	} by[] = {
-		[UNLOCK_SHARED] = { STOCK_ITEMS, "", STOCK_MODULES },
-		[UNLOCK_PEER] = { "", " eyrie", "" },
-		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " mdraid eyrie-keystore", STOCK_MODULES },
-		[UNLOCK_NATIVE] = { "", " eyrie", "" },
+		[UNLOCK_SHARED] = { STOCK_ITEMS, "", WANTS_SYSTEMD STOCK_MODULES },
+		[UNLOCK_PEER] = { "", " eyrie", PLAIN_MODULES },
+		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " mdraid eyrie-keystore",
+				      WANTS_SYSTEMD STOCK_MODULES },
+		[UNLOCK_NATIVE] = { "", " eyrie", PLAIN_MODULES },
 	};
 	unsigned unlock = layout->encryption.unlock;
 

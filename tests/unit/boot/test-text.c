@@ -362,6 +362,26 @@ static void test_dracut_conf(void **state)
 	}
 }
 
+/* The same file for a root that has systemd and for one that has not, whatever its init is. */
+static void test_dracut_conf_without_systemd(void **state)
+{
+	_cleanup_(layout_freep) struct layout *shared = test_layout(SHARED);
+	_cleanup_(layout_freep) struct layout *peer = test_layout(TEST_LAYOUT);
+	_cleanup_(layout_freep) struct layout *openrc =
+		test_layout(TEST_LAYOUT "system: { init: openrc }\n");
+	_cleanup_free_ char *by_systemd = boot_dracut_conf(shared);
+	_cleanup_free_ char *by_hook = boot_dracut_conf(peer);
+	_cleanup_free_ char *of_openrc = boot_dracut_conf(openrc);
+
+	(void)state;
+	assert_string_equal(of_openrc, by_hook);
+	assert_non_null(strstr(by_hook, "/usr/lib/systemd/systemd\" ||"));
+	assert_non_null(strstr(by_hook, " dm crypt zfs eyrie rootfs-block "));
+	assert_null(strstr(by_hook, "exit 1"));
+	assert_non_null(strstr(by_systemd, "\texit 1\n"));
+	assert_null(strstr(by_systemd, " dm crypt zfs eyrie "));
+}
+
 /* A file that shells source. */
 static void test_initramfs_tools_conf(void **state)
 {
@@ -563,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_import),
 		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_dracut_conf),
+		cmocka_unit_test(test_dracut_conf_without_systemd),
 		cmocka_unit_test(test_initramfs_tools_conf),
 		cmocka_unit_test(test_crypttab_of_a_key_device),
 		cmocka_unit_test(test_mdadm_conf),
