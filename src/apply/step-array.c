@@ -8,6 +8,7 @@
 
 #include "apply/internal.h"
 #include "base/file.h"
+#include "boot/files.h"
 #include "boot/text.h"
 
 #define SYNC_DEADLINE (4 * 3600)
@@ -297,6 +298,7 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_FOLDER "/grub.cfg", cxt->target);
 	_cleanup_free_ char *text = NULL;
+	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
 	struct list kernels = {};
 	bool any = false;
 	int r;
@@ -310,6 +312,8 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 	if (!any)
 		return diag_error(cxt->diag, -ENOENT,
 				  "there is no kernel whose initramfs holds its zfs.ko");
+	if (file_read(path, &there) == 0)
+		boot_tell_loss(path, there.data, text, cxt->diag);
 	r = boot_sync_folder(cxt);
 	return r ? r : no_room(cxt, file_replace(path, text, 0644, cxt->diag));
 }

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "boot/esp-file.h"
+#include "boot/files.h"
 #include "boot/text.h"
 #include "observe/observe.h"
 
@@ -18,6 +19,7 @@
 #define LOADER		LOADER_FOLDER "/systemd-bootx64.efi"
 #define FALLBACK_FOLDER "EFI/BOOT"
 #define FALLBACK	FALLBACK_FOLDER "/BOOTX64.EFI"
+#define LOADER_CONF	"/loader/loader.conf"
 #define SPARE		(4 * MIB) /* for the loader, entries and FAT's own bookkeeping */
 
 /* A kernel of an environment, and the names by which the partition has it. */
@@ -202,8 +204,14 @@ static bool note_entry(const struct esp *e, const char *file, const char *text, 
 {
 	struct removal *removal = context;
 
-	if (removal->goes(e, file, text))
-		strv_add(&removal->files, file);
+	if (!removal->goes(e, file, text))
+		return false;
+	strv_add(&removal->files, file);
+	if (!find_wish(e, file)) {
+		_cleanup_free_ char *name = str_printf("/loader/entries/%s", file);
+
+		boot_tell_loss(name, text, NULL, e->diag);
+	}
 	return false;
 }
 
@@ -414,13 +422,17 @@ static char *entry_path(const struct esp *e, const char *name)
 static char *entry_text(const struct esp *e, const struct wish *wish, const char *path)
 {
 	const struct environment *environment = in_menu(e, wish->system);
-	_cleanup_free_ char *sort_key = boot_entry_sort_key(environment);
+	_cleanup_free_ char *sort_key = boot_entry_sort_key(environment), *text = NULL;
 	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
+	bool is_there = file_read(path, &there) == 0 && there.size;
 
-	if (wish->system != e->systems && file_read(path, &there) == 0 && there.size)
+	if (is_there && wish->system != e->systems)
 		return boot_entry_resorted(there.data, sort_key);
-	return (wish->before ? boot_entry_before : boot_entry)(
+	text = (wish->before ? boot_entry_before : boot_entry)(
 		e->layout, environment, wish->kernel->version, wish->kernel->hash);
+	if (is_there)
+		boot_tell_loss(path + strlen(e->path), there.data, text, e->diag);
+	return take_ptr(text);
 }
 
 static bool came_up(const struct esp *e, const struct wish *wish)
@@ -585,10 +597,19 @@ static int sort_kept(struct esp *e, const struct esp_system *system)
 	return r;
 }
 
+static int sync_config(struct esp *e)
+{
+	_cleanup_free_ char *path = str_printf("%s" LOADER_CONF, e->path);
+	_cleanup_free_ char *text = boot_loader_conf(e->layout);
+	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
+
+	if (file_read(path, &there) == 0)
+		boot_tell_loss(LOADER_CONF, there.data, text, e->diag);
+	return file_replace(path, text, 0700, e->diag);
+}
+
 static int sync_all(struct esp *e)
 {
-	_cleanup_free_ char *config = str_printf("%s/loader/loader.conf", e->path);
-	_cleanup_free_ char *config_text = boot_loader_conf(e->layout);
 	int r = look_at_systems(e);
 
 	if (r == 0)
@@ -598,7 +619,7 @@ static int sync_all(struct esp *e)
 	for (size_t i = 0; r == 0 && i < e->n_systems; i++)
 		r = sort_kept(e, &e->systems[i]);
 	if (r == 0)
-		r = file_replace(config, config_text, 0700, e->diag);
+		r = sync_config(e);
 	if (r == 0)
 		r = sync_loader(e);
 	if (r)

@@ -1,41 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "boot/files.h"
 
-#include "base/file.h"
 #include "boot/text.h"
 #include "layout/gate.h"
 #include "layout/paths.h"
 #include "plan/name.h"
-
-#define SEAL_SIZE 16 /* hex digits of SHA-256 over all but the first line */
-
-static char *seal_of(const char *text)
-{
-	const char *rest = text + strcspn(text, "\n");
-	char hash[HASH_HEX_SIZE];
-
-	(void)data_hash(rest, strlen(rest), hash);
-	return str_printf("%.*s", SEAL_SIZE, hash);
-}
-
-/* The hash goes to the end of the first line; a text without our first line has none. */
-static char *sealed(char *text)
-{
-	_cleanup_free_ char *owned = text, *seal = seal_of(text);
-	size_t first = strcspn(text, "\n");
-
-	if (!starts_with(text, BOOT_HEADER))
-		return take_ptr(owned);
-	return str_printf("%.*s %s%s", (int)first, text, seal, text + first);
-}
-
-static bool is_sealed(const char *text)
-{
-	_cleanup_free_ char *seal = seal_of(text);
-	const char *at = starts_with(text, BOOT_HEADER);
-
-	return at && *at == ' ' && strncmp(at + 1, seal, SEAL_SIZE) == 0 && at[1 + SEAL_SIZE] == '\n';
-}
 
 /*
  * What Debian's mdadm writes when it is installed (mkconf), and nobody added a word to: no array is
@@ -72,7 +41,7 @@ static bool depends_on_unlock(const char *path)
 static void add(struct boot_files *files, const char *path, bool in_image, char *text)
 {
 	files->items[files->n_items++] = (struct boot_file){
-		.path = path, .text = text ? sealed(text) : NULL, .in_image = in_image };
+		.path = path, .text = text ? boot_seal(text) : NULL, .in_image = in_image };
 }
 
 /* Gates that a layout does not have may be their owner's, in a file that eyrie never wrote. */
@@ -119,7 +88,7 @@ enum boot_file_state boot_file_state(const struct boot_file *file, const char *h
 		return BOOT_FILE_SAME;
 	if (!have)
 		return BOOT_FILE_ABSENT;
-	if (streq(file->path, PATH_UNLOCK_CONF) || is_sealed(have))
+	if (streq(file->path, PATH_UNLOCK_CONF) || boot_is_sealed(have))
 		return BOOT_FILE_OLD;
 	if (streq(file->path, PATH_MDADM_CONF) && is_of_mkconf(have))
 		return BOOT_FILE_OLD;
@@ -164,4 +133,17 @@ char *boot_file_difference(const char *have, const char *want)
 	add_lines(&b, '-', have, want);
 	add_lines(&b, '+', want, have);
 	return b.size ? strbuf_take(&b) : str_dup("");
+}
+
+void boot_tell_loss(const char *name, const char *have, const char *want, struct diag *diag)
+{
+	_cleanup_free_ char *difference = boot_file_difference(have, want);
+
+	if (is_empty(have) || boot_is_sealed(have) || is_empty(difference))
+		return;
+	str_trim_end(difference);
+	diag_warning(diag, "%s was changed by somebody, and %s", name,
+		     want ? "is written anew" : "goes with its kernel");
+	diag_hint(diag, "the layout says what is in it: boot: cmdline: has room for kernel "
+		  "parameters, boot: timeout: is that of the menu. The difference:\n%s", difference);
 }

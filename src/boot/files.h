@@ -44,5 +44,12 @@ bool boot_file_is_of_person(const struct boot_file *file, const char *have);
 bool boot_file_outlives_move(const struct boot_file *file, const char *have);
 const char *boot_file_state_name(enum boot_file_state state); /* "absent" */
 
+/*
+ * What starts a kernel follows the layout whatever happened to it, or a disk would be left behind:
+ * a person's change that a new text takes away is told. `have` is what is there, or NULL; `want`
+ * is NULL for what goes.
+ */
+void boot_tell_loss(const char *name, const char *have, const char *want, struct diag *diag);
+
 /* Lines of one text that the other has not: "-old line\n+new line\n". Either may be NULL. */
 char *boot_file_difference(const char *have, const char *want);

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "base/file.h"
 #include "keys/keyfile.h"
 #include "layout/gate.h"
 #include "layout/paths.h"
@@ -12,6 +13,33 @@
 #define HEADER BOOT_HEADER "\n"
 #define TRIES  3
 #define BEFORE "~before"
+#define SEAL_SIZE 16 /* hex digits of SHA-256 over all but the first line */
+
+static char *seal_of(const char *text)
+{
+	const char *rest = text + strcspn(text, "\n");
+	char hash[HASH_HEX_SIZE];
+
+	(void)data_hash(rest, strlen(rest), hash);
+	return str_printf("%.*s", SEAL_SIZE, hash);
+}
+
+char *boot_seal(char *text)
+{
+	_cleanup_free_ char *owned = text, *seal = seal_of(text);
+
+	if (!starts_with(text, BOOT_HEADER))
+		return take_ptr(owned);
+	return str_printf(BOOT_HEADER " %s%s", seal, text + strcspn(text, "\n"));
+}
+
+bool boot_is_sealed(const char *text)
+{
+	_cleanup_free_ char *seal = seal_of(text);
+	const char *at = starts_with(text, BOOT_HEADER);
+
+	return at && *at == ' ' && strncmp(at + 1, seal, SEAL_SIZE) == 0 && at[1 + SEAL_SIZE] == '\n';
+}
 
 char *boot_cmdline(const struct layout *layout, const struct environment *environment)
 {
@@ -26,8 +54,8 @@ char *boot_cmdline(const struct layout *layout, const struct environment *enviro
 
 char *boot_loader_conf(const struct layout *layout)
 {
-	return str_printf(HEADER "timeout %llu\nconsole-mode keep\n",
-			  (unsigned long long)layout->boot.timeout);
+	return boot_seal(str_printf(HEADER "timeout %llu\nconsole-mode keep\n",
+				    (unsigned long long)layout->boot.timeout));
 }
 
 static int by_version(const void *a, const void *b)
@@ -103,7 +131,7 @@ char *boot_grub_config(const struct layout *layout, const struct list *kernels)
 			      "\tlinux /vmlinuz-%s %s $extra\n\tinitrd /initrd.img-%s\n}\n",
 			      layout->host, sorted[i]->version, sorted[i]->version,
 			      sorted[i]->version, cmdline, sorted[i]->version);
-	return strbuf_take(&b);
+	return boot_seal(strbuf_take(&b));
 }
 
 char *boot_kernel_folder(const char *version, const char *hash)
@@ -136,12 +164,11 @@ static char *make_entry(const struct layout *layout, const struct environment *e
 	_cleanup_free_ char *cmdline = boot_cmdline(layout, environment);
 	_cleanup_free_ char *sort_key = boot_entry_sort_key(environment);
 
-	return str_printf(HEADER "title %s%s%s, kernel %s%s\nsort-key %s\nversion %s%s\n"
-			  "linux /%s/linux\ninitrd /%s/initrd\noptions %s\n",
-			  layout->host, environment ? ", " : "",
-			  environment ? environment->name : "", version,
-			  *before ? " as before" : "", sort_key, version, before, folder, folder,
-			  cmdline);
+	return boot_seal(str_printf(
+		HEADER "title %s%s%s, kernel %s%s\nsort-key %s\nversion %s%s\n"
+		"linux /%s/linux\ninitrd /%s/initrd\noptions %s\n",
+		layout->host, environment ? ", " : "", environment ? environment->name : "", version,
+		*before ? " as before" : "", sort_key, version, before, folder, folder, cmdline));
 }
 
 char *boot_entry(const struct layout *layout, const struct environment *environment,
@@ -216,7 +243,7 @@ char *boot_entry_resorted(const char *entry, const char *sort_key)
 		strbuf_add(&b, "\n");
 		line += n + (line[n] == '\n');
 	}
-	return strbuf_take(&b);
+	return boot_is_sealed(entry) ? boot_seal(strbuf_take(&b)) : strbuf_take(&b);
 }
 
 char *boot_entry_folder(const char *entry)
@@ -436,6 +463,25 @@ char *boot_sleep_conf(const struct layout *layout)
 	"fi\n"
 
 /*
+ * A root without systemd has none for its initramfs either. eyrie-unlock is a hook there, and
+ * nothing else asks for a shell; what opens members in the other ways is systemd's, and no image is
+ * better than one that opens none.
+ */
+#define HAS_SYSTEMD                                                            \
+	"[[ -x \"${dracutsysrootdir-}/usr/lib/systemd/systemd\" ||"              \
+	" -x \"${dracutsysrootdir-}/lib/systemd/systemd\" ]]"
+#define PLAIN_MODULES                                                          \
+	"# Without systemd there is a hook in the place of its units.\n"        \
+	HAS_SYSTEMD " ||\n"                                                    \
+	"\tdracutmodules=\" $(basename \"$(realpath \"${dracutsysrootdir-}/bin/sh\")\")" \
+	" dm crypt zfs eyrie rootfs-block udev-rules base fs-lib shutdown usrmount terminfo \"\n"
+#define WANTS_SYSTEMD                                                          \
+	HAS_SYSTEMD " || {\n"                                                  \
+	"\techo \"50-eyrie.conf: unlock: shared and keystore want systemd;"     \
+	" unlock: peer does without it\" >&2\n"                                \
+	"\texit 1\n}\n"
+
+/*
  * Not host-only: the image is made in a chroot of an installer, and a machine whose disks move
  * to another one has to boot there. Every storage and keyboard driver is in it; network,
  * graphics and sound are not.
@@ -445,10 +491,11 @@ char *boot_dracut_conf(const struct layout *layout)
 	static const struct {
 		const char *items, *modules, *further;
 	} by[] = {
-		[UNLOCK_SHARED] = { STOCK_ITEMS, "", STOCK_MODULES },
-		[UNLOCK_PEER] = { "", " eyrie", "" },
-		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " mdraid eyrie-keystore", STOCK_MODULES },
-		[UNLOCK_NATIVE] = { "", " eyrie", "" },
+		[UNLOCK_SHARED] = { STOCK_ITEMS, "", WANTS_SYSTEMD STOCK_MODULES },
+		[UNLOCK_PEER] = { "", " eyrie", PLAIN_MODULES },
+		[UNLOCK_KEYSTORE] = { STOCK_ITEMS, " mdraid eyrie-keystore",
+				      WANTS_SYSTEMD STOCK_MODULES },
+		[UNLOCK_NATIVE] = { "", " eyrie", PLAIN_MODULES },
 	};
 	unsigned unlock = layout->encryption.unlock;
 
@@ -524,7 +571,8 @@ char *boot_initrd_dropin(const struct layout *layout)
  * Stock zpool(8), in the place that zfs-import-scan.service has: but for one pool, by its GUID, and
  * whatever /etc/zfs/zpool.cache says. dracut takes that file along, the root's pool is never in it,
  * and OpenZFS's own units go by it alone once a single pool is. Who asks for bootfs comes after those
- * two by their names, and so has to be named here.
+ * two by their names, and so has to be named here. -f: a rescue system that did not export it leaves
+ * its host id in the pool, and by its GUID it belongs to this machine, whoever had it last.
  */
 char *boot_import_unit(const struct layout *layout, const struct observed *have)
 {
@@ -547,7 +595,7 @@ char *boot_import_unit(const struct layout *layout, const struct observed *have)
 		"[Service]\n"
 		"Type=oneshot\n"
 		"RemainAfterExit=yes\n"
-		"ExecStart=/sbin/zpool import -N -o cachefile=none $ZPOOL_IMPORT_OPTS %s\n",
+		"ExecStart=/sbin/zpool import -N -f -o cachefile=none $ZPOOL_IMPORT_OPTS %s\n",
 		layout->pool.name, pool && pool->guid ? pool->guid : layout->pool.name);
 }
 

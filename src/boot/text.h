@@ -13,6 +13,14 @@
 #define BOOT_HEADER "# Written by eyrie; eyrie.yaml(5) says what from." /* its first line begins so */
 
 /*
+ * Into the first line goes a hash of the rest, by which it is seen whether a person changed that
+ * since. Takes `text`, which stays as it is when its first line is none of ours. Texts of a boot
+ * menu come sealed.
+ */
+char *boot_seal(char *text);
+bool boot_is_sealed(const char *text);
+
+/*
  * Kernel parameters. Here and below, `environment` is NULL when the machine has one only:
  * environment_in_menu().
  */
@@ -27,7 +35,8 @@ char *boot_loader_conf(const struct layout *layout); /* loader.conf of systemd-b
 char *boot_entry(const struct layout *layout, const struct environment *environment,
 		 const char *version, const char *hash);
 char *boot_entry_sort_key(const struct environment *environment);
-char *boot_entry_resorted(const char *entry, const char *sort_key); /* the rest as it is */
+/* The rest as it is, a person's change, too. */
+char *boot_entry_resorted(const char *entry, const char *sort_key);
 
 /* Its file in loader/entries; the same with the counter of an entry that was not tried yet. */
 char *boot_entry_name(const struct environment *environment, const char *version,

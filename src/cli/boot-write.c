@@ -8,6 +8,7 @@
 
 #include "apply/apply.h"
 #include "boot/files.h"
+#include "boot/text.h"
 #include "cli/gate-work.h"
 #include "observe/observe.h"
 #include "plan/name.h"
@@ -179,6 +180,15 @@ static enum cli_exit write_all(struct writing *w)
 	return CLI_OK;
 }
 
+/* boot sync writes entries of systemd-boot and of GRUB in its own places, and of nothing else. */
+static void tell_cmdline(struct writing *w)
+{
+	_cleanup_free_ char *cmdline = boot_cmdline(w->layout, NULL);
+
+	diag_note(&w->cli->diag, "kernel parameters, for a boot loader that eyrie does not look "
+		  "after: %s", cmdline);
+}
+
 enum cli_exit boot_write(struct cli *cli)
 {
 	_cleanup_(writing_deinit) struct writing w = {
@@ -197,6 +207,7 @@ enum cli_exit boot_write(struct cli *cli)
 	if (!knows_overwrites(&w))
 		return CLI_USAGE;
 	any = show(&w);
+	tell_cmdline(&w);
 	if (cli->options.check)
 		return any ? CLI_PENDING : CLI_OK;
 	if (is_moving(&w) || loses_work(&w)) {

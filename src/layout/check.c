@@ -261,7 +261,8 @@ static const char *mounted_before(const struct layout *layout, const struct layo
  * The root is mounted by the initramfs, and of its children those that the start needs (zfs-lib.sh
  * of OpenZFS: for_relevant_root_children); everything else comes when systemd has been started.
  */
-static void check_early(struct checker *c, const struct layout_dataset *dataset, const char *at)
+static void check_early(struct checker *c, const struct layout_dataset *dataset,
+			const char *mountpoint, const char *at)
 {
 	static const struct {
 		const char *path;
@@ -275,7 +276,7 @@ static void check_early(struct checker *c, const struct layout_dataset *dataset,
 	const struct layout_dataset *root = layout_root(c->layout);
 
 	for (size_t i = 0; i < ARRAY_SIZE(early); i++) {
-		if (!streq(dataset->mountpoint, early[i].path) || !layout_mounts(dataset) ||
+		if (!streq(mountpoint, early[i].path) || !layout_mounts(dataset) ||
 		    (early[i].is_mounted && root && is_below(dataset->name, root->name)))
 			continue;
 		finding(c, at, "%s would come too late: the start needs it, and the initramfs does not "
@@ -286,12 +287,24 @@ static void check_early(struct checker *c, const struct layout_dataset *dataset,
 	}
 }
 
+/* An array is mounted on it, and whatever a dataset hides of that, GRUB does not read. */
+static void check_boot(struct checker *c, const char *mountpoint, const char *at)
+{
+	if (!layout_boots_bios(c->layout) || !mountpoint || !is_or_is_below(mountpoint, "/boot"))
+		return;
+	finding(c, at, "%s would be on a dataset, which GRUB cannot read", mountpoint);
+	diag_hint(c->diag, "with 'firmware: %s' /boot is a mirrored partition of its own, "
+		  "as large as boot: size: says",
+		  c->layout->firmware == FIRMWARE_BOTH ? "both" : "bios");
+}
+
 static void check_dataset(struct checker *c, const struct layout_pool *pool,
 			  const struct layout_dataset *dataset)
 {
 	_cleanup_free_ char *below = str_printf("datasets\t%s", dataset->name);
 	_cleanup_free_ char *at = pool_path(c, pool, below);
 	_cleanup_free_ char *at_mount = str_printf("%s\tmountpoint", at);
+	_cleanup_free_ char *mountpoint = layout_mountpoint(pool, dataset);
 	const char *m = dataset->mountpoint;
 	const char *other = m && *m == '/' ? mounted_before(c->layout, dataset, m) : NULL;
 
@@ -299,15 +312,10 @@ static void check_dataset(struct checker *c, const struct layout_pool *pool,
 		finding(c, at, "'%s' is no name for a dataset", dataset->name);
 	if (m && *m != '/' && !streq(m, "none") && !streq(m, "legacy"))
 		finding(c, at_mount, "'mountpoint' is a path, none or legacy");
-	if (layout_boots_bios(c->layout) && m && (streq(m, "/boot") || starts_with(m, "/boot/"))) {
-		finding(c, at_mount, "%s would be on a dataset, which GRUB cannot read", m);
-		diag_hint(c->diag, "with 'firmware: %s' /boot is a mirrored partition of its own, "
-			  "as large as boot: size: says",
-			  c->layout->firmware == FIRMWARE_BOTH ? "both" : "bios");
-	}
+	check_boot(c, mountpoint, at_mount);
 	if (other)
 		finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other, dataset->name, m);
-	check_early(c, dataset, at_mount);
+	check_early(c, dataset, mountpoint, at_mount);
 	if (pool != &c->layout->pool && streq(m, "/"))
 		finding(c, at_mount, "the root is in pool:, not in a further one");
 }

@@ -161,6 +161,35 @@ bool layout_mounts(const struct layout_dataset *dataset)
 	return !canmount || streq(canmount, "on");
 }
 
+static const struct layout_dataset *find_dataset(const struct layout_pool *pool, const char *name)
+{
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+		if (streq(dataset->name, name))
+			return dataset;
+	return NULL;
+}
+
+char *layout_mountpoint(const struct layout_pool *pool, const struct layout_dataset *dataset)
+{
+	_cleanup_free_ char *at = str_dup(dataset->name);
+	const struct layout_dataset *giver = dataset;
+
+	while (giver && !giver->mountpoint) {
+		char *slash = strrchr(at, '/');
+
+		if (!slash)
+			return NULL;
+		*slash = '\0';
+		giver = find_dataset(pool, at);
+	}
+	if (!giver || *giver->mountpoint != '/')
+		return NULL;
+	if (giver == dataset)
+		return str_dup(dataset->mountpoint);
+	return str_printf("%s%s", streq(giver->mountpoint, "/") ? "" : giver->mountpoint,
+			  dataset->name + strlen(at));
+}
+
 bool layout_is_member(const struct layout *layout, const char *disk)
 {
 	return find_vdev(&layout->pool, disk);

@@ -194,6 +194,8 @@ int layout_keyboard(const struct layout *layout, char **ret_layout, char **ret_v
 const struct layout_disk *layout_disk(const struct layout *layout, const char *name);
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
 bool layout_mounts(const struct layout_dataset *dataset); /* zfs mount -a would: canmount=on */
+/* Its own, or what it inherits; NULL when it has none. A parent that is not listed has none. */
+char *layout_mountpoint(const struct layout_pool *pool, const struct layout_dataset *dataset);
 bool layout_is_member(const struct layout *layout, const char *disk); /* of the root's pool */
 
 /* Its disks are LUKS2 members; else the pool lies on their partitions. */

@@ -120,7 +120,8 @@ static const struct field dataset_fields[] = {
 	{ "mountpoint", FIELD_STRING, AT(layout_dataset, mountpoint), .help =
 	  "A path, none or legacy; inherited when absent. The one with / is the root: it gets "
 	  "canmount=noauto and becomes the pool's bootfs. /etc and /usr are in it or are children of "
-	  "it, which the initramfs mounts." },
+	  "it, which the initramfs mounts. With firmware: bios or both none is on /boot or below, which "
+	  "GRUB could not read." },
 	{ "properties", FIELD_RECORDS, AT(layout_dataset, properties), FIELD_PAIRS,
 	  .record = &record_pair, .help = "zfsprops(7)." },
 };

@@ -72,11 +72,27 @@ static const struct fy_mark *node_mark(struct fy_node *node)
 	return NULL;
 }
 
+/* Of the pair in a map whose value the node is; NULL when it is none. */
+static struct fy_node *key_of(struct fy_node *node)
+{
+	struct fy_node *parent = fy_node_get_parent(node);
+	struct fy_node_pair *pair;
+	void *iterator = NULL;
+
+	while (fy_node_is_mapping(parent) && (pair = fy_node_mapping_iterate(parent, &iterator)))
+		if (fy_node_pair_value(pair) == node)
+			return fy_node_pair_key(pair);
+	return NULL;
+}
+
+/* An empty map or list has no token: it is where its key is. */
 static void place_node(const struct yaml_source *source, struct diag *diag, struct fy_node *node)
 {
 	for (; node; node = fy_node_get_parent(node)) {
 		const struct fy_mark *mark = node_mark(node);
+		struct fy_node *key = mark ? NULL : key_of(node);
 
+		mark = key ? node_mark(key) : mark;
 		if (!mark)
 			continue;
 		place_at(source, diag, (unsigned)mark->line + 1, (unsigned)mark->column + 1);

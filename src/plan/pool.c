@@ -233,35 +233,6 @@ static void plan_bootfs(struct planner *p)
 	step->value = str_dup(root);
 }
 
-static const char *mountpoint_of(const struct layout_pool *pool, const char *name)
-{
-	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
-		if (streq(dataset->name, name))
-			return dataset->mountpoint;
-	return NULL;
-}
-
-/* The mountpoint of a dataset, its own or what it inherits; NULL when it has none. */
-static char *effective_mountpoint(const struct layout_pool *pool, const char *name)
-{
-	_cleanup_free_ char *at = str_dup(name);
-	char *slash;
-
-	for (;;) {
-		const char *mountpoint = mountpoint_of(pool, at);
-
-		if (mountpoint && *mountpoint != '/')
-			return NULL;
-		if (mountpoint)
-			return str_printf("%s%s", streq(mountpoint, "/") ? "" : mountpoint,
-					  name + strlen(at));
-		slash = strrchr(at, '/');
-		if (!slash)
-			return NULL;
-		*slash = '\0';
-	}
-}
-
 static bool stays_locked(const struct planner *p, const struct observed_dataset *have)
 {
 	return have && have->locked && !planner_has(p, STEP_KEY_LOAD, have->encryption_root);
@@ -272,7 +243,7 @@ static void plan_mount(struct planner *p, const struct layout_pool *pool,
 {
 	const struct observed_dataset *have = find_dataset(p, pool, dataset->name);
 	const struct observed_pool *root_pool = observed_pool(p->have, p->layout->pool.name);
-	_cleanup_free_ char *mountpoint = effective_mountpoint(pool, dataset->name);
+	_cleanup_free_ char *mountpoint = layout_mountpoint(pool, dataset);
 	_cleanup_free_ char *name = name_dataset(pool, dataset->name);
 	const char *under = root_pool && !root_pool->altroot ? "" : p->options->target;
 
@@ -281,7 +252,7 @@ static void plan_mount(struct planner *p, const struct layout_pool *pool,
 	if (!layout_mounts(dataset) && dataset != layout_root(p->layout))
 		return;
 	(void)planner_add_in(p, pool, STEP_MOUNT, dataset->name, "mount %s on %s%s", name,
-			     under, mountpoint);
+			     under, *under && streq(mountpoint, "/") ? "" : mountpoint);
 }
 
 static void plan_contents(struct planner *p, const struct layout_pool *pool)

@@ -2,6 +2,7 @@
 
 /* The operating system, and what each disk needs to boot it alone. */
 
+#include "boot/files.h"
 #include "boot/text.h"
 #include "plan/internal.h"
 
@@ -15,12 +16,12 @@ static const char *root_property(const struct planner *p, const char *name)
 	return have ? pair_get(&have->properties, name) : NULL;
 }
 
-static void add_esp_sync(struct planner *p, const struct planned_disk *d)
+static struct step *add_esp_sync(struct planner *p, const struct planned_disk *d)
 {
 	_cleanup_free_ char *esp = name_partition(ROLE_ESP, d->want->name);
 
-	(void)planner_add(p, STEP_ESP_SYNC, d->want->name, esp,
-			  "put the boot loader and the kernels on '%s'", d->want->name);
+	return planner_add(p, STEP_ESP_SYNC, d->want->name, esp,
+			   "put the boot loader and the kernels on '%s'", d->want->name);
 }
 
 /* Only with others does it matter which one comes first. */
@@ -160,6 +161,30 @@ static bool in_step(const struct planner *p, const struct observed_esp *esp)
 	       has_others(p, &list, esp, &n_publishable) && esp->entries.n_items == n_publishable;
 }
 
+/* What goes out of a menu and what comes in, but for kernels; NULL without any. */
+static char *menu_difference(const struct planner *p, const struct observed_esp *esp)
+{
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+	_cleanup_strbuf_ struct strbuf is = STRBUF_NULL, wanted = STRBUF_NULL;
+	_cleanup_free_ char *config = boot_loader_conf(p->layout), *cmdline = NULL, *lines = NULL;
+	_cleanup_strv_ struct strv others = STRV_NULL;
+
+	environments_make(p->layout, p->have, p->options->filling, &list);
+	cmdline = boot_cmdline(p->layout, environment_in_menu(&list, &list.items[0]));
+	strbuf_add(&is, esp->config ? esp->config : config);
+	strbuf_add(&wanted, config);
+	FOR_EACH_ITEM(struct observed_entry, entry, &esp->entries)
+		if (environment_is_started_by(entry->options, list.items[0].dataset, true) &&
+		    !streq(entry->options, cmdline) && !strv_has(&others, entry->options))
+			strv_add(&others, entry->options);
+	for (size_t i = 0; i < others.n_items; i++)
+		strbuf_printf(&is, "options %s\n", others.items[i]);
+	if (others.n_items)
+		strbuf_printf(&wanted, "options %s\n", cmdline);
+	lines = boot_file_difference(is.data, wanted.data);
+	return is_empty(lines) ? NULL : take_ptr(lines);
+}
+
 static void check_kernels(struct planner *p)
 {
 	FOR_EACH_ITEM(struct observed_kernel, kernel, &p->have->system.kernels)
@@ -196,10 +221,10 @@ static bool can_take_grub(const struct planner *p, const struct planned_disk *d)
 	return find_partition(d->have, ROLE_BIOS, d->want->name) != NULL;
 }
 
-static void add_boot_sync(struct planner *p)
+static struct step *add_boot_sync(struct planner *p)
 {
-	(void)planner_add(p, STEP_BOOT_SYNC, NULL, roles[ROLE_BOOT].name,
-			  "write GRUB's menu of kernels");
+	return planner_add(p, STEP_BOOT_SYNC, NULL, roles[ROLE_BOOT].name,
+			   "write GRUB's menu of kernels");
 }
 
 static void add_grub(struct planner *p, const struct planned_disk *d)
@@ -214,13 +239,13 @@ static void add_grub(struct planner *p, const struct planned_disk *d)
 static void add_syncs(struct planner *p)
 {
 	if (role_wants_array(p->layout, ROLE_BOOT))
-		add_boot_sync(p);
+		(void)add_boot_sync(p);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_take_grub(p, d))
 			add_grub(p, d);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_sync(p, d))
-			add_esp_sync(p, d);
+			(void)add_esp_sync(p, d);
 }
 
 static void plan_installation(struct planner *p, const char *state)
@@ -282,7 +307,8 @@ static void plan_boot(struct planner *p)
 	}
 	config = boot_grub_config(p->layout, &system->kernels);
 	if (!streq(system->grub_config, config))
-		add_boot_sync(p);
+		add_boot_sync(p)->details = system->grub_config ?
+			boot_file_difference(system->grub_config, config) : NULL;
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_take_grub(p, d) && d->state == DISK_OURS && !grub_in_step(p, d))
 			add_grub(p, d);
@@ -356,7 +382,7 @@ static bool plan_switch(struct planner *p)
 	plan_boot(p);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_sync(p, d))
-			add_esp_sync(p, d);
+			(void)add_esp_sync(p, d);
 	return true;
 }
 
@@ -461,7 +487,7 @@ static void plan_kernels(struct planner *p)
 		if (!esp || !can_sync(p, d) || in_step(p, &esp->esp))
 			continue;
 		check_room(p, d, esp);
-		add_esp_sync(p, d);
+		add_esp_sync(p, d)->details = menu_difference(p, &esp->esp);
 	}
 }
 

@@ -52,6 +52,7 @@ test_hook() {
 	same "kernel hooks: nothing to do, nothing done" "$before" "$(sha256sum "$MENU")"
 	echo "# by hand" >>"$MENU"
 	status 0 "kernel hooks: the menu was changed" hook "$kernel"
+	says "kernel hooks: it is said what went" '^ *-# by hand$'
 	same "kernel hooks: it is ours again" "$before" "$(sha256sum "$MENU")"
 }
 

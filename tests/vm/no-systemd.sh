@@ -13,11 +13,10 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 kernel=$(uname -r)
 
-# Later files of dracut.conf.d win.
+# As on a root that has none. Later files of dracut.conf.d win.
 without_systemd() {
-	cat >/etc/dracut.conf.d/60-no-systemd.conf <<-'EOF'
-	dracutmodules=" dash dm crypt zfs eyrie rootfs-block udev-rules base fs-lib shutdown usrmount terminfo "
-	EOF
+	sed 's|/lib/systemd/systemd"|/nowhere"|g' /etc/dracut.conf.d/50-eyrie.conf \
+		>/etc/dracut.conf.d/60-no-systemd.conf
 	make_image "$kernel"
 }
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A machine with unlock: shared or keystore whose owner makes a pool and an encrypted device: the next image
-# starts it as before, and the running system has both.
+# starts it as before, and the running system has both. Then its root's pool is left as by a rescue
+# system that did not export it, and it starts all the same.
 #
 # lab: --boot KEPT
 
@@ -33,6 +34,21 @@ initrd_says() {
 	journalctl -b -o short-monotonic --no-pager | sed '/Switching root/q' | grep -q "$1"
 }
 
+# The host id that the labels of the root's pool have.
+host_of_pool() {
+	zdb -l "$(zpool list -HPLv -o name rpool | awk '/dev/ { print $1; exit }')" |
+		awk '$1 == "hostid:" { print $2; exit }'
+}
+
+# Any change of the pool's configuration writes the host id of who makes it; the image has its own
+# copy of what /etc/hostid was. Without an initramfs to go back to nothing exports the pool.
+leave_to_another_host() {
+	zgenhostid -f deadbeef
+	zpool set comment=rescued rpool
+	zpool sync rpool
+	rm -f /run/initramfs/.need_shutdown
+}
+
 case $round in
 1)
 	check "a pool of the owner's" make_tank
@@ -50,6 +66,13 @@ case $round in
 	status 1 "the initramfs did not look for it" initrd_says "cryptsetup@data\|/var/lib/data"
 	check "the initramfs imported the root's pool" initrd_says "Import the root pool"
 	status 1 "it imported by no cache" initrd_says "Finished.*Import ZFS pools"
+	check "another host has the pool" leave_to_another_host
+	same "its labels say so" "$((0xdeadbeef))" "$(host_of_pool)"
+	again
+	;;
+3)
+	same "it starts with the pool of another host" ONLINE "$(zpool list -H -o health rpool)"
+	same "that one had it last" rescued "$(zpool get -H -o value comment rpool)"
 	;;
 esac
 finish

@@ -308,6 +308,49 @@ static void test_activated(void **state)
 	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian quiet\n");
 }
 
+static void append(const char *path, const char *text)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	assert_int_equal(file_read(test_path(path), &b), 0);
+	strbuf_add(&b, text);
+	test_write(test_path(path), b.data, b.size);
+}
+
+/* A changed layout is the owner's word; of what somebody wrote into a menu each line is told. */
+static void test_edited(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	const struct esp_system systems[] = { CURRENT };
+	_cleanup_free_ char *file = NULL, *path = NULL;
+
+	(void)state;
+	sync_alone();
+	layout->boot.cmdline = str_dup("quiet");
+	layout->boot.timeout = 7;
+	assert_int_equal(sync_of(systems, 1, &diag), 0);
+	assert_int_equal(diag.n_items, 0);
+	file = file_of("eyrie-6.1-");
+	path = str_printf("esp/loader/entries/%s", file);
+	append(path, "devicetree /board.dtb\n");
+	append("esp/loader/loader.conf", "editor no\n");
+	assert_int_equal(sync_of(systems, 1, &diag), 0);
+	assert_int_equal(diag.n_items, 2);
+	assert_non_null(strstr(diag.items[0].text, path + strlen("esp")));
+	assert_non_null(strstr(diag.items[0].hint, ":\n-devicetree /board.dtb"));
+	assert_non_null(starts_with(diag.items[1].text, "/loader/loader.conf was changed"));
+	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO quiet\n");
+	assert_int_equal(sync_of(systems, 1, &diag), 0);
+	assert_int_equal(diag.n_items, 2);
+
+	append(path, "devicetree /board.dtb\n");
+	add_kernel("debian", "6.1", "two");
+	assert_int_equal(sync_of(systems, 1, &diag), 0);
+	assert_int_equal(diag.n_items, 3);
+	assert_non_null(strstr(diag.items[2].text, "and goes with its kernel"));
+	assert_non_null(strstr(diag.items[2].hint, "\n-devicetree /board.dtb"));
+}
+
 /* A new entry among others has three tries, and keeps those that are left wherever it is sorted. */
 static void test_counters(void **state)
 {
@@ -655,6 +698,7 @@ int main(void)
 		TEST(test_no_room),	TEST(test_torn),	  TEST(test_order),
 		TEST(test_not_durable), TEST(test_made_anew),	  TEST(test_fallen_back),
 		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
+		TEST(test_edited),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);

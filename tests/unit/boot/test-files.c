@@ -3,6 +3,7 @@
 /* Generated files as a set: which there are, and whose a text is that is found in the place of one. */
 
 #include "boot/files.h"
+#include "boot/text.h"
 #include "layout/gate.h"
 #include "layout/paths.h"
 #include "test.h"
@@ -87,6 +88,27 @@ static void test_gates_that_are_gone(void **state)
 	list_deinit(&have.system.files, &record_observed_file);
 }
 
+/* What only follows an older layout is nobody's loss. */
+static void test_what_is_lost_is_told(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
+	_cleanup_free_ char *old = boot_loader_conf(layout), *new = NULL, *edited = NULL;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	(void)state;
+	layout->boot.timeout = 7;
+	new = boot_loader_conf(layout);
+	edited = str_printf("%seditor no\n", old);
+	boot_tell_loss("loader.conf", NULL, new, &diag);
+	boot_tell_loss("loader.conf", "", new, &diag);
+	boot_tell_loss("loader.conf", old, new, &diag);
+	assert_int_equal(diag.n_items, 0);
+	boot_tell_loss("loader.conf", edited, new, &diag);
+	assert_string_equal(test_only_finding(&diag),
+			    "loader.conf was changed by somebody, and is written anew");
+	assert_non_null(strstr(diag.items[0].hint, ":\n-timeout 3\n-editor no\n+timeout 7"));
+}
+
 static void test_what_outlives_a_move(void **state)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
@@ -111,6 +133,7 @@ int main(void)
 		cmocka_unit_test(test_mdadm_conf_wherever_there_is_room_for_a_key_device),
 		cmocka_unit_test(test_what_mkconf_wrote_is_nobodys),
 		cmocka_unit_test(test_gates_that_are_gone),
+		cmocka_unit_test(test_what_is_lost_is_told),
 		cmocka_unit_test(test_what_outlives_a_move),
 	};
 

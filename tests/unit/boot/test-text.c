@@ -38,6 +38,14 @@ static void expect(char *text, const char *wanted)
 	assert_string_equal(owned, wanted);
 }
 
+/* But for the hash in its first line, which is right. */
+static void expect_sealed(const char *text, const char *wanted)
+{
+	assert_true(boot_is_sealed(text));
+	assert_non_null(starts_with(wanted, BOOT_HEADER));
+	assert_string_equal(strchr(text, '\n'), strchr(wanted, '\n'));
+}
+
 #define SHARED TEST_LAYOUT "encryption: { unlock: shared }\n"
 #define HEADER "# Written by eyrie; eyrie.yaml(5) says what from.\n"
 
@@ -115,6 +123,8 @@ static void test_entry(void **state)
 	_cleanup_(layout_freep) struct layout *layout =
 		test_layout(TEST_LAYOUT "boot: { cmdline: quiet console=ttyS0, timeout: 0 }\n");
 	_cleanup_free_ char *cmdline = boot_cmdline(layout, NULL);
+	_cleanup_free_ char *conf = boot_loader_conf(layout);
+	_cleanup_free_ char *entry = boot_entry(layout, NULL, "6.12-x", "0123456789abcdef");
 	_cleanup_free_ char *wanted = str_printf(
 		HEADER "title falcon, kernel 6.12-x\nsort-key eyrie\nversion 6.12-x\n"
 		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
@@ -123,10 +133,10 @@ static void test_entry(void **state)
 	(void)state;
 	assert_non_null(starts_with(cmdline, "root=zfs:AUTO"));
 	assert_non_null(strstr(cmdline, " quiet console=ttyS0"));
-	expect(boot_entry(layout, NULL, "6.12-x", "0123456789abcdef"), wanted);
+	expect_sealed(entry, wanted);
 	expect(boot_entry_name(NULL, "6.12-x", "0123456789abcdef"), "eyrie-6.12-x-0123456789abcdef.conf");
 	expect(boot_kernel_folder("6.12-x", "0123456789abcdef"), "eyrie/6.12-x-0123456789abcdef");
-	expect(boot_loader_conf(layout), HEADER "timeout 0\nconsole-mode keep\n");
+	expect_sealed(conf, HEADER "timeout 0\nconsole-mode keep\n");
 }
 
 /* With several environments each entry names its own, and the active one's come first. */
@@ -138,7 +148,7 @@ static void test_entry_of_an_environment(void **state)
 	_cleanup_free_ char *entry = boot_entry(layout, &before, "6.12-x", "0123456789abcdef");
 
 	(void)state;
-	assert_string_equal(entry, HEADER
+	expect_sealed(entry, HEADER
 		"title falcon, before, kernel 6.12-x\nsort-key eyrie-before\nversion 6.12-x\n"
 		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
 		"initrd /eyrie/6.12-x-0123456789abcdef/initrd\noptions root=zfs:rpool/ROOT/before\n");
@@ -154,6 +164,26 @@ static void test_entry_of_an_environment(void **state)
 	assert_null(boot_entry_folder("linux"));
 }
 
+/* What moves in the menu is as much eyrie's, or a person's, as before. */
+static void test_seals(void **state)
+{
+	_cleanup_free_ char *ours = boot_seal(str_dup(HEADER "sort-key a\noptions b\n"));
+	_cleanup_free_ char *again = boot_seal(str_dup(ours));
+	_cleanup_free_ char *edited = str_printf("%soptions c\n", ours);
+	_cleanup_free_ char *moved = boot_entry_resorted(ours, "x");
+	_cleanup_free_ char *edited_moved = boot_entry_resorted(edited, "x");
+
+	(void)state;
+	assert_true(boot_is_sealed(ours));
+	assert_string_equal(again, ours);
+	expect_sealed(moved, HEADER "sort-key x\noptions b\n");
+	assert_false(boot_is_sealed(edited));
+	assert_false(boot_is_sealed(edited_moved));
+	assert_non_null(strstr(edited_moved, "\nsort-key x\noptions b\noptions c\n"));
+	assert_false(boot_is_sealed(HEADER "sort-key a\n"));
+	expect(boot_seal(str_dup("{}\n")), "{}\n");
+}
+
 /* It stands between the image that took its place and an older kernel: systemd.io, "Sorting". */
 static void test_entry_before(void **state)
 {
@@ -162,7 +192,7 @@ static void test_entry_before(void **state)
 	_cleanup_free_ char *now = boot_entry(layout, NULL, "6.12-x", "0123456789abcdef");
 
 	(void)state;
-	assert_string_equal(entry, HEADER
+	expect_sealed(entry, HEADER
 		"title falcon, kernel 6.12-x as before\nsort-key eyrie\nversion 6.12-x~before\n"
 		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
 		"initrd /eyrie/6.12-x-0123456789abcdef/initrd\noptions root=zfs:AUTO\n");
@@ -264,7 +294,7 @@ static void test_import(void **state)
 	pool->guid = str_dup("1234567890");
 	by_guid = boot_import_unit(layout, have);
 	assert_non_null(strstr(by_name, " $ZPOOL_IMPORT_OPTS rpool\n"));
-	assert_non_null(strstr(by_guid, "\nExecStart=/sbin/zpool import -N -o cachefile=none "
+	assert_non_null(strstr(by_guid, "\nExecStart=/sbin/zpool import -N -f -o cachefile=none "
 					"$ZPOOL_IMPORT_OPTS 1234567890\n"));
 	assert_non_null(strstr(by_guid, "cryptsetup.target\nBefore=zfs-env-bootfs.service zfs-import.target\n"));
 	assert_null(strstr(by_guid, "ConditionFileNotEmpty"));
@@ -330,6 +360,26 @@ static void test_dracut_conf(void **state)
 			n_quotes += *s == '"';
 		assert_true(*lines.items[i] == '#' || n_quotes % 2 == 0);
 	}
+}
+
+/* The same file for a root that has systemd and for one that has not, whatever its init is. */
+static void test_dracut_conf_without_systemd(void **state)
+{
+	_cleanup_(layout_freep) struct layout *shared = test_layout(SHARED);
+	_cleanup_(layout_freep) struct layout *peer = test_layout(TEST_LAYOUT);
+	_cleanup_(layout_freep) struct layout *openrc =
+		test_layout(TEST_LAYOUT "system: { init: openrc }\n");
+	_cleanup_free_ char *by_systemd = boot_dracut_conf(shared);
+	_cleanup_free_ char *by_hook = boot_dracut_conf(peer);
+	_cleanup_free_ char *of_openrc = boot_dracut_conf(openrc);
+
+	(void)state;
+	assert_string_equal(of_openrc, by_hook);
+	assert_non_null(strstr(by_hook, "/usr/lib/systemd/systemd\" ||"));
+	assert_non_null(strstr(by_hook, " dm crypt zfs eyrie rootfs-block "));
+	assert_null(strstr(by_hook, "exit 1"));
+	assert_non_null(strstr(by_systemd, "\texit 1\n"));
+	assert_null(strstr(by_systemd, " dm crypt zfs eyrie "));
 }
 
 /* A file that shells source. */
@@ -410,6 +460,7 @@ static void test_grub_config(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
 		test_layout(TEST_LAYOUT "firmware: bios\nboot: { cmdline: quiet, timeout: 5 }\n");
+	_cleanup_free_ char *text = NULL;
 	struct list kernels = {};
 
 	(void)state;
@@ -417,7 +468,8 @@ static void test_grub_config(void **state)
 	add_kernel(&kernels, "6.12.9-x", true);
 	add_kernel(&kernels, "6.13.1-x", false);
 	add_kernel(&kernels, "6.12.100-x", true);
-	expect(boot_grub_config(layout, &kernels), HEADER
+	text = boot_grub_config(layout, &kernels);
+	expect_sealed(text, HEADER
 	       "set timeout=5\nset default=0\nset fallback=\"1 2\"\n"
 	       "search --no-floppy --fs-uuid --set=root fdd5f4f9-55ee-8104-9262-29e59eed602e\n"
 	       "insmod smbios\ninsmod regexp\nset extra=\n"
@@ -521,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_unlock_conf_of_gates),
 		cmocka_unit_test(test_entry),
 		cmocka_unit_test(test_entry_of_an_environment),
+		cmocka_unit_test(test_seals),
 		cmocka_unit_test(test_entry_before),
 		cmocka_unit_test(test_hash_of_an_entry),
 		cmocka_unit_test(test_came_up),
@@ -530,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_import),
 		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_dracut_conf),
+		cmocka_unit_test(test_dracut_conf_without_systemd),
 		cmocka_unit_test(test_initramfs_tools_conf),
 		cmocka_unit_test(test_crypttab_of_a_key_device),
 		cmocka_unit_test(test_mdadm_conf),

@@ -198,6 +198,20 @@ static const struct wrong wrong_datasets[] = {
 	{ DATASETS("  ROOT: { mountpoint: / }\n  ROOT/bin: { mountpoint: /usr/bin }\n"),
 	  "11:27: /usr/bin would come too late: the start needs it, and the initramfs does not mount "
 	  "'ROOT/bin'" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  ROOT/usr: {}\n  ROOT/usr/lib: {}\n"),
+	  "12:3: /usr/lib would come too late: the start needs it, and the initramfs does not mount "
+	  "'ROOT/usr/lib'" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  usr: { mountpoint: /usr, properties: { canmount: off } }\n"
+		   "  usr/bin: {}\n"),
+	  "12:3: /usr/bin would come too late: the start needs it, and the initramfs does not mount "
+	  "'usr/bin'" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  boot: { mountpoint: /boot }\nfirmware: bios\n"),
+	  "11:23: /boot would be on a dataset, which GRUB cannot read" },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  ROOT/boot: {}\nfirmware: both\n"),
+	  "11:3: /boot would be on a dataset, which GRUB cannot read" },
+	{ DATASETS("  a: { mountpoint: /boot, properties: { canmount: off } }\n  a/eyrie: {}\n"
+		   "  ROOT: { mountpoint: / }\nfirmware: bios\n"),
+	  "10:20: /boot would be on a dataset, which GRUB cannot read", 1 },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a//b: { mountpoint: /x }\n"),
 	  "11:11: 'a//b' is no name for a dataset" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  /a: { mountpoint: /x }\n"),

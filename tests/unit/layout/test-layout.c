@@ -155,6 +155,43 @@ static void test_parents_before_children(void **state)
 	}
 }
 
+static void assert_mountpoint(const struct layout *layout, const char *name, const char *wanted)
+{
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &layout->pool.datasets)
+	{
+		_cleanup_free_ char *is = streq(dataset->name, name) ?
+						  layout_mountpoint(&layout->pool, dataset) :
+						  NULL;
+
+		if (streq(dataset->name, name))
+			assert_true(streq(is, wanted));
+	}
+}
+
+/* With firmware: bios nothing on /boot is refused where it would not be mounted. */
+static void test_mountpoints(void **state)
+{
+	static const struct {
+		const char *name, *mountpoint;
+	} cases[] = {
+		{ "ROOT", NULL },	   { "ROOT/debian", "/" },
+		{ "ROOT/debian/a", "/a" }, { "ROOT/debian/a/b", "/a/b" },
+		{ "ROOT/debian/x", NULL }, { "ROOT/debian/x/boot", NULL },
+		{ "srv", "/srv/x" },	   { "srv/boot", "/srv/x/boot" },
+		{ "old", NULL },	   { "old/boot", NULL },
+	};
+	_cleanup_(layout_freep) struct layout *layout = test_layout(
+		TEST_HEAD TEST_DISKS TEST_POOL "firmware: bios\ndatasets:\n"
+		"  ROOT/debian: { mountpoint: / }\n  ROOT/debian/a: {}\n  ROOT/debian/a/b: {}\n"
+		"  ROOT/debian/x/boot: {}\n  srv: { mountpoint: /srv/x }\n  srv/boot: {}\n"
+		"  old: { mountpoint: legacy }\n  old/boot: {}\n");
+
+	(void)state;
+	assert_int_equal(layout->pool.datasets.n_items, ARRAY_SIZE(cases));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_mountpoint(layout, cases[i].name, cases[i].mountpoint);
+}
+
 static void test_lookups(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout = test_layout(everything);
@@ -190,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_completed),
 		cmocka_unit_test(test_shorthand),
 		cmocka_unit_test(test_parents_before_children),
+		cmocka_unit_test(test_mountpoints),
 		cmocka_unit_test(test_lookups),
 		cmocka_unit_test(test_missing_file),
 	};
