@@ -158,14 +158,6 @@ static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, c
 		   cxt->diag);
 }
 
-/* Stopped in the background, who needs the gate is started again with it. */
-static int restart_by_openrc(struct gate_context *cxt, const struct held_gate *gate)
-{
-	int r = mark_get(gate->name) == MARK_OVERDUE ? tell_openrc(cxt, gate, "stop") : 0;
-
-	return r == -EINTR ? r : 0;
-}
-
 /* either */
 
 int services_start(struct gate_context *cxt, const struct held_gate *gate)
@@ -206,15 +198,16 @@ int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 	_cleanup_free_ char *instance = unit_instance(gate->name);
 	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
 
+	if (mark_get(gate->name) != MARK_OVERDUE)
+		return 0;
+	/* Stopped in the background, who needs the gate is started again with it. */
 	if (openrc_runs())
-		return restart_by_openrc(cxt, gate);
+		return tell_openrc(cxt, gate, "stop") == -EINTR ? -EINTR : 0;
 	if (!systemd_runs())
 		return 0;
 	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
 	unit_names(gate, &all);
 	(void)systemd_do(cxt->run, "reset-failed", /* block= */ true, &unit, NULL);
-	if (mark_get(gate->name) != MARK_OVERDUE)
-		return 0;
 	return systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag) == -EINTR ?
 		       -EINTR :
 		       0;
