@@ -47,7 +47,11 @@ char *observe_grub(const char *disk, uint64_t start)
 	uint8_t sector[SECTOR];
 	char hash[HASH_HEX_SIZE];
 
-	if (fd < 0 || !read_sector(fd, 0, sector) ||
+	if (fd < 0)
+		return NULL;
+	/* What was written through a partition is not in what was read of the disk before. */
+	(void)posix_fadvise(fd, 0, (off_t)(start + COUNT_MAX * SECTOR), POSIX_FADV_DONTNEED);
+	if (!read_sector(fd, 0, sector) ||
 	    number_at(sector, AT_SIGNATURE, 2) != 0xaa55 ||
 	    number_at(sector, AT_KERNEL, 8) != first || !read_sector(fd, first, sector))
 		return NULL;
