@@ -56,7 +56,13 @@ int together_begin(const struct plan *plan, const struct observed *have,
 
 	if (!cxt->passphrase || !imports_root(plan, cxt->layout))
 		return 0;
-	if (!add_members(&set, have, subsystem) || set_unlock(&set, cxt->passphrase))
+	if (!add_members(&set, have, subsystem))
+		return 0;
+	r = set_unlock(&set, cxt->passphrase);
+	if (r == SET_WRONG)
+		return diag_error(cxt->diag, -EPERM, "the passphrase is wrong, or was changed while a "
+				  "member was away");
+	if (r)
 		return 0;
 	journal_compare(&set);
 	r = refuse_apart(&set, cxt->diag);

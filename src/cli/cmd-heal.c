@@ -65,7 +65,8 @@ static int open_by_passphrase(struct heal *heal)
 		return r;
 	r = set_unlock(set, heal->passphrase);
 	if (r == SET_WRONG)
-		return diag_error(&heal->cli->diag, -EPERM, "the passphrase is wrong");
+		return diag_error(&heal->cli->diag, -EPERM, "the passphrase is wrong, or was changed "
+				  "while a member was away");
 	if (r == SET_ORPHANS && is_running_whole(heal)) {
 		set_adopt(set, heal->passphrase);
 		if (set_count(set, MEMBER_OPEN) == set->n_members)

@@ -217,7 +217,7 @@ bool luks_slot_is_cheap(const struct luks *luks, int slot)
 
 	return crypt_keyslot_status(luks->cd, slot) >= CRYPT_SLOT_ACTIVE &&
 	       crypt_keyslot_get_pbkdf(luks->cd, slot, &kdf) == 0 &&
-	       streq(kdf.type, luks_least_kdf.type) && streq(kdf.hash, luks_least_kdf.hash) &&
+	       streq(kdf.type, luks_least_kdf.type) &&
 	       kdf.iterations == luks_least_kdf.iterations && !is_of_another_tool(luks->cd, slot);
 }
 

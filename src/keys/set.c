@@ -179,6 +179,20 @@ static void try_set_keys(struct set *set)
 	}
 }
 
+/* What the machine runs by is nothing that who comes late decides. */
+static bool is_running(const struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++)
+		if (set->members[i].in_use)
+			return true;
+	return false;
+}
+
+static uint64_t claimed_generation(const struct member *member)
+{
+	return member->has_token ? member->token.generation : 0;
+}
+
 /* By its own word it took part in a change that the box does not know. */
 static bool claims_newer(const struct set *set, const struct member *member)
 {
@@ -186,7 +200,7 @@ static bool claims_newer(const struct set *set, const struct member *member)
 
 	uuid_unparse_lower(set->box->set, id);
 	return member->has_token && streq(member->token.set, id) &&
-	       member->token.generation > set->box->generation;
+	       claimed_generation(member) > set->box->generation;
 }
 
 /*
@@ -200,7 +214,8 @@ static struct box *open_by_passphrase(struct set *set, struct member *member,
 	enum answer answer = passphrase ? try_passphrase(member, passphrase) : ANSWER_UNKNOWN;
 
 	if (answer != ANSWER_OPENED) {
-		set->outdated |= answer == ANSWER_WRONG && claims_newer(set, member);
+		set->outdated |= answer == ANSWER_WRONG && claims_newer(set, member) &&
+				 !is_running(set);
 		close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
 		return NULL;
 	}
@@ -312,10 +327,11 @@ static bool is_orphan(const struct member *member)
 	return member->state == MEMBER_CLOSED && streq(member->why, ORPHAN);
 }
 
-static bool has_orphans(const struct set *set)
+/* One that is older than who refused is of before a change. */
+static bool has_orphans(const struct set *set, uint64_t refused)
 {
 	for (size_t i = 0; i < set->n_members; i++)
-		if (is_orphan(&set->members[i]))
+		if (is_orphan(&set->members[i]) && claimed_generation(&set->members[i]) >= refused)
 			return true;
 	return false;
 }
@@ -323,13 +339,14 @@ static bool has_orphans(const struct set *set)
 static int by_generation(const void *a, const void *b)
 {
 	const struct member *x = *(struct member *const *)a, *y = *(struct member *const *)b;
-	uint64_t of_x = x->has_token ? x->token.generation : 0;
-	uint64_t of_y = y->has_token ? y->token.generation : 0;
+	uint64_t of_x = claimed_generation(x), of_y = claimed_generation(y);
 
+	if (x->in_use != y->in_use)
+		return x->in_use ? -1 : 1;
 	return of_x != of_y ? (of_x < of_y ? 1 : -1) : (x > y) - (x < y);
 }
 
-/* Who missed a change does not know the passphrase of now. */
+/* Who missed a change does not know the passphrase of now; who is in use does, whatever came. */
 static struct member **newest_first(const struct set *set)
 {
 	struct member **order = mem_alloc(set->n_members * sizeof(*order));
@@ -354,6 +371,7 @@ static int unlock_first(struct set *set, const struct secret *passphrase)
 {
 	_cleanup_free_ struct member **order = newest_first(set);
 	_cleanup_strv_ struct strv refused = STRV_NULL;
+	uint64_t newest = 0;
 	size_t n_tried = 0;
 
 	for (int intact = 1; intact >= 0; intact--)
@@ -366,12 +384,14 @@ static int unlock_first(struct set *set, const struct secret *passphrase)
 			r = unlock_with(set, order[i], passphrase);
 			if (r == 0)
 				return 0;
-			if (r == SET_WRONG)
-				strv_add(&refused, order[i]->token.set);
+			if (r != SET_WRONG)
+				continue;
+			strv_add(&refused, order[i]->token.set);
+			newest = MAX_OF(newest, order[i]->token.generation);
 		}
 	if (set->box)
 		return 0;
-	return has_orphans(set) ? SET_ORPHANS : n_tried ? SET_WRONG : -ENODEV;
+	return has_orphans(set, newest) ? SET_ORPHANS : n_tried ? SET_WRONG : -ENODEV;
 }
 
 int set_unlock(struct set *set, const struct secret *passphrase)

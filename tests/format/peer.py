@@ -260,7 +260,6 @@ class Set:
     members: list
     box: Box = None
     wrong: bool = False
-    orphans: bool = False  # step 6
 
     @staticmethod
     def of(paths):
@@ -278,17 +277,19 @@ class Set:
         return [m for m in usable if m.intact()] + [m for m in usable if not m.intact()]
 
     def open(self, passphrase):
-        refused = set()
+        refused, newest, orphans = set(), 0, []
         for member in self.candidates():
             if member.state != "closed" or (member.intact() and member.set() in refused):
                 continue
             if not member.try_passphrase(passphrase):
                 if member.intact():
                     refused.add(member.set())
+                    newest = max(newest, member.generation())
                 continue
             box = member.box()
             if not box or (self.box and box.generation <= self.box.generation):
-                self.orphans = self.orphans or not box
+                if not box:
+                    orphans.append(member.generation())
                 member.close()
                 continue
             self.believe(member, box)
@@ -296,7 +297,7 @@ class Set:
             if self.box and sum(m.state == "opens" for m in self.members) > 1 or not any(
                     m.state in ("closed", "foreign") for m in self.members):
                 break
-        self.wrong = not self.box and not self.orphans
+        self.wrong = not self.box and not any(age >= newest for age in orphans)
 
     def believe(self, member, box):
         for other in self.members:

@@ -177,6 +177,39 @@ static void test_who_took_part_in_a_change_comes_late(void **state)
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 }
 
+/* It knows nothing of its set any more, and neither of the change. */
+static void test_orphan_missed_a_change(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set both = {}, late = {};
+
+	world_enroll(world, 0, 2);
+	world_take_slots(world->paths[0], 1, 2);
+	change_without_the_first(world);
+	assert_int_equal(world_unlock(world, &both, 2, WORLD_RIGHT), SET_WRONG);
+	assert_int_equal(world_unlock(world, &late, 1, WORLD_RIGHT), SET_ORPHANS);
+	set_add(&late, world->paths[1]);
+	assert_int_equal(world_unlock(world, &late, 0, WORLD_RIGHT), SET_WRONG);
+	assert_int_equal(world_unlock(world, &late, 0, NEW), 0);
+	assert_int_equal(late.members[1].state, MEMBER_OPEN);
+}
+
+/* Its set went on without it, and it without them: what runs is what the passphrase is asked for. */
+static void test_who_runs_is_asked_first(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	change_without_the_first(world);
+	set_add(&set, world->paths[0]);
+	set_add(&set, world->paths[1]);
+	set.members[0].in_use = true;
+	assert_int_equal(world_unlock(world, &set, 0, WORLD_RIGHT), 0);
+	assert_int_equal(set.members[0].state, MEMBER_OPEN);
+	assert_int_equal(set.members[1].state, MEMBER_CLOSED);
+}
+
 static void test_newer_box_comes_late(void **state)
 {
 	const struct world *world = *state;
@@ -386,6 +419,8 @@ int main(void)
 		TEST(test_stale_copy_of_a_member_comes_first),
 		TEST(test_who_missed_a_change_comes_first),
 		TEST(test_who_took_part_in_a_change_comes_late),
+		TEST(test_orphan_missed_a_change),
+		TEST(test_who_runs_is_asked_first),
 		TEST(test_newer_box_comes_late),
 		TEST(test_refusal_of_another_set),
 		TEST(test_passphrase_changed_by_a_stock_tool),
