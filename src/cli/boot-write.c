@@ -17,9 +17,8 @@ struct writing {
 	struct cli *cli;
 	const char *root; /* "" for the running system */
 	struct layout *layout;
-	struct observed *have;
+	struct observed *have; /* its files are those below `root` */
 	struct boot_files files;
-	struct list there; /* of struct observed_file */
 };
 
 static void writing_deinit(struct writing *w)
@@ -27,20 +26,11 @@ static void writing_deinit(struct writing *w)
 	w->layout = layout_free(w->layout);
 	w->have = observed_free(w->have);
 	boot_files_deinit(&w->files);
-	list_deinit(&w->there, &record_observed_file);
-}
-
-static const char *text_of(const struct writing *w, const char *path)
-{
-	FOR_EACH_ITEM(struct observed_file, file, &w->there)
-		if (streq(file->path, path))
-			return file->text;
-	return NULL;
 }
 
 static enum boot_file_state state_of(const struct writing *w, const struct boot_file *file)
 {
-	return boot_file_state(file, text_of(w, file->path));
+	return boot_file_state(file, observed_file(w->have, file->path));
 }
 
 /* A text that lacks a disk is worse than an old one. */
@@ -137,7 +127,7 @@ static bool show(const struct writing *w)
 		const struct boot_file *file = &w->files.items[i];
 		enum boot_file_state state = state_of(w, file);
 		_cleanup_free_ char *difference =
-			boot_file_difference(text_of(w, file->path), file->text);
+			boot_file_difference(observed_file(w->have, file->path), file->text);
 		struct json_object *one = json_object_new_object();
 
 		json_object_object_add(one, "path", json_object_new_string(file->path));
@@ -202,8 +192,9 @@ enum cli_exit boot_write(struct cli *cli)
 		return CLI_FAILED;
 	if (!has_every_disk(&w))
 		return CLI_REFUSED;
+	list_deinit(&w.have->system.files, &record_observed_file);
+	observe_files(w.root, &w.have->system.files);
 	boot_files(w.layout, w.have, &w.files);
-	observe_files(w.root, &w.there);
 	if (!knows_overwrites(&w))
 		return CLI_USAGE;
 	any = show(&w);

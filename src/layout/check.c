@@ -288,9 +288,11 @@ static void check_early(struct checker *c, const struct layout_dataset *dataset,
 }
 
 /* An array is mounted on it, and whatever a dataset hides of that, GRUB does not read. */
-static void check_boot(struct checker *c, const char *mountpoint, const char *at)
+static void check_boot(struct checker *c, const struct layout_dataset *dataset,
+		       const char *mountpoint, const char *at)
 {
-	if (!layout_boots_bios(c->layout) || !mountpoint || !is_or_is_below(mountpoint, "/boot"))
+	if (!layout_boots_bios(c->layout) || !layout_mounts(dataset) || !mountpoint ||
+	    !is_or_is_below(mountpoint, "/boot"))
 		return;
 	finding(c, at, "%s would be on a dataset, which GRUB cannot read", mountpoint);
 	diag_hint(c->diag, "with 'firmware: %s' /boot is a mirrored partition of its own, "
@@ -312,7 +314,7 @@ static void check_dataset(struct checker *c, const struct layout_pool *pool,
 		finding(c, at, "'%s' is no name for a dataset", dataset->name);
 	if (m && *m != '/' && !streq(m, "none") && !streq(m, "legacy"))
 		finding(c, at_mount, "'mountpoint' is a path, none or legacy");
-	check_boot(c, mountpoint, at_mount);
+	check_boot(c, dataset, mountpoint, at_mount);
 	if (other)
 		finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other, dataset->name, m);
 	check_early(c, dataset, mountpoint, at_mount);

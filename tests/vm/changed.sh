@@ -92,6 +92,7 @@ case $round in
 	;;
 5)
 	same "a set again" ONLINE "$(zpool list -H -o health)"
+	check "its start is in the journal" grep -q "$EYRIE_UNLOCK" <(said)
 	status 1 "nothing to mend is said any more" grep -q "eyrie heal" <(said)
 	;;
 esac

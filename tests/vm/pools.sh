@@ -40,10 +40,12 @@ host_of_pool() {
 		awk '$1 == "hostid:" { print $2; exit }'
 }
 
-# Any change of the pool's configuration writes the host id of who makes it; the image has its own
-# copy of what /etc/hostid was. Without an initramfs to go back to nothing exports the pool.
+# Any change of the pool's configuration writes the host id that ZFS has of it, which it reads anew
+# for multihost; the image has its own copy of what /etc/hostid was. Without an initramfs to go back
+# to nothing exports the pool.
 leave_to_another_host() {
 	zgenhostid -f deadbeef
+	zpool set multihost=off rpool
 	zpool set comment=rescued rpool
 	zpool sync rpool
 	rm -f /run/initramfs/.need_shutdown

@@ -211,7 +211,7 @@ static const struct wrong wrong_datasets[] = {
 	  "11:3: /boot would be on a dataset, which GRUB cannot read" },
 	{ DATASETS("  a: { mountpoint: /boot, properties: { canmount: off } }\n  a/eyrie: {}\n"
 		   "  ROOT: { mountpoint: / }\nfirmware: bios\n"),
-	  "10:20: /boot would be on a dataset, which GRUB cannot read", 1 },
+	  "11:3: /boot/eyrie would be on a dataset, which GRUB cannot read" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a//b: { mountpoint: /x }\n"),
 	  "11:11: 'a//b' is no name for a dataset" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  /a: { mountpoint: /x }\n"),
