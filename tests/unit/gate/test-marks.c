@@ -618,9 +618,26 @@ static void test_wait_is_over(void **state)
 	(void)add_nest();
 	watch(FAILS);
 	assert_true(was_told("start eyrie-gate-overdue@nest.service"));
+	assert_false(was_told("reset-failed eyrie-gate-overdue@nest.service"));
 	watch(NO_WAIT);
 	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
 	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* A wait that failed is none any more; of one that cannot fail nobody is told. */
+static void test_failure_is_over(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	watch(FAILS);
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_false(was_told("reset-failed eyrie-gate-overdue@nest.service"));
+	(void)mark_set("nest", MARK_NONE, NULL);
+	watch(FAILS);
+	assert_true(gate_is_open("nest"));
+	assert_true(was_told("reset-failed eyrie-gate-overdue@nest.service"));
 }
 
 /* A lock ends with an unlock alone. */
@@ -729,6 +746,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
