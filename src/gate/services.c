@@ -23,12 +23,12 @@ static void say_all(const struct gate_context *cxt, const char *what, const stru
 		gate_say(cxt, "%s %s", what, names->items[i]);
 }
 
-/* systemd may be about to be replaced by a newer one. */
+/* systemd may be about to be replaced by a newer one; what is too much to be told stays so. */
 static int ask(struct gate_context *cxt, const struct strv *names, struct unit_list **ret)
 {
 	int r = systemd_show(cxt->run, names, ret, cxt->diag);
 
-	return r && r != -EINTR ? -ENOTCONN : r;
+	return r && r != -EINTR && r != -EFBIG ? -ENOTCONN : r;
 }
 
 static bool is_unasked(int r)

@@ -28,7 +28,7 @@ struct watched {
 	struct strv typed;  /* those of them whose key somebody can type */
 	struct strv lines;  /* of the hint: where the others come from */
 	int64_t since;	    /* it waits: mark_since() */
-	int64_t missing_at; /* its pool was found not to be there */
+	int64_t missing_at; /* its pool was found not to be there, or nobody has said yet */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	int64_t retry_at;
 	int64_t network_at;
@@ -525,9 +525,10 @@ static void pause_for_event(struct watch *w)
 		drain(w->wake_up);
 }
 
+/* A ZFS that says nothing, or that is not there itself, has no key to ask for either. */
 static bool is_absent(const struct watch *w, const struct watched *item)
 {
-	return item->state == GATE_MISSING &&
+	return (item->state == GATE_MISSING || item->state == GATE_UNKNOWN) &&
 	       now_ms() - item->missing_at >= (int64_t)w->options->missing_seconds * 1000;
 }
 
@@ -549,10 +550,12 @@ static void tell_absent(const struct watch *w)
 	for (size_t i = 0; i < w->n_items && is_done(w); i++) {
 		_cleanup_free_ char *text = NULL;
 
-		if (w->items[i].state != GATE_MISSING)
+		if (!is_absent(w, &w->items[i]))
 			continue;
-		text = str_printf("%s is not there: the boot goes on without it, and its services "
-				  "wait\n", w->items[i].gate->name);
+		text = str_printf("%s %s: the boot goes on without it, and its services wait\n",
+				  w->items[i].gate->name,
+				  w->items[i].state == GATE_MISSING ? "is not there" :
+								      "cannot be opened");
 		hint_tell_console(text);
 	}
 }
@@ -572,6 +575,7 @@ static void add_gates(struct watch *w)
 		item = &w->items[w->n_items++];
 		item->gate = gate;
 		item->held = held_gate(w->cxt->held, gate->name);
+		item->missing_at = now_ms();
 		(void)gate_wait(gate, &wait);
 		item->limit = wait == GATE_FOREVER ? INT64_MAX : (int64_t)wait * 1000;
 	}

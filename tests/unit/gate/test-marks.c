@@ -333,6 +333,20 @@ static void test_not_asked(void **state)
 	assert_string_equal(units[U_PG].active, "active");
 }
 
+/* More than anybody reads will be no less in a second. */
+static void test_too_much_to_be_told(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	breaks = "systemctl show *.service *";
+	breaks_with = -EFBIG;
+	assert_int_equal(gate_open(&cxt, gate), -EFBIG);
+	assert_true(gate_is_open("nest"));
+	assert_string_equal(units[U_PG].active, "active");
+}
+
 /* A failure of systemctl is told, and does not keep a gate closed that has all its data. */
 static void test_not_started(void **state)
 {
@@ -591,6 +605,23 @@ static void test_boot_without_the_pool(void **state)
 	cxt.gates = &no_gates;
 }
 
+/* Nor is there one while ZFS does not say what there is. */
+static void test_boot_without_zfs(void **state)
+{
+	const struct watch_options options = { .boot_only = true };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("gate.yaml", "gates: { nest: { hold: boot } }", &gates, &diag),
+			 0);
+	cxt.gates = gates;
+	breaks = "zfs get *";
+	breaks_with = -ENOENT;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_false(run_interrupted());
+	cxt.gates = &no_gates;
+}
+
 /* What comes after the boot may hold the start of what is held: it ends while the gate opens. */
 static void test_boot_ends_while_it_opens(void **state)
 {
@@ -729,6 +760,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_inherited_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_much_to_be_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_after_what_is_held, setup, teardown),
@@ -744,6 +776,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_over, setup, teardown),
