@@ -56,8 +56,8 @@ enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_sta
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_MISSING;
 	if (!has_keys(gate, state))
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_CLOSED;
-	return mark == MARK_OPEN    ? GATE_OPEN :
-	       mark == MARK_OPENING ? GATE_OPENING :
+	return mark == MARK_OPEN     ? GATE_OPEN :
+	       mark >= MARK_OPENING ? GATE_OPENING :
 				      GATE_CLOSED;
 }
 
@@ -287,19 +287,33 @@ static bool is_unfinished(int r)
 	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
 }
 
+/* Once: what is down since then by a condition of its own is not started again each second. */
+static int start_held(struct gate_context *cxt, const struct held_gate *gate)
+{
+	const struct strv nobody = STRV_NULL;
+	int r, q;
+
+	if (mark_get(gate->name) == MARK_STARTED)
+		return 0;
+	r = services_start(cxt, gate);
+	if (is_unfinished(r))
+		return r;
+	q = mark_set_ran(gate->name, &nobody, cxt->diag);
+	if (r == 0 && q == 0)
+		q = mark_set(gate->name, MARK_STARTED, cxt->diag);
+	return r ? r : q;
+}
+
 /*
  * Its data is there. What interrupts us, or systemd while it cannot be asked, is made good by who
  * opens next: the mark says opening until then.
  */
 static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
-	const struct strv nobody = STRV_NULL;
-	int r = services_start(cxt, gate), q;
+	int r = start_held(cxt, gate), q;
 
 	if (is_unfinished(r))
 		return r;
-	q = mark_set_ran(gate->name, &nobody, cxt->diag);
-	r = r ? r : q;
 	q = services_start_failed(cxt, gate, mark_age(gate->name) < OPENING_SECONDS);
 	if (is_unfinished(q))
 		return q;
@@ -331,7 +345,7 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	r = gate_mount(cxt, state);
 	if (r == 0)
 		r = services_restart(cxt, gate);
-	if (r == 0)
+	if (r == 0 && mark_get(gate->name) != MARK_STARTED)
 		r = mark_set(gate->name, MARK_OPENING, cxt->diag);
 	if (r == 0)
 		r = mark_set_locked(gate->name, false, cxt->diag);

@@ -18,6 +18,7 @@
 #define LOOK_SLOW_MS 10000 /* where a program has to be started for it */
 #define NETWORK_MS   30000 /* between two tries of a key that is fetched */
 #define RETRY_MS     30000 /* after a gate did not open though its keys are there */
+#define ASK_MS	     10000 /* from one start of who asks to the next, where the first one ended */
 #define NAMED_MAX    4u	   /* gates in the status; systemd takes no message above 4 KiB */
 
 struct watched {
@@ -48,6 +49,7 @@ struct watch {
 	size_t n_items;
 	struct process *asker;
 	struct strv asked; /* names of gates that it asks for */
+	int64_t ask_at;	   /* it may end at once: one of them may be no gate any more */
 	int mounts;  /* /proc/self/mountinfo */
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
@@ -119,6 +121,7 @@ static void start_asking(struct watch *w, const struct strv *names)
 	_cleanup_strv_ struct strv argv = STRV_NULL;
 
 	strv_deinit(&w->asked);
+	w->ask_at = now_ms() + ASK_MS;
 	strv_add_all(&argv, w->options->asker, "gate", "ask", NULL);
 	for (size_t i = 0; i < names->n_items; i++) {
 		strv_add(&argv, names->items[i]);
@@ -139,9 +142,11 @@ static void keep_asking(struct watch *w)
 			strv_add(&names, w->items[i].gate->name);
 	if (w->asker && process_has_ended(w->asker))
 		w->asker = process_free(w->asker);
-	if (!asks_for_all(w, &names))
+	if (!asks_for_all(w, &names)) {
 		stop_asking(w);
-	if (names.n_items && !w->asker)
+		w->ask_at = 0;
+	}
+	if (names.n_items && !w->asker && now_ms() >= w->ask_at)
 		start_asking(w, &names);
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "gate/mark.h"
@@ -384,12 +385,43 @@ static void test_failed_after_what_is_held(void **state)
 	nest->key = pg->key = true;
 	starts_as = "activating";
 	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
-	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_int_equal(mark_get("nest"), MARK_STARTED);
 	assert_string_equal(units[U_PG].active, "activating");
 	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
 	assert_false(was_told("start app.service"));
 	units[U_PG].active = "active";
 	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && was_told("start app.service"));
+}
+
+static size_t n_told(const char *what)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < told.n_items; i++)
+		n += streq(told.items[i], what);
+	return n;
+}
+
+/* While others come up, what another condition keeps down is started once. */
+static void test_started_once(void **state)
+{
+	struct held_gate *gate = add_nest();
+	struct held_unit *unit = list_add(&gate->units, &record_held_unit);
+
+	(void)state;
+	unit->name = str_dup("other.service");
+	units[U_OTHER].gate = "attic";
+	units[U_OTHER].active = "inactive";
+	units[U_OTHER].condition = false;
+	nest->key = pg->key = true;
+	starts_as = "activating";
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(n_told("start other.service"), 1);
+	units[U_PG].active = "active";
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(n_told("start other.service"), 1);
 	assert_true(gate_is_open("nest") && was_told("start app.service"));
 }
 
@@ -636,7 +668,7 @@ static void test_boot_ends_while_it_opens(void **state)
 			 0);
 	cxt.gates = gates;
 	assert_int_equal(gate_watch(&cxt, &options), 0);
-	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_int_equal(mark_get("nest"), MARK_STARTED);
 	cxt.gates = &no_gates;
 }
 
@@ -710,6 +742,41 @@ static void test_one_question(void **state)
 	runner.log = NULL;
 }
 
+/* Who watches looks once more when a mark changes, and ends a little later. */
+static pid_t disturb(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	(void)usleep(300000);
+	(void)mark_set("elsewhere", MARK_OPEN, NULL);
+	(void)usleep(300000);
+	(void)kill(getppid(), SIGTERM);
+	_exit(0);
+}
+
+/* Who asks may have nothing to ask, and ends at once. */
+static void test_question_that_ends(void **state)
+{
+	const struct watch_options options = { .asker = "true" };
+	_cleanup_strv_ struct strv asked = STRV_NULL;
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	pid_t pid = disturb();
+
+	(void)state;
+	runner.log = note_asker;
+	runner.context = &asked;
+	assert_int_equal(gates_parse("g", "gates: { nest: { prompt: console } }", &gates, &diag), 0);
+	cxt.gates = gates;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	(void)waitpid(pid, NULL, 0);
+	(void)mark_set("elsewhere", MARK_NONE, NULL);
+	assert_int_equal(asked.n_items, 1);
+	cxt.gates = &no_gates;
+	runner.log = NULL;
+}
+
 /* An upgrade, or a sync, is no new wait; after it was open there is one. */
 static void test_wait_outlives_who_watches(void **state)
 {
@@ -764,6 +831,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_after_what_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_started_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
@@ -781,6 +849,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_question_that_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
