@@ -25,6 +25,11 @@ bool gate_is_open(const char *name)
 	return mark_get(name) == MARK_OPEN;
 }
 
+bool gate_is_unfinished(int r)
+{
+	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
+}
+
 /* What one of its keys opens. */
 static bool is_its_own(const struct held_gate *gate, const struct zfs_dataset *dataset)
 {
@@ -282,11 +287,6 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 /* What is held may take this long to come up, before what failed is started all the same. */
 #define OPENING_SECONDS 120
 
-static bool is_unfinished(int r)
-{
-	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
-}
-
 /* Once: what is down since then by a condition of its own is not started again each second. */
 static int start_held(struct gate_context *cxt, const struct held_gate *gate)
 {
@@ -296,7 +296,7 @@ static int start_held(struct gate_context *cxt, const struct held_gate *gate)
 	if (mark_get(gate->name) == MARK_STARTED)
 		return 0;
 	r = services_start(cxt, gate);
-	if (is_unfinished(r))
+	if (gate_is_unfinished(r))
 		return r;
 	q = mark_set_ran(gate->name, &nobody, cxt->diag);
 	if (r == 0 && q == 0)
@@ -312,10 +312,10 @@ static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
 	int r = start_held(cxt, gate), q;
 
-	if (is_unfinished(r))
+	if (gate_is_unfinished(r))
 		return r;
 	q = services_start_failed(cxt, gate, mark_age(gate->name) < OPENING_SECONDS);
-	if (is_unfinished(q))
+	if (gate_is_unfinished(q))
 		return q;
 	r = r ? r : q;
 	mark_forget_since(gate->name);
@@ -368,7 +368,7 @@ int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
 	r = services_start(cxt, gate);
-	q = is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);
+	q = gate_is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);
 	return r ? r : q;
 }
 

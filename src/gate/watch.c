@@ -31,6 +31,7 @@ struct watched {
 	int64_t since;	    /* it waits: mark_since() */
 	int64_t missing_at; /* its pool was found not to be there, or nobody has said yet */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
+	bool unfinished;    /* the wait is over, and not everybody was started that goes on */
 	int64_t retry_at;
 	int64_t network_at;
 	struct process *fetcher; /* of a key on the network */
@@ -384,28 +385,42 @@ static bool has_changed(struct watch *w, const struct watched *item)
 /* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
 static bool is_over(const struct watched *item)
 {
-	return is_waiting(item->state) && item->limit != INT64_MAX &&
+	return (is_waiting(item->state) || item->unfinished) && item->limit != INT64_MAX &&
 	       now_ms() - item->since >= item->limit && !mark_is_locked(item->gate->name);
+}
+
+static void fail(struct watch *w, const struct watched *item)
+{
+	_cleanup_free_ char *instance = unit_instance(item->gate->name);
+	_cleanup_strv_ struct strv unit = STRV_NULL;
+
+	gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
+	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
+	if (systemd_runs())
+		(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit, w->cxt->diag);
+}
+
+/* The mark says whether it went on, also when not everybody could be started. */
+static bool go_on(struct watch *w, struct watched *item)
+{
+	_cleanup_close_ int lock = -1;
+	int r = mark_lock(&lock, w->cxt->diag);
+
+	if (r || is_released(item))
+		return false;
+	r = gate_give_up(w->cxt, item->held);
+	if (mark_get(item->gate->name) == MARK_OVERDUE)
+		set_state(w, item, GATE_OVERDUE);
+	return gate_is_unfinished(r);
 }
 
 static void give_up(struct watch *w, struct watched *item)
 {
-	_cleanup_free_ char *instance = unit_instance(item->gate->name);
-	_cleanup_strv_ struct strv unit = STRV_NULL;
-	_cleanup_close_ int lock = -1;
-
-	item->limit = INT64_MAX;
-	if (item->gate->then == GATE_FAIL) {
-		gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
-		strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
-		if (systemd_runs())
-			(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit,
-					 w->cxt->diag);
-		return;
-	}
-	if (mark_lock(&lock, w->cxt->diag) == 0 && !is_released(item) &&
-	    gate_give_up(w->cxt, item->held) == 0)
-		set_state(w, item, GATE_OVERDUE);
+	item->unfinished = item->gate->then == GATE_CONTINUE && go_on(w, item);
+	if (item->gate->then == GATE_FAIL)
+		fail(w, item);
+	if (!item->unfinished)
+		item->limit = INT64_MAX;
 }
 
 static void add_status(struct strbuf *b, const struct watched *item)

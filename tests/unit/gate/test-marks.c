@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "gate/mark.h"
 #include "gate/open.h"
 #include "gate/units.h"
@@ -57,6 +58,7 @@ static const struct fake_unit before[N_UNITS] = {
 static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
 static int breaks_with;
 static struct sigaction caught; /* of SIGTERM; each is caught once */
+static const char *fails_once; /* the same, the first time alone, and ends with 1 */
 static const char *starts_as;
 static struct strv told; /* systemctl's verbs and units */
 
@@ -160,6 +162,10 @@ static int start(struct runner *runner, const struct command *command, char **re
 		if (breaks_with == -EINTR)
 			(void)raise(SIGTERM);
 		return breaks_with;
+	}
+	if (fails_once && fnmatch(fails_once, line.data, 0) == 0) {
+		fails_once = NULL;
+		return 1;
 	}
 	if (streq(command->argv[0], "zfs"))
 		status = tell_zfs(command->argv[1], last, &out);
@@ -687,6 +693,20 @@ static void test_wait_is_over(void **state)
 	assert_string_equal(units[U_PG].active, "active");
 }
 
+/* Of one that could not be started nobody knows more: it went on, and the hint says so. */
+static void test_goes_on_with_an_error(void **state)
+{
+	_cleanup_strbuf_ struct strbuf hint = STRBUF_NULL;
+
+	(void)state;
+	(void)add_nest();
+	fails_once = "systemctl start *";
+	watch(NO_WAIT);
+	assert_null(fails_once);
+	assert_int_equal(file_read(GATE_ISSUE, &hint), 0);
+	assert_non_null(strstr(hint.data, "went on without it"));
+}
+
 /* A wait that failed is none any more; of one that cannot fail nobody is told. */
 static void test_failure_is_over(void **state)
 {
@@ -777,6 +797,27 @@ static void test_question_that_ends(void **state)
 	runner.log = NULL;
 }
 
+/* While systemd cannot be asked nobody goes on; that is made good without another wait. */
+static void test_goes_on_in_the_end(void **state)
+{
+	const struct watch_options options = {};
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	pid_t pid = disturb();
+
+	(void)state;
+	(void)add_nest();
+	assert_int_equal(gates_parse("gate.yaml", NO_WAIT, &gates, &diag), 0);
+	cxt.gates = gates;
+	fails_once = "systemctl show *";
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	(void)waitpid(pid, NULL, 0);
+	(void)mark_set("elsewhere", MARK_NONE, NULL);
+	assert_null(fails_once);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	assert_string_equal(units[U_PG].active, "active");
+	cxt.gates = &no_gates;
+}
+
 /* An upgrade, or a sync, is no new wait; after it was open there is one. */
 static void test_wait_outlives_who_watches(void **state)
 {
@@ -847,9 +888,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boot_without_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_goes_on_with_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_question_that_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_goes_on_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
