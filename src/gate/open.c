@@ -381,12 +381,19 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate)
 	return r ? r : gate_show_hints(cxt, /* loud= */ true);
 }
 
+/* What a gate was when somebody locked it. */
+struct before {
+	enum mark mark;
+	bool locked;
+};
+
 /* Several at once, since what one holds may use what another one mounts. */
 struct closing {
 	struct gate_context *cxt;
 	const char *name; /* that somebody typed */
 	struct held_gate **gates;
 	struct zfs_state **states;
+	struct before *before; /* of each */
 	size_t n;
 };
 
@@ -395,6 +402,7 @@ static void closing_deinit(struct closing *c)
 	for (size_t i = 0; i < c->n; i++)
 		(void)zfs_state_free(c->states[i]);
 	free(c->states);
+	free(c->before);
 }
 
 static int read_states(struct closing *c)
@@ -562,10 +570,14 @@ static int unload_all(struct gate_context *cxt, const struct held_gate *gate,
 	return r;
 }
 
-static int set_locked(const struct closing *c)
+static int set_locked(struct closing *c)
 {
 	int r = 0;
 
+	c->before = mem_alloc(c->n * sizeof(*c->before));
+	for (size_t i = 0; i < c->n; i++)
+		c->before[i] = (struct before){ .mark = mark_get(c->gates[i]->name),
+						.locked = mark_is_locked(c->gates[i]->name) };
 	for (size_t i = 0; i < c->n && r == 0; i++) {
 		r = mark_set_locked(c->gates[i]->name, true, c->cxt->diag);
 		if (r == 0)
@@ -589,7 +601,19 @@ static int take_away(const struct closing *c)
 	return r;
 }
 
-/* As it was: what is still there is mounted, and what was stopped runs. */
+/* What is still there is mounted; or it went on without. What was stopped runs either way. */
+static int put_back(struct gate_context *cxt, struct held_gate *gate, enum mark before)
+{
+	int r = gate_open(cxt, gate);
+
+	if (before == MARK_OVERDUE && r == -EAGAIN) {
+		r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
+		return r ? r : services_start(cxt, gate);
+	}
+	return before == MARK_NONE && r == -EAGAIN ? 0 : r;
+}
+
+/* As it was. */
 static void undo(const struct closing *c)
 {
 	_cleanup_diag_ struct diag ignored = DIAG_NULL;
@@ -599,9 +623,9 @@ static void undo(const struct closing *c)
 	again.diag = &ignored;
 	run_resume();
 	for (size_t i = 0; i < c->n; i++)
-		(void)mark_set_locked(c->gates[i]->name, false, &ignored);
+		(void)mark_set_locked(c->gates[i]->name, c->before[i].locked, &ignored);
 	for (size_t i = c->n; i-- > 0;)
-		r |= gate_open(&again, c->gates[i]);
+		r |= put_back(&again, c->gates[i], c->before[i].mark);
 	if (r)
 		(void)gate_show_hints(&again, /* loud= */ true);
 }

@@ -547,6 +547,32 @@ static void test_locks_all_below(void **state)
 	assert_string_equal(units[U_PG].active, "inactive");
 }
 
+/* One was locked already, or went on without its data: so they are when the others stay open. */
+static void test_lock_puts_back_what_was(void **state)
+{
+	static const enum mark marks[] = { MARK_NONE, MARK_OVERDUE };
+
+	(void)add_nest();
+	(void)add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+		struct held_gate *all[] = { held_gate(&held, "nest"),
+					    held_gate(&held, "nest/archive") };
+
+		setup(state);
+		nest->key = pg->key = true;
+		assert_int_equal(gate_open(&cxt, all[0]), 0);
+		assert_int_equal(mark_set("nest/archive", marks[i], &diag), 0);
+		assert_int_equal(mark_set_locked("nest/archive", marks[i] == MARK_NONE, &diag), 0);
+		breaks = "zfs unload-key nest";
+		breaks_with = 1;
+		assert_int_not_equal(gate_close(&cxt, "nest", all, 2), 0);
+		go_on();
+		assert_true(gate_is_open("nest") && !mark_is_locked("nest"));
+		assert_int_equal(mark_get("nest/archive"), marks[i]);
+		assert_int_equal(mark_is_locked("nest/archive"), marks[i] == MARK_NONE);
+	}
+}
+
 /* What lies inside another gate's mount waits for that one. */
 static void test_inside(void **state)
 {
@@ -879,6 +905,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_puts_back_what_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
