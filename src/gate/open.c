@@ -586,12 +586,26 @@ static int set_locked(struct closing *c)
 	return r;
 }
 
+/* OpenRC stops no service that never was started; behind a mark that is not there none has to be. */
+static int stop_held(const struct closing *c, size_t i)
+{
+	_cleanup_diag_ struct diag ignored = DIAG_NULL;
+	struct gate_context quiet = *c->cxt;
+	bool closed = openrc_runs() && c->before[i].mark == MARK_NONE;
+	int r;
+
+	if (closed)
+		quiet.diag = &ignored;
+	r = services_stop(&quiet, c->gates[i]);
+	return closed && r != -EINTR ? 0 : r;
+}
+
 static int take_away(const struct closing *c)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < c->n && r == 0; i++)
-		r = services_stop(c->cxt, c->gates[i]);
+		r = stop_held(c, i);
 	if (r == 0)
 		r = refuse_users(c, /* stopped= */ true);
 	for (size_t i = 0; i < c->n && r == 0; i++)

@@ -573,6 +573,30 @@ static void test_lock_puts_back_what_was(void **state)
 	}
 }
 
+/* OpenRC fails to stop the service of a gate that never was open. */
+static void test_locks_with_openrc(void **state)
+{
+	struct held_gate *all[2];
+
+	(void)state;
+	(void)add_nest();
+	(void)add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	all[0] = held_gate(&held, "nest");
+	all[1] = held_gate(&held, "nest/archive");
+	nest->key = pg->key = true;
+	assert_int_equal(file_replace("/run/openrc/softlevel", "", 0644, &diag), 0);
+	assert_int_equal(gate_open(&cxt, all[0]), 0);
+	fails_once = "rc-service * eyrie-gate.nest+archive stop";
+	assert_int_equal(gate_close(&cxt, "nest", all, 2), 0);
+	assert_null(fails_once);
+	assert_int_equal(diag.n_errors, 0);
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, all[1]), 0);
+	fails_once = "rc-service * eyrie-gate.nest stop";
+	assert_int_not_equal(gate_close(&cxt, "nest", all, 2), 0);
+	(void)unlink("/run/openrc/softlevel");
+}
+
 /* What lies inside another gate's mount waits for that one. */
 static void test_inside(void **state)
 {
@@ -906,6 +930,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_puts_back_what_was, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locks_with_openrc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
@@ -929,7 +954,8 @@ int main(void)
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 || mkdir("/run/systemd", 0755) < 0 ||
 	    mkdir("/run/systemd/system", 0755) < 0 || mkdir("/run/eyrie", 0755) < 0 ||
-	    mkdir(GATE_RUN, 0755) < 0) {
+	    mkdir(GATE_RUN, 0755) < 0 ||
+	    mkdir("/run/openrc", 0755) < 0) {
 		printf("1..0 # SKIP a /run of its own needs root: %s\n", strerror(errno));
 		return 0;
 	}
