@@ -163,8 +163,9 @@ static enum cli_exit write_all(struct writing *w)
 	if (image)
 		diag_note(&w->cli->diag, "the initramfs has some of these, too: make it anew, then eyrie "
 			  "boot sync");
+	/* A finding of it is no refusal any more: files were written. */
 	if (gates && !*w->root)
-		return gate_sync(w->cli);
+		return gate_sync(w->cli) ? CLI_FAILED : CLI_OK;
 	if (gates)
 		diag_note(&w->cli->diag, "%s is in force there after 'eyrie gate sync'", GATE_FILE);
 	return CLI_OK;

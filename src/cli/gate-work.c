@@ -121,7 +121,7 @@ static int read_or_import(struct gate_context *cxt, const char *name, struct zfs
 
 /* Encryption roots whose keys are to be loaded. */
 struct wanted {
-	struct strv needed; /* a gate waits for them; all of them where none does */
+	struct strv needed; /* a gate waits for them, or they were named; all where no gate is */
 	struct strv others;
 };
 
@@ -206,13 +206,35 @@ static bool is_waited_for(const struct gate_work *work, const char *root)
 	return false;
 }
 
-static void sort_wanted(const struct gate_work *work, const struct strv *roots,
+/* It has a key at or below the name, or its own name is there. */
+static bool waits_below(const struct held_gate *gate, const char *name)
+{
+	for (size_t i = 0; i < gate->roots.n_items; i++)
+		if (is_or_is_below(gate->roots.items[i], name))
+			return true;
+	return is_or_is_below(gate->name, name);
+}
+
+static bool has_gates(const struct gate_work *work, const char *name)
+{
+	FOR_EACH_HELD(gate, work->held)
+		if (waits_below(gate, name))
+			return true;
+	return false;
+}
+
+/* What a person named is meant, whoever else waits; and what is below it where no gate is. */
+static void sort_wanted(const struct gate_work *work, const char *name, const struct strv *roots,
 			struct wanted *wanted)
 {
-	for (size_t i = 0; i < roots->n_items; i++)
-		strv_add(is_waited_for(work, roots->items[i]) ? &wanted->needed : &wanted->others,
-			 roots->items[i]);
-	if (wanted->needed.n_items)
+	for (size_t i = 0; i < roots->n_items; i++) {
+		const char *root = roots->items[i];
+
+		strv_add(streq(root, name) || is_waited_for(work, root) ? &wanted->needed :
+									   &wanted->others,
+			 root);
+	}
+	if (wanted->needed.n_items || has_gates(work, name))
 		return;
 	wanted->needed = wanted->others;
 	wanted->others = (struct strv)STRV_NULL;
@@ -229,7 +251,7 @@ static int load_keys(struct cli *cli, struct gate_work *work, const struct zfs_s
 	gate_locked_roots(&work->gates->gates, state, &roots);
 	(void)gate_try_files(&work->cxt, state, &roots);
 	(void)gate_try_network(&work->cxt, state, &roots);
-	sort_wanted(work, &roots, wanted);
+	sort_wanted(work, state->name, &roots, wanted);
 	r = refuse_untyped(cli, &work->cxt, state, &wanted->needed);
 	q = ask_for_all(cli, &work->cxt, state->name, &wanted->needed, &wanted->others);
 	return r ? r : q;
@@ -262,10 +284,7 @@ static int load_others(struct cli *cli, struct gate_work *work, const struct zfs
 
 static bool concerns(const struct held_gate *gate, const char *name)
 {
-	for (size_t i = 0; i < gate->roots.n_items; i++)
-		if (is_or_is_below(gate->roots.items[i], name))
-			return true;
-	return is_or_is_below(gate->name, name) || is_or_is_below(name, gate->name);
+	return waits_below(gate, name) || is_or_is_below(name, gate->name);
 }
 
 /* 1: it is open now, and was not before. */

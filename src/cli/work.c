@@ -247,9 +247,12 @@ enum cli_exit work_run(struct cli *cli, struct layout *layout,
 		status = one_round(&work, &more);
 	if (status == CLI_OK && then && *work.cxt.target && then(&work.cxt))
 		status = CLI_FAILED;
-	/* The next start of the running system is not to be the first that knows of them. */
-	if (status == CLI_OK && work.gates_written && !*work.cxt.target)
-		status = gate_sync(cli);
+	/*
+	 * The next start of the running system is not to be the first that knows of them. A finding
+	 * is no refusal: they were written.
+	 */
+	if (status == CLI_OK && work.gates_written && !*work.cxt.target && gate_sync(cli))
+		status = CLI_FAILED;
 	work.passphrase = secret_free(work.passphrase);
 	forget_keys(&work);
 	return status;

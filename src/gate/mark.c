@@ -9,6 +9,7 @@
 static const char *const texts[] = {
 	[MARK_OVERDUE] = "",
 	[MARK_OPENING] = "opening\n",
+	[MARK_STARTED] = "started\n",
 	[MARK_OPEN] = "open\n",
 };
 

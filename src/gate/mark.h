@@ -6,6 +6,7 @@
  * there, and a mount that it is not empty.
  *
  *   NAME          "opening": the datasets are mounted, and not everybody was started yet
+ *   NAME          "started": only what failed for want of them was not started yet
  *   NAME          "open"
  *   NAME          empty: the wait is over, and it goes on without the data
  *   .locked-NAME  somebody locked it: a key that is a file, or on the network, is left where it is
@@ -23,6 +24,7 @@ enum mark {
 	MARK_NONE,
 	MARK_OVERDUE,
 	MARK_OPENING,
+	MARK_STARTED,
 	MARK_OPEN,
 };
 

@@ -25,6 +25,11 @@ bool gate_is_open(const char *name)
 	return mark_get(name) == MARK_OPEN;
 }
 
+bool gate_is_unfinished(int r)
+{
+	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
+}
+
 /* What one of its keys opens. */
 static bool is_its_own(const struct held_gate *gate, const struct zfs_dataset *dataset)
 {
@@ -56,8 +61,8 @@ enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_sta
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_MISSING;
 	if (!has_keys(gate, state))
 		return mark == MARK_OVERDUE ? GATE_OVERDUE : GATE_CLOSED;
-	return mark == MARK_OPEN    ? GATE_OPEN :
-	       mark == MARK_OPENING ? GATE_OPENING :
+	return mark == MARK_OPEN     ? GATE_OPEN :
+	       mark >= MARK_OPENING ? GATE_OPENING :
 				      GATE_CLOSED;
 }
 
@@ -282,9 +287,21 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 /* What is held may take this long to come up, before what failed is started all the same. */
 #define OPENING_SECONDS 120
 
-static bool is_unfinished(int r)
+/* Once: what is down since then by a condition of its own is not started again each second. */
+static int start_held(struct gate_context *cxt, const struct held_gate *gate)
 {
-	return r == -EINTR || r == -ENOTCONN || r == -EINPROGRESS;
+	const struct strv nobody = STRV_NULL;
+	int r, q;
+
+	if (mark_get(gate->name) == MARK_STARTED)
+		return 0;
+	r = services_start(cxt, gate);
+	if (gate_is_unfinished(r))
+		return r;
+	q = mark_set_ran(gate->name, &nobody, cxt->diag);
+	if (r == 0 && q == 0)
+		q = mark_set(gate->name, MARK_STARTED, cxt->diag);
+	return r ? r : q;
 }
 
 /*
@@ -293,15 +310,12 @@ static bool is_unfinished(int r)
  */
 static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
-	const struct strv nobody = STRV_NULL;
-	int r = services_start(cxt, gate), q;
+	int r = start_held(cxt, gate), q;
 
-	if (is_unfinished(r))
+	if (gate_is_unfinished(r))
 		return r;
-	q = mark_set_ran(gate->name, &nobody, cxt->diag);
-	r = r ? r : q;
 	q = services_start_failed(cxt, gate, mark_age(gate->name) < OPENING_SECONDS);
-	if (is_unfinished(q))
+	if (gate_is_unfinished(q))
 		return q;
 	r = r ? r : q;
 	mark_forget_since(gate->name);
@@ -331,7 +345,7 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	r = gate_mount(cxt, state);
 	if (r == 0)
 		r = services_restart(cxt, gate);
-	if (r == 0)
+	if (r == 0 && mark_get(gate->name) != MARK_STARTED)
 		r = mark_set(gate->name, MARK_OPENING, cxt->diag);
 	if (r == 0)
 		r = mark_set_locked(gate->name, false, cxt->diag);
@@ -354,7 +368,7 @@ int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
 	r = services_start(cxt, gate);
-	q = is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);
+	q = gate_is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);
 	return r ? r : q;
 }
 
@@ -367,12 +381,19 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate)
 	return r ? r : gate_show_hints(cxt, /* loud= */ true);
 }
 
+/* What a gate was when somebody locked it. */
+struct before {
+	enum mark mark;
+	bool locked;
+};
+
 /* Several at once, since what one holds may use what another one mounts. */
 struct closing {
 	struct gate_context *cxt;
 	const char *name; /* that somebody typed */
 	struct held_gate **gates;
 	struct zfs_state **states;
+	struct before *before; /* of each */
 	size_t n;
 };
 
@@ -381,6 +402,7 @@ static void closing_deinit(struct closing *c)
 	for (size_t i = 0; i < c->n; i++)
 		(void)zfs_state_free(c->states[i]);
 	free(c->states);
+	free(c->before);
 }
 
 static int read_states(struct closing *c)
@@ -548,10 +570,14 @@ static int unload_all(struct gate_context *cxt, const struct held_gate *gate,
 	return r;
 }
 
-static int set_locked(const struct closing *c)
+static int set_locked(struct closing *c)
 {
 	int r = 0;
 
+	c->before = mem_alloc(c->n * sizeof(*c->before));
+	for (size_t i = 0; i < c->n; i++)
+		c->before[i] = (struct before){ .mark = mark_get(c->gates[i]->name),
+						.locked = mark_is_locked(c->gates[i]->name) };
 	for (size_t i = 0; i < c->n && r == 0; i++) {
 		r = mark_set_locked(c->gates[i]->name, true, c->cxt->diag);
 		if (r == 0)
@@ -560,12 +586,26 @@ static int set_locked(const struct closing *c)
 	return r;
 }
 
+/* OpenRC stops no service that never was started; behind a mark that is not there none has to be. */
+static int stop_held(const struct closing *c, size_t i)
+{
+	_cleanup_diag_ struct diag ignored = DIAG_NULL;
+	struct gate_context quiet = *c->cxt;
+	bool closed = openrc_runs() && c->before[i].mark == MARK_NONE;
+	int r;
+
+	if (closed)
+		quiet.diag = &ignored;
+	r = services_stop(&quiet, c->gates[i]);
+	return closed && r != -EINTR ? 0 : r;
+}
+
 static int take_away(const struct closing *c)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < c->n && r == 0; i++)
-		r = services_stop(c->cxt, c->gates[i]);
+		r = stop_held(c, i);
 	if (r == 0)
 		r = refuse_users(c, /* stopped= */ true);
 	for (size_t i = 0; i < c->n && r == 0; i++)
@@ -575,7 +615,19 @@ static int take_away(const struct closing *c)
 	return r;
 }
 
-/* As it was: what is still there is mounted, and what was stopped runs. */
+/* What is still there is mounted; or it went on without. What was stopped runs either way. */
+static int put_back(struct gate_context *cxt, struct held_gate *gate, enum mark before)
+{
+	int r = gate_open(cxt, gate);
+
+	if (before == MARK_OVERDUE && r == -EAGAIN) {
+		r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
+		return r ? r : services_start(cxt, gate);
+	}
+	return before == MARK_NONE && r == -EAGAIN ? 0 : r;
+}
+
+/* As it was. */
 static void undo(const struct closing *c)
 {
 	_cleanup_diag_ struct diag ignored = DIAG_NULL;
@@ -585,9 +637,9 @@ static void undo(const struct closing *c)
 	again.diag = &ignored;
 	run_resume();
 	for (size_t i = 0; i < c->n; i++)
-		(void)mark_set_locked(c->gates[i]->name, false, &ignored);
+		(void)mark_set_locked(c->gates[i]->name, c->before[i].locked, &ignored);
 	for (size_t i = c->n; i-- > 0;)
-		r |= gate_open(&again, c->gates[i]);
+		r |= put_back(&again, c->gates[i], c->before[i].mark);
 	if (r)
 		(void)gate_show_hints(&again, /* loud= */ true);
 }

@@ -26,6 +26,7 @@ struct gate_context {
 void gate_say(const struct gate_context *cxt, const char *format, ...) _printf_(2, 3);
 
 bool gate_is_open(const char *name); /* its mark says so */
+bool gate_is_unfinished(int r);	     /* not everybody was started, and will be with another try */
 
 /* Of these datasets and marks, without asking anybody else. */
 enum gate_state gate_state_of(const struct held_gate *gate, const struct zfs_state *state);

@@ -104,13 +104,13 @@ static int remove_others(struct runner *run_by, const struct list *gates, struct
 	return r;
 }
 
-/* OpenRC keeps what it once read of dependencies; who watches, the gates. */
-static int tell(struct runner *run_by, struct diag *diag)
+/* OpenRC keeps what it once read of dependencies; who watches, the gates, and ends without any. */
+static int tell(struct runner *run_by, const struct list *gates, struct diag *diag)
 {
 	int r = run_words(run_by, diag, "rc-update", "--update", NULL);
 
 	return r ? r : run_words(run_by, diag, "rc-service", "--quiet", "--ifstarted", SCRIPT,
-				 "restart", NULL);
+				 gates->n_items ? "restart" : "stop", NULL);
 }
 
 /* A service is there before somebody needs it, and goes when nobody does any more. */
@@ -128,5 +128,5 @@ int openrc_put(struct runner *run_by, const char *root, const struct list *gates
 	if (r || *root)
 		return r;
 	r = remove_others(run_by, gates, diag);
-	return r ? r : tell(run_by, diag);
+	return r ? r : tell(run_by, gates, diag);
 }

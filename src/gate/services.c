@@ -23,12 +23,12 @@ static void say_all(const struct gate_context *cxt, const char *what, const stru
 		gate_say(cxt, "%s %s", what, names->items[i]);
 }
 
-/* systemd may be about to be replaced by a newer one. */
+/* systemd may be about to be replaced by a newer one; what is too much to be told stays so. */
 static int ask(struct gate_context *cxt, const struct strv *names, struct unit_list **ret)
 {
 	int r = systemd_show(cxt->run, names, ret, cxt->diag);
 
-	return r && r != -EINTR ? -ENOTCONN : r;
+	return r && r != -EINTR && r != -EFBIG ? -ENOTCONN : r;
 }
 
 static bool is_unasked(int r)
@@ -193,11 +193,32 @@ int services_start_failed(struct gate_context *cxt, const struct held_gate *gate
 	return patient && is_coming_up(gate, units) ? -EINPROGRESS : start_failed(cxt, gate);
 }
 
-int services_restart(struct gate_context *cxt, const struct held_gate *gate)
+/* Its wait may have been over before, and have failed the unit that says so. */
+static bool may_have_failed(const struct gate_context *cxt, const struct held_gate *gate)
+{
+	uint64_t wait = GATE_FOREVER;
+
+	FOR_EACH_GATE(each, &cxt->gates->gates)
+		if (streq(each->name, gate->name) && each->then == GATE_FAIL)
+			(void)gate_wait(each, &wait);
+	return wait != GATE_FOREVER && mark_get(gate->name) == MARK_NONE;
+}
+
+static void forget_failure(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_free_ char *instance = unit_instance(gate->name);
-	_cleanup_strv_ struct strv unit = STRV_NULL, all = STRV_NULL;
+	_cleanup_strv_ struct strv unit = STRV_NULL;
 
+	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
+	(void)systemd_do(cxt->run, "reset-failed", /* block= */ true, &unit, NULL);
+}
+
+int services_restart(struct gate_context *cxt, const struct held_gate *gate)
+{
+	_cleanup_strv_ struct strv all = STRV_NULL;
+
+	if (systemd_runs() && may_have_failed(cxt, gate))
+		forget_failure(cxt, gate);
 	if (mark_get(gate->name) != MARK_OVERDUE)
 		return 0;
 	/* Stopped in the background, who needs the gate is started again with it. */
@@ -205,9 +226,8 @@ int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 		return tell_openrc(cxt, gate, "stop") == -EINTR ? -EINTR : 0;
 	if (!systemd_runs())
 		return 0;
-	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
 	unit_names(gate, &all);
-	(void)systemd_do(cxt->run, "reset-failed", /* block= */ true, &unit, NULL);
+	forget_failure(cxt, gate);
 	return systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag) == -EINTR ?
 		       -EINTR :
 		       0;

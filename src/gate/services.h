@@ -22,8 +22,8 @@ int services_start(struct gate_context *cxt, const struct held_gate *gate);
 int services_start_failed(struct gate_context *cxt, const struct held_gate *gate, bool patient);
 
 /*
- * A wait that was over is none any more: what ran without its data is started again with it. -EINTR:
- * it was not.
+ * A wait that was over is none any more: nothing of it stays failed, and what ran without its data is
+ * started again with it. -EINTR: it was not.
  */
 int services_restart(struct gate_context *cxt, const struct held_gate *gate);
 

@@ -18,6 +18,7 @@
 #define LOOK_SLOW_MS 10000 /* where a program has to be started for it */
 #define NETWORK_MS   30000 /* between two tries of a key that is fetched */
 #define RETRY_MS     30000 /* after a gate did not open though its keys are there */
+#define ASK_MS	     10000 /* from one start of who asks to the next, where the first one ended */
 #define NAMED_MAX    4u	   /* gates in the status; systemd takes no message above 4 KiB */
 
 struct watched {
@@ -28,8 +29,9 @@ struct watched {
 	struct strv typed;  /* those of them whose key somebody can type */
 	struct strv lines;  /* of the hint: where the others come from */
 	int64_t since;	    /* it waits: mark_since() */
-	int64_t missing_at; /* its pool was found not to be there */
+	int64_t missing_at; /* its pool was found not to be there, or nobody has said yet */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
+	bool unfinished;    /* the wait is over, and not everybody was started that goes on */
 	int64_t retry_at;
 	int64_t network_at;
 	struct process *fetcher; /* of a key on the network */
@@ -48,6 +50,7 @@ struct watch {
 	size_t n_items;
 	struct process *asker;
 	struct strv asked; /* names of gates that it asks for */
+	int64_t ask_at;	   /* it may end at once: one of them may be no gate any more */
 	int mounts;  /* /proc/self/mountinfo */
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
@@ -119,6 +122,7 @@ static void start_asking(struct watch *w, const struct strv *names)
 	_cleanup_strv_ struct strv argv = STRV_NULL;
 
 	strv_deinit(&w->asked);
+	w->ask_at = now_ms() + ASK_MS;
 	strv_add_all(&argv, w->options->asker, "gate", "ask", NULL);
 	for (size_t i = 0; i < names->n_items; i++) {
 		strv_add(&argv, names->items[i]);
@@ -139,9 +143,11 @@ static void keep_asking(struct watch *w)
 			strv_add(&names, w->items[i].gate->name);
 	if (w->asker && process_has_ended(w->asker))
 		w->asker = process_free(w->asker);
-	if (!asks_for_all(w, &names))
+	if (!asks_for_all(w, &names)) {
 		stop_asking(w);
-	if (names.n_items && !w->asker)
+		w->ask_at = 0;
+	}
+	if (names.n_items && !w->asker && now_ms() >= w->ask_at)
 		start_asking(w, &names);
 }
 
@@ -379,28 +385,42 @@ static bool has_changed(struct watch *w, const struct watched *item)
 /* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
 static bool is_over(const struct watched *item)
 {
-	return is_waiting(item->state) && item->limit != INT64_MAX &&
+	return (is_waiting(item->state) || item->unfinished) && item->limit != INT64_MAX &&
 	       now_ms() - item->since >= item->limit && !mark_is_locked(item->gate->name);
+}
+
+static void fail(struct watch *w, const struct watched *item)
+{
+	_cleanup_free_ char *instance = unit_instance(item->gate->name);
+	_cleanup_strv_ struct strv unit = STRV_NULL;
+
+	gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
+	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
+	if (systemd_runs())
+		(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit, w->cxt->diag);
+}
+
+/* The mark says whether it went on, also when not everybody could be started. */
+static bool go_on(struct watch *w, struct watched *item)
+{
+	_cleanup_close_ int lock = -1;
+	int r = mark_lock(&lock, w->cxt->diag);
+
+	if (r || is_released(item))
+		return false;
+	r = gate_give_up(w->cxt, item->held);
+	if (mark_get(item->gate->name) == MARK_OVERDUE)
+		set_state(w, item, GATE_OVERDUE);
+	return gate_is_unfinished(r);
 }
 
 static void give_up(struct watch *w, struct watched *item)
 {
-	_cleanup_free_ char *instance = unit_instance(item->gate->name);
-	_cleanup_strv_ struct strv unit = STRV_NULL;
-	_cleanup_close_ int lock = -1;
-
-	item->limit = INT64_MAX;
-	if (item->gate->then == GATE_FAIL) {
-		gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
-		strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
-		if (systemd_runs())
-			(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit,
-					 w->cxt->diag);
-		return;
-	}
-	if (mark_lock(&lock, w->cxt->diag) == 0 && !is_released(item) &&
-	    gate_give_up(w->cxt, item->held) == 0)
-		set_state(w, item, GATE_OVERDUE);
+	item->unfinished = item->gate->then == GATE_CONTINUE && go_on(w, item);
+	if (item->gate->then == GATE_FAIL)
+		fail(w, item);
+	if (!item->unfinished)
+		item->limit = INT64_MAX;
 }
 
 static void add_status(struct strbuf *b, const struct watched *item)
@@ -525,9 +545,10 @@ static void pause_for_event(struct watch *w)
 		drain(w->wake_up);
 }
 
+/* A ZFS that says nothing, or that is not there itself, has no key to ask for either. */
 static bool is_absent(const struct watch *w, const struct watched *item)
 {
-	return item->state == GATE_MISSING &&
+	return (item->state == GATE_MISSING || item->state == GATE_UNKNOWN) &&
 	       now_ms() - item->missing_at >= (int64_t)w->options->missing_seconds * 1000;
 }
 
@@ -549,10 +570,12 @@ static void tell_absent(const struct watch *w)
 	for (size_t i = 0; i < w->n_items && is_done(w); i++) {
 		_cleanup_free_ char *text = NULL;
 
-		if (w->items[i].state != GATE_MISSING)
+		if (!is_absent(w, &w->items[i]))
 			continue;
-		text = str_printf("%s is not there: the boot goes on without it, and its services "
-				  "wait\n", w->items[i].gate->name);
+		text = str_printf("%s %s: the boot goes on without it, and its services wait\n",
+				  w->items[i].gate->name,
+				  w->items[i].state == GATE_MISSING ? "is not there" :
+								      "cannot be opened");
 		hint_tell_console(text);
 	}
 }
@@ -572,6 +595,7 @@ static void add_gates(struct watch *w)
 		item = &w->items[w->n_items++];
 		item->gate = gate;
 		item->held = held_gate(w->cxt->held, gate->name);
+		item->missing_at = now_ms();
 		(void)gate_wait(gate, &wait);
 		item->limit = wait == GATE_FOREVER ? INT64_MAX : (int64_t)wait * 1000;
 	}

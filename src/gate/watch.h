@@ -17,7 +17,7 @@
 
 struct watch_options {
 	bool boot_only; /* gates with hold: boot, and end when none of them is closed */
-	unsigned missing_seconds; /* one of those whose pool is not there is waited for */
+	unsigned missing_seconds; /* one of those whose pool nobody finds is waited for */
 	const char *asker; /* program that asks: ASKER gate ask NAME... */
 };
 

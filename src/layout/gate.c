@@ -254,11 +254,20 @@ const char *gate_without_systemd(const struct gate *gate)
 	return gate->hold == GATE_LISTED ? NULL : why[gate->hold];
 }
 
+/* Services are no part of it: whom it holds is listed by itself. */
 char *gate_policy(const struct gate *gate)
 {
-	return str_printf("prompt: %s, wait: %s, then: %s%s", prompt_choices[gate->prompt],
+	_cleanup_strv_ struct strv datasets = STRV_NULL;
+	_cleanup_free_ char *names = NULL;
+
+	for (size_t i = 0; i < gate->except.n_items; i++)
+		if (strchr(gate->except.items[i], '/'))
+			strv_add(&datasets, gate->except.items[i]);
+	names = strv_join(&datasets, ", ");
+	return str_printf("prompt: %s, wait: %s, then: %s%s%s%s%s", prompt_choices[gate->prompt],
 			  gate->wait, then_choices[gate->then],
-			  gate->share_passphrase ? ", share-passphrase: true" : "");
+			  gate->share_passphrase ? ", share-passphrase: true" : "",
+			  datasets.n_items ? ", except: [" : "", names, datasets.n_items ? "]" : "");
 }
 
 static bool excepts(const struct gate *gate, const char *dataset)

@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "gate/mark.h"
 #include "gate/open.h"
 #include "gate/units.h"
@@ -56,6 +58,7 @@ static const struct fake_unit before[N_UNITS] = {
 static const char *breaks; /* what does not come to its end, an fnmatch(3) pattern */
 static int breaks_with;
 static struct sigaction caught; /* of SIGTERM; each is caught once */
+static const char *fails_once; /* the same, the first time alone, and ends with 1 */
 static const char *starts_as;
 static struct strv told; /* systemctl's verbs and units */
 
@@ -159,6 +162,10 @@ static int start(struct runner *runner, const struct command *command, char **re
 		if (breaks_with == -EINTR)
 			(void)raise(SIGTERM);
 		return breaks_with;
+	}
+	if (fails_once && fnmatch(fails_once, line.data, 0) == 0) {
+		fails_once = NULL;
+		return 1;
 	}
 	if (streq(command->argv[0], "zfs"))
 		status = tell_zfs(command->argv[1], last, &out);
@@ -333,6 +340,20 @@ static void test_not_asked(void **state)
 	assert_string_equal(units[U_PG].active, "active");
 }
 
+/* More than anybody reads will be no less in a second. */
+static void test_too_much_to_be_told(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	breaks = "systemctl show *.service *";
+	breaks_with = -EFBIG;
+	assert_int_equal(gate_open(&cxt, gate), -EFBIG);
+	assert_true(gate_is_open("nest"));
+	assert_string_equal(units[U_PG].active, "active");
+}
+
 /* A failure of systemctl is told, and does not keep a gate closed that has all its data. */
 static void test_not_started(void **state)
 {
@@ -370,12 +391,43 @@ static void test_failed_after_what_is_held(void **state)
 	nest->key = pg->key = true;
 	starts_as = "activating";
 	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
-	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_int_equal(mark_get("nest"), MARK_STARTED);
 	assert_string_equal(units[U_PG].active, "activating");
 	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
 	assert_false(was_told("start app.service"));
 	units[U_PG].active = "active";
 	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(gate_is_open("nest") && was_told("start app.service"));
+}
+
+static size_t n_told(const char *what)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < told.n_items; i++)
+		n += streq(told.items[i], what);
+	return n;
+}
+
+/* While others come up, what another condition keeps down is started once. */
+static void test_started_once(void **state)
+{
+	struct held_gate *gate = add_nest();
+	struct held_unit *unit = list_add(&gate->units, &record_held_unit);
+
+	(void)state;
+	unit->name = str_dup("other.service");
+	units[U_OTHER].gate = "attic";
+	units[U_OTHER].active = "inactive";
+	units[U_OTHER].condition = false;
+	nest->key = pg->key = true;
+	starts_as = "activating";
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(gate_open(&cxt, gate), -EINPROGRESS);
+	assert_int_equal(n_told("start other.service"), 1);
+	units[U_PG].active = "active";
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(n_told("start other.service"), 1);
 	assert_true(gate_is_open("nest") && was_told("start app.service"));
 }
 
@@ -495,6 +547,56 @@ static void test_locks_all_below(void **state)
 	assert_string_equal(units[U_PG].active, "inactive");
 }
 
+/* One was locked already, or went on without its data: so they are when the others stay open. */
+static void test_lock_puts_back_what_was(void **state)
+{
+	static const enum mark marks[] = { MARK_NONE, MARK_OVERDUE };
+
+	(void)add_nest();
+	(void)add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+		struct held_gate *all[] = { held_gate(&held, "nest"),
+					    held_gate(&held, "nest/archive") };
+
+		setup(state);
+		nest->key = pg->key = true;
+		assert_int_equal(gate_open(&cxt, all[0]), 0);
+		assert_int_equal(mark_set("nest/archive", marks[i], &diag), 0);
+		assert_int_equal(mark_set_locked("nest/archive", marks[i] == MARK_NONE, &diag), 0);
+		breaks = "zfs unload-key nest";
+		breaks_with = 1;
+		assert_int_not_equal(gate_close(&cxt, "nest", all, 2), 0);
+		go_on();
+		assert_true(gate_is_open("nest") && !mark_is_locked("nest"));
+		assert_int_equal(mark_get("nest/archive"), marks[i]);
+		assert_int_equal(mark_is_locked("nest/archive"), marks[i] == MARK_NONE);
+	}
+}
+
+/* OpenRC fails to stop the service of a gate that never was open. */
+static void test_locks_with_openrc(void **state)
+{
+	struct held_gate *all[2];
+
+	(void)state;
+	(void)add_nest();
+	(void)add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+	all[0] = held_gate(&held, "nest");
+	all[1] = held_gate(&held, "nest/archive");
+	nest->key = pg->key = true;
+	assert_int_equal(file_replace("/run/openrc/softlevel", "", 0644, &diag), 0);
+	assert_int_equal(gate_open(&cxt, all[0]), 0);
+	fails_once = "rc-service * eyrie-gate.nest+archive stop";
+	assert_int_equal(gate_close(&cxt, "nest", all, 2), 0);
+	assert_null(fails_once);
+	assert_int_equal(diag.n_errors, 0);
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, all[1]), 0);
+	fails_once = "rc-service * eyrie-gate.nest stop";
+	assert_int_not_equal(gate_close(&cxt, "nest", all, 2), 0);
+	(void)unlink("/run/openrc/softlevel");
+}
+
 /* What lies inside another gate's mount waits for that one. */
 static void test_inside(void **state)
 {
@@ -591,6 +693,23 @@ static void test_boot_without_the_pool(void **state)
 	cxt.gates = &no_gates;
 }
 
+/* Nor is there one while ZFS does not say what there is. */
+static void test_boot_without_zfs(void **state)
+{
+	const struct watch_options options = { .boot_only = true };
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+
+	(void)state;
+	assert_int_equal(gates_parse("gate.yaml", "gates: { nest: { hold: boot } }", &gates, &diag),
+			 0);
+	cxt.gates = gates;
+	breaks = "zfs get *";
+	breaks_with = -ENOENT;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_false(run_interrupted());
+	cxt.gates = &no_gates;
+}
+
 /* What comes after the boot may hold the start of what is held: it ends while the gate opens. */
 static void test_boot_ends_while_it_opens(void **state)
 {
@@ -605,7 +724,7 @@ static void test_boot_ends_while_it_opens(void **state)
 			 0);
 	cxt.gates = gates;
 	assert_int_equal(gate_watch(&cxt, &options), 0);
-	assert_int_equal(mark_get("nest"), MARK_OPENING);
+	assert_int_equal(mark_get("nest"), MARK_STARTED);
 	cxt.gates = &no_gates;
 }
 
@@ -618,9 +737,40 @@ static void test_wait_is_over(void **state)
 	(void)add_nest();
 	watch(FAILS);
 	assert_true(was_told("start eyrie-gate-overdue@nest.service"));
+	assert_false(was_told("reset-failed eyrie-gate-overdue@nest.service"));
 	watch(NO_WAIT);
 	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
 	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* Of one that could not be started nobody knows more: it went on, and the hint says so. */
+static void test_goes_on_with_an_error(void **state)
+{
+	_cleanup_strbuf_ struct strbuf hint = STRBUF_NULL;
+
+	(void)state;
+	(void)add_nest();
+	fails_once = "systemctl start *";
+	watch(NO_WAIT);
+	assert_null(fails_once);
+	assert_int_equal(file_read(GATE_ISSUE, &hint), 0);
+	assert_non_null(strstr(hint.data, "went on without it"));
+}
+
+/* A wait that failed is none any more; of one that cannot fail nobody is told. */
+static void test_failure_is_over(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	watch(FAILS);
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_false(was_told("reset-failed eyrie-gate-overdue@nest.service"));
+	(void)mark_set("nest", MARK_NONE, NULL);
+	watch(FAILS);
+	assert_true(gate_is_open("nest"));
+	assert_true(was_told("reset-failed eyrie-gate-overdue@nest.service"));
 }
 
 /* A lock ends with an unlock alone. */
@@ -660,6 +810,62 @@ static void test_one_question(void **state)
 	assert_int_equal(asked.n_items, 1);
 	assert_string_equal(asked.items[0], "true gate ask nest nest/archive");
 	runner.log = NULL;
+}
+
+/* Who watches looks once more when a mark changes, and ends a little later. */
+static pid_t disturb(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	(void)usleep(300000);
+	(void)mark_set("elsewhere", MARK_OPEN, NULL);
+	(void)usleep(300000);
+	(void)kill(getppid(), SIGTERM);
+	_exit(0);
+}
+
+/* Who asks may have nothing to ask, and ends at once. */
+static void test_question_that_ends(void **state)
+{
+	const struct watch_options options = { .asker = "true" };
+	_cleanup_strv_ struct strv asked = STRV_NULL;
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	pid_t pid = disturb();
+
+	(void)state;
+	runner.log = note_asker;
+	runner.context = &asked;
+	assert_int_equal(gates_parse("g", "gates: { nest: { prompt: console } }", &gates, &diag), 0);
+	cxt.gates = gates;
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	(void)waitpid(pid, NULL, 0);
+	(void)mark_set("elsewhere", MARK_NONE, NULL);
+	assert_int_equal(asked.n_items, 1);
+	cxt.gates = &no_gates;
+	runner.log = NULL;
+}
+
+/* While systemd cannot be asked nobody goes on; that is made good without another wait. */
+static void test_goes_on_in_the_end(void **state)
+{
+	const struct watch_options options = {};
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	pid_t pid = disturb();
+
+	(void)state;
+	(void)add_nest();
+	assert_int_equal(gates_parse("gate.yaml", NO_WAIT, &gates, &diag), 0);
+	cxt.gates = gates;
+	fails_once = "systemctl show *";
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	(void)waitpid(pid, NULL, 0);
+	(void)mark_set("elsewhere", MARK_NONE, NULL);
+	assert_null(fails_once);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	assert_string_equal(units[U_PG].active, "active");
+	cxt.gates = &no_gates;
 }
 
 /* An upgrade, or a sync, is no new wait; after it was open there is one. */
@@ -712,24 +918,33 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_inherited_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_much_to_be_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_near_and_far, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_after_what_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_started_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_puts_back_what_was, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locks_with_openrc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_ends_while_it_opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_goes_on_with_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_question_that_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_goes_on_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
@@ -739,7 +954,8 @@ int main(void)
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 || mkdir("/run/systemd", 0755) < 0 ||
 	    mkdir("/run/systemd/system", 0755) < 0 || mkdir("/run/eyrie", 0755) < 0 ||
-	    mkdir(GATE_RUN, 0755) < 0) {
+	    mkdir(GATE_RUN, 0755) < 0 ||
+	    mkdir("/run/openrc", 0755) < 0) {
 		printf("1..0 # SKIP a /run of its own needs root: %s\n", strerror(errno));
 		return 0;
 	}

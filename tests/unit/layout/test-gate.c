@@ -49,6 +49,18 @@ static void test_defaults(void **state)
 	assert_int_equal(wait, GATE_FOREVER);
 }
 
+/* Whom it holds is no part of it. */
+static void test_policy(void **state)
+{
+	_cleanup_(gates_freep) struct gates *gates =
+		parse("gates: { nest: { except: [x, nest/old, nest/b], wait: 90 } }\n");
+	_cleanup_free_ char *policy = gate_policy(first(gates));
+
+	(void)state;
+	assert_string_equal(policy, "prompt: hint, wait: 90, then: fail, "
+			    "except: [nest/old, nest/b]");
+}
+
 static void test_round_trip(void **state)
 {
 	_cleanup_(gates_freep) struct gates *gates =
@@ -165,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_services_get_their_kind),
 		cmocka_unit_test(test_refusals),
