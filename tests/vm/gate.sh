@@ -155,6 +155,14 @@ reinstall() {
 	says "reinstall of $1, $2: it was done" "Setting up $1"
 }
 
+# What the package's scripts said, and systemd knows of who wants it, when it is not.
+database_is_back() {
+	until_active "$PG" && return
+	tail -n 12 /tmp/apt
+	systemctl show -p ActiveState,Wants postgresql.service
+	return 1
+}
+
 reinstall_open() {
 	local name took
 
@@ -162,8 +170,9 @@ reinstall_open() {
 		check "$name is packed again" repack "$name"
 		reinstall "$name" open
 		echo "$took" >"/var/tmp/$name.seconds"
+		cp "$OUT" /tmp/apt
+		[[ $name != postgresql-* ]] || check "reinstall: the database runs" database_is_back
 	done
-	check "reinstall: the database runs" until_active "$PG"
 }
 
 # With such a list OpenZFS's own generator makes mounts of the pool. zed fills it when the file is there
