@@ -55,11 +55,13 @@ int keystatus_open(struct keystatus **ret)
 		k->library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
 	if (!k->library || !find_functions(k))
 		return -ENOSYS;
-	k->property = k->property_of("keystatus");
-	k->handle = k->property >= 0 ? k->init() : NULL;
+	k->handle = k->init();
 	if (!k->handle)
 		return -ENODEV;
 	k->print_on_error(k->handle, 0);
+	k->property = k->property_of("keystatus"); /* known from libzfs_init() on */
+	if (k->property < 0)
+		return -ENOSYS;
 	*ret = take_ptr(k);
 	return 0;
 }
