@@ -617,9 +617,9 @@ int gate_watch(struct gate_context *cxt, const struct watch_options *options)
 	add_gates(&w);
 	look(&w, /* closely= */ true);
 	while (!is_done(&w) && !run_interrupted()) {
-		pause_for_event(&w);
 		if (!w.keys)
 			(void)keystatus_open(&w.keys);
+		pause_for_event(&w);
 		if (!run_interrupted())
 			look(&w, /* closely= */ false);
 	}
