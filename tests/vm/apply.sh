@@ -184,10 +184,11 @@ devices() {
 }
 
 spare_state() {
-	zpool status tank | awk '$1 == "spares" { spares = 1 } spares && $1 == "tank-rest" { print $2 }'
+	zpool status tank | awk '$1 == "spares" { spares = 1 } spares && $1 == "falcon-rest" { print $2 }'
 }
 
-# Nobody but ZFS has a word for a spare that waits, and for one that is in use.
+# Nobody but ZFS has a word for a spare that waits, and for one that is in use. Mappings have the names of
+# the labels: what the machine calls them is in its root.
 unlocked() {
 	release
 	status 0 "$1: eyrie unlock" eyrie unlock --passphrase-file "$SECRET"
@@ -211,11 +212,11 @@ test_kinds_of_vdevs() {
 	status 0 "kinds of vdevs: apply brings them back" apply
 	complete "kinds of vdevs, brought back"
 	unlocked "a spare that waits" AVAIL
-	check "the spare takes a place" zpool replace -w tank /dev/mapper/tank-left /dev/mapper/tank-rest
+	check "the spare takes a place" zpool replace -w tank /dev/mapper/falcon-{left,rest}
 	unlocked "a spare in use" INUSE
-	check "the spare is let go" zpool detach tank /dev/mapper/tank-rest
+	check "the spare is let go" zpool detach tank /dev/mapper/falcon-rest
 	unlocked "a spare that waits again" AVAIL
-	same "kinds of vdevs: as they were" "$kinds" "$(devices)"
+	same "kinds of vdevs: as they were" "${kinds//tank-/falcon-}" "$(devices)"
 	release
 	blank left right up log-a log-b meta-a meta-b fast rest
 
