@@ -39,7 +39,7 @@ lose_set() {
 	for name in left right; do
 		for role in set-key box; do
 			cryptsetup luksKillSlot --batch-mode --key-file "$SECRET" \
-				"$(part $name member)" "$(slot $name $role)" || return
+				"$(part "$name" member)" "$(slot "$name" "$role")" || return
 		done
 	done
 }
