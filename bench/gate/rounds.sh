@@ -115,14 +115,15 @@ waiting() {
 	echo "bench: case=waiting-$count who=peer value=$(minus "${peer}e-3" 0)"
 }
 
-# One passphrase for all of them; the peer is zfs load-key in a loop, typed each time.
+# One passphrase for all of them, to the service; the peer is zfs load-key in a loop, typed each time.
 opening() {
 	local count=$1 begun
 
+	rm -f /run/gated /run/peered
 	systemctl start gated
 	begun=$(now)
-	eyrie unlock nest --quiet --passphrase-file "$SECRET" || return
-	echo "bench: case=opening-$count who=eyrie value=$(minus "$(now)" "$begun")"
+	eyrie unlock nest --quiet --passphrase-file "$SECRET" && until_started gated || return
+	echo "bench: case=opening-$count who=eyrie value=$(minus "$(cat /run/gated)" "$begun")"
 	eyrie lock nest --quiet || return
 	systemctl stop eyrie-gate
 	begun=$(now)
@@ -130,7 +131,10 @@ opening() {
 		zfs load-key "$root" <"$SECRET" || return
 	done
 	zfs mount -a
-	echo "bench: case=opening-$count who=peer value=$(minus "$(now)" "$begun")"
+	systemctl start --no-block peered
+	until_started peered || return
+	echo "bench: case=opening-$count who=peer value=$(minus "$(cat /run/peered)" "$begun")"
+	systemctl stop peered
 	away
 	systemctl start eyrie-gate
 }

@@ -134,8 +134,11 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
-	int r = ask(cxt, NULL, &units);
+	int r;
 
+	if (!systemd_has_failed(cxt->run))
+		return 0;
+	r = ask(cxt, NULL, &units);
 	if (r)
 		return r;
 	find_needed(gate, units, &needed);

@@ -181,6 +181,15 @@ int systemd_show(struct runner *run_by, const struct strv *names, struct unit_li
 	return 0;
 }
 
+bool systemd_has_failed(struct runner *run_by)
+{
+	_cleanup_free_ char *output = NULL;
+	const char *const argv[] = { "systemctl", "show", "--value", "--property=NFailedUnits", NULL };
+
+	return run(run_by, &(struct command){ .argv = argv, .ret_output = &output }, NULL) ||
+	       !starts_with(output, "0\n");
+}
+
 struct unit_list *unit_list_free(struct unit_list *list)
 {
 	if (list)

@@ -35,6 +35,7 @@ bool systemd_runs(void);
  */
 int systemd_show(struct runner *run, const struct strv *names, struct unit_list **ret,
 		 struct diag *diag);
+bool systemd_has_failed(struct runner *run); /* any unit, or it does not say */
 int systemd_parse(char *text, struct unit_list *list); /* what systemctl show printed */
 
 struct unit_list *unit_list_free(struct unit_list *list);

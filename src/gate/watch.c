@@ -15,6 +15,7 @@
 #include "keys/keyring.h"
 
 #define LOOK_MS	     1000  /* at keys, without starting a program */
+#define LOOK_SHARE   10u   /* of so many roots one is looked at each time, and the first */
 #define LOOK_SLOW_MS 10000 /* where a program has to be started for it */
 #define NETWORK_MS   30000 /* between two tries of a key that is fetched */
 #define RETRY_MS     30000 /* after a gate did not open though its keys are there */
@@ -26,6 +27,7 @@ struct watched {
 	struct held_gate *held;
 	enum gate_state state;
 	struct strv locked; /* roots without a key when it was last read */
+	size_t n_looks;	    /* at a share of its roots each: which are next */
 	struct strv typed;  /* those of them whose key somebody can type */
 	struct strv lines;  /* of the hint: where the others come from */
 	int64_t since;	    /* it waits: mark_since() */
@@ -359,8 +361,24 @@ static void look_closely(struct watch *w, struct watched *item)
 	set_state(w, item, is);
 }
 
+/*
+ * Whether one of these roots has another key status. A gate of a hundred roots costs no more than one of
+ * ten: the first of them, which it waits for as for all others, and a tenth of the rest in turn.
+ */
+static bool any_left(struct watch *w, struct watched *item, const struct strv *roots,
+		     enum key_status status)
+{
+	if (roots->n_items && keystatus_get(w->keys, roots->items[0]) != (int)status)
+		return true;
+	for (size_t i = 1; i < roots->n_items; i += LOOK_SHARE)
+		if (keystatus_get(w->keys, roots->items[item->n_looks++ % roots->n_items]) !=
+		    (int)status)
+			return true;
+	return false;
+}
+
 /* True when something is other than it was; starts no program. */
-static bool has_changed(struct watch *w, const struct watched *item)
+static bool has_changed(struct watch *w, struct watched *item)
 {
 	for (size_t i = 0; i < item->files.n_items; i++)
 		if (!is_refused(item, item->files.items[i]))
@@ -368,18 +386,12 @@ static bool has_changed(struct watch *w, const struct watched *item)
 	if (item->state == GATE_UNKNOWN || item->state == GATE_OPENING ||
 	    (item->state == GATE_CLOSED && !item->locked.n_items))
 		return now_ms() >= item->retry_at;
-	if (item->state == GATE_OPEN) {
-		for (size_t i = 0; i < item->held->roots.n_items; i++)
-			if (keystatus_get(w->keys, item->held->roots.items[i]) != KEY_LOADED)
-				return true;
-		return !gate_is_open(item->gate->name);
-	}
+	if (item->state == GATE_OPEN)
+		return any_left(w, item, &item->held->roots, KEY_LOADED) ||
+		       !gate_is_open(item->gate->name);
 	if (item->state == GATE_MISSING || !item->locked.n_items)
 		return keystatus_get(w->keys, item->gate->name) >= 0;
-	for (size_t i = 0; i < item->locked.n_items; i++)
-		if (keystatus_get(w->keys, item->locked.items[i]) != KEY_MISSING)
-			return true;
-	return false;
+	return any_left(w, item, &item->locked, KEY_MISSING);
 }
 
 /* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
