@@ -320,25 +320,34 @@ static void stop_group(pid_t pid, unsigned seconds)
 	(void)kill(-pid, SIGKILL);
 }
 
+static int child_end(struct child *child, const struct command *c, int64_t deadline,
+		     char **ret_output, char **ret_errors)
+{
+	int r = child_converse(child, deadline), status;
+
+	if (r)
+		stop_group(child->pid, STOP_SECONDS);
+	status = reap(child->pid);
+	*ret_output = strbuf_take(&child->output);
+	*ret_errors = strbuf_take(&child->errors);
+	return r ? r : status == 0 && child->cut && c->ret_output ? -EFBIG : status;
+}
+
+static int64_t deadline_of(const struct command *c)
+{
+	return now_ms() + (int64_t)(c->deadline ? c->deadline : RUN_DEADLINE) * 1000;
+}
+
 static int start_really(struct runner *runner, const struct command *c, char **ret_output,
 			char **ret_errors)
 {
 	_cleanup_(child_deinit) struct child child = { .fds = { -1, -1, -1 },
 						       .secret = c->ret_secret };
-	int64_t deadline = now_ms() + (int64_t)(c->deadline ? c->deadline : RUN_DEADLINE) * 1000;
-	int r, status;
+	int64_t deadline = deadline_of(c);
+	int r = interrupted ? -EINTR : child_start(&child, c);
 
 	(void)runner;
-	r = interrupted ? -EINTR : child_start(&child, c);
-	if (r)
-		return r;
-	r = child_converse(&child, deadline);
-	if (r)
-		stop_group(child.pid, STOP_SECONDS);
-	status = reap(child.pid);
-	*ret_output = strbuf_take(&child.output);
-	*ret_errors = strbuf_take(&child.errors);
-	return r ? r : status == 0 && child.cut && c->ret_output ? -EFBIG : status;
+	return r ? r : child_end(&child, c, deadline, ret_output, ret_errors);
 }
 
 void runner_init(struct runner *runner)
@@ -405,6 +414,59 @@ int run(struct runner *runner, const struct command *c, struct diag *diag)
 	if (c->ret_output)
 		*c->ret_output = output ? take_ptr(output) : str_dup("");
 	return 0;
+}
+
+/* One of those that run side by side. */
+struct side {
+	struct child child;
+	int64_t deadline;
+	int r; /* it did not start */
+};
+
+/* Its input is small enough for the pipe: nobody else feeds it before it is its turn to be waited for. */
+static void side_begin(struct runner *runner, struct side *side, const struct command *c)
+{
+	_cleanup_free_ char *words = command_words(c);
+
+	if (runner->log)
+		runner->log(runner->context, words);
+	*side = (struct side){ .child.fds = { -1, -1, -1 }, .deadline = deadline_of(c) };
+	side->r = interrupted ? -EINTR : child_start(&side->child, c);
+	if (side->r == 0 && side->child.input_size)
+		child_feed(&side->child);
+}
+
+static int side_end(struct side *side, const struct command *c)
+{
+	_cleanup_free_ char *output = NULL, *errors = NULL;
+	int r = side->r ? side->r : child_end(&side->child, c, side->deadline, &output, &errors);
+
+	child_deinit(&side->child);
+	return r > 0 ? failure(c, "", r, errors, NULL) : r;
+}
+
+size_t run_count_processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (size_t)CPU_COUNT(&set);
+}
+
+void run_all(struct runner *runner, const struct command *commands, size_t n, int *results)
+{
+	size_t n_sides = runner->start == start_really ? MIN_OF(n, run_count_processors()) : 0;
+	_cleanup_free_ struct side *sides = mem_alloc((n_sides + 1) * sizeof(*sides));
+
+	for (size_t i = 0; i < n_sides; i++)
+		side_begin(runner, &sides[i], &commands[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct side *side = n_sides ? &sides[i % n_sides] : NULL;
+
+		results[i] = side ? side_end(side, &commands[i]) :
+				    run(runner, &commands[i], NULL);
+		if (side && i + n_sides < n)
+			side_begin(runner, side, &commands[i + n_sides]);
+	}
 }
 
 int run_words(struct runner *runner, struct diag *diag, const char *program, ...)

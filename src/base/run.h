@@ -61,6 +61,15 @@ void runner_init(struct runner *runner); /* the real one */
  */
 int run(struct runner *runner, const struct command *command, struct diag *diag);
 
+/*
+ * run() of each, so many of them at a time as there are processors for us; what they say is dropped,
+ * and `results` has what run() would return. Those that an interrupt stopped, or kept from being started,
+ * have -EINTR.
+ */
+void run_all(struct runner *runner, const struct command *commands, size_t n, int *results);
+
+size_t run_count_processors(void); /* that this process may use */
+
 /* run() of just these words, the last one NULL. */
 int run_words(struct runner *runner, struct diag *diag, const char *program, ...) _sentinel_;
 

@@ -113,10 +113,12 @@ static void drop(struct strv *roots, size_t i)
 size_t gate_try_passphrase(struct gate_context *cxt, const struct secret *passphrase,
 			   struct strv *roots)
 {
+	_cleanup_free_ bool *opens = mem_alloc(roots->n_items + 1);
 	size_t n = 0;
 
-	for (size_t i = 0; i < roots->n_items;) {
-		if (zfs_load_key(cxt->run, roots->items[i], passphrase, NULL)) {
+	zfs_try_passphrase(cxt->run, roots, passphrase, opens);
+	for (size_t i = 0, tried = 0; i < roots->n_items; tried++) {
+		if (!opens[tried]) {
 			i++;
 			continue;
 		}
@@ -139,7 +141,7 @@ static size_t try_locations(struct gate_context *cxt, const struct zfs_state *st
 		const char *file = zfs_key_file(root);
 
 		if (!starts_with(location, kind) || (file && access(file, R_OK) < 0) ||
-		    zfs_load_key(cxt->run, roots->items[i], NULL, cxt->diag)) {
+		    zfs_load_key(cxt->run, roots->items[i], cxt->diag)) {
 			i++;
 			continue;
 		}

@@ -183,21 +183,36 @@ bool zfs_is_typed(const struct zfs_dataset *root, bool file)
 
 /* doing */
 
-/* A root whose keylocation is a file is tried with a passphrase only when it has one. */
-int zfs_load_key(struct runner *run_by, const char *root, const struct secret *passphrase,
-		 struct diag *diag)
+int zfs_load_key(struct runner *run_by, const char *root, struct diag *diag)
 {
-	const char *const typed[] = { "zfs", "load-key", "-L", "prompt", root, NULL };
-	const char *const kept[] = { "zfs", "load-key", root, NULL };
 	_cleanup_diag_ struct diag why = DIAG_NULL;
-	int r = run(run_by, &(struct command){ .argv = passphrase ? typed : kept,
-					       .secret = passphrase }, &why);
+	int r = run_words(run_by, &why, "zfs", "load-key", root, NULL);
 
-	if (r == 0)
-		return 0;
-	if (!passphrase || r != -EIO)
-		return diag_error(diag, r, "%s", why.items[0].text);
-	return -EPERM;
+	return r ? diag_error(diag, r, "%s", why.items[0].text) : 0;
+}
+
+/* zfs load-key -L prompt ROOT: keylocation may be a file. */
+struct load_words {
+	const char *argv[6];
+};
+
+/* What it costs is the key derivation, of each root its own. */
+void zfs_try_passphrase(struct runner *run_by, const struct strv *roots,
+			const struct secret *passphrase, bool *opens)
+{
+	size_t n = roots->n_items;
+	_cleanup_free_ struct load_words *words = mem_alloc((n + 1) * sizeof(*words));
+	_cleanup_free_ struct command *commands = mem_alloc((n + 1) * sizeof(*commands));
+	_cleanup_free_ int *results = mem_alloc((n + 1) * sizeof(*results));
+
+	for (size_t i = 0; i < n; i++) {
+		words[i] = (struct load_words){ { "zfs", "load-key", "-L", "prompt",
+						  roots->items[i], NULL } };
+		commands[i] = (struct command){ .argv = words[i].argv, .secret = passphrase };
+	}
+	run_all(run_by, commands, n, results);
+	for (size_t i = 0; i < n; i++)
+		opens[i] = results[i] == 0;
 }
 
 int zfs_unload_key(struct runner *run_by, const char *root, struct diag *diag)

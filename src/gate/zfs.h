@@ -62,12 +62,12 @@ const char *zfs_key_file(const struct zfs_dataset *root);
  */
 bool zfs_is_typed(const struct zfs_dataset *root, bool file);
 
-/*
- * `passphrase` fits: 0, and the key is loaded. -EPERM when it does not. Without one, the key
- * comes from where keylocation says.
- */
-int zfs_load_key(struct runner *run, const char *root, const struct secret *passphrase,
-		 struct diag *diag);
+/* From where keylocation says. */
+int zfs_load_key(struct runner *run, const char *root, struct diag *diag);
+
+/* On each of these roots, several at once; `opens` has who has its key now. */
+void zfs_try_passphrase(struct runner *run, const struct strv *roots, const struct secret *passphrase,
+			bool *opens);
 int zfs_unload_key(struct runner *run, const char *root, struct diag *diag);
 int zfs_mount(struct runner *run, const char *dataset, struct diag *diag);
 int zfs_unmount(struct runner *run, const char *dataset, struct diag *diag);

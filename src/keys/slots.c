@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keys/slots.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+
+#include "base/run.h"
 
 #define KEY_ROOM 128u /* bytes; twice the volume key of aes-xts with 256 bits */
 
@@ -14,13 +15,6 @@ struct answer {
 	size_t size; /* 0: nothing */
 	char key[KEY_ROOM];
 };
-
-static size_t count_processors(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (size_t)CPU_COUNT(&set);
-}
 
 static void open_one(const struct slot_try *try, struct answer *answer)
 {
@@ -59,7 +53,7 @@ static pid_t start_share(const struct slot_try *tries, size_t n, size_t first, s
 
 static void open_all(const struct slot_try *tries, size_t n, struct answer *answers)
 {
-	size_t n_shares = MIN_OF(n, count_processors());
+	size_t n_shares = MIN_OF(n, run_count_processors());
 	_cleanup_free_ pid_t *pids = mem_alloc(n_shares * sizeof(*pids));
 
 	for (size_t i = 1; i < n_shares; i++)

@@ -5,7 +5,6 @@
 #include <json-c/json.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -59,11 +58,7 @@ int64_t vm_now(void)
 
 unsigned vm_processors(void)
 {
-	cpu_set_t usable;
-
-	if (sched_getaffinity(0, sizeof usable, &usable) < 0)
-		return 1;
-	return MIN_OF((unsigned)CPU_COUNT(&usable), 4u);
+	return (unsigned)MIN_OF(run_count_processors(), (size_t)4);
 }
 
 bool vm_tells_emulator_fault(const char *line)

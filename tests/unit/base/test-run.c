@@ -314,6 +314,30 @@ static void test_log(void **state)
 	assert_string_equal(lines.items[0], "true a b");
 }
 
+/* More of them than there are processors anywhere; each gets its own input. */
+static void test_all(void **state)
+{
+	enum { N = 300 };
+	const char *const missing[] = { "eyrie-no-such-program", NULL };
+	const char *const script[] = {
+		"sh", "-c", "read -r word && echo \"$word\" >&2 && test \"$word\" = right", NULL
+	};
+	_cleanup_free_ struct command *commands = mem_alloc(N * sizeof(*commands));
+	_cleanup_free_ int *results = mem_alloc(N * sizeof(*results));
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		commands[i] = (struct command){
+			.argv = script,
+			.input = i % 3 ? "right\n" : "wrong\n",
+		};
+	commands[7] = (struct command){ .argv = missing };
+	run_all(&runner, commands, N, results);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(results[i], i == 7 ? -ENOENT : i % 3 ? 0 : -EIO);
+	run_all(&runner, commands, 0, results);
+}
+
 static int record_start(struct runner *recorder, const struct command *command,
 			char **ret_output, char **ret_errors)
 {
@@ -399,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_of_a_stubborn_one),
 		cmocka_unit_test(test_interrupt),
 		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_recorder),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_process_is_stopped),

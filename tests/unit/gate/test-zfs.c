@@ -125,19 +125,23 @@ static void test_load_key(void **state)
 {
 	struct runner runner = { .start = start };
 	_cleanup_(secret_freep) struct secret *secret = secret_new();
+	_cleanup_strv_ struct strv roots = STRV_NULL;
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	bool opens = false;
 
 	(void)state;
 	memcpy(secret->data, "tenletters", secret->size = 10);
 	said = "";
 	status = 0;
-	assert_int_equal(zfs_load_key(&runner, "nest", secret, &diag), 0);
+	strv_add(&roots, "nest");
+	zfs_try_passphrase(&runner, &roots, secret, &opens);
+	assert_true(opens);
 	assert_string_equal(ran, "zfs load-key -L prompt nest");
 	assert_true(had_secret);
 	status = 255;
-	assert_int_equal(zfs_load_key(&runner, "nest", secret, &diag), -EPERM);
-	assert_int_equal(diag.n_items, 0);
-	assert_int_equal(zfs_load_key(&runner, "nest", NULL, &diag), -EIO);
+	zfs_try_passphrase(&runner, &roots, secret, &opens);
+	assert_false(opens);
+	assert_int_equal(zfs_load_key(&runner, "nest", &diag), -EIO);
 	assert_string_equal(ran, "zfs load-key nest");
 	assert_non_null(strstr(test_only_finding(&diag), "zfs says no"));
 	free(ran);
