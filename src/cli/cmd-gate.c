@@ -6,6 +6,7 @@
 #include "cli/gate-work.h"
 #include "gate/check.h"
 #include "gate/find.h"
+#include "gate/loadkey.h"
 #include "gate/mark.h"
 #include "gate/openrc.h"
 #include "gate/smf.h"

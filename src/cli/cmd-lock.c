@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/gate-work.h"
+#include "gate/close.h"
 #include "gate/mark.h"
 
 /* What is at and below a name and belongs to no gate: its keys alone, with nobody to stop. */

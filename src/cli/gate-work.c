@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/gate-work.h"
+#include "gate/loadkey.h"
 #include "gate/mark.h"
+#include "gate/mounts.h"
+#include "gate/open.h"
 
 #define TRIES 3
 

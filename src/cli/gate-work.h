@@ -4,7 +4,7 @@
 /* What gate, unlock NAME and lock NAME share: configuration, and one passphrase for all. */
 
 #include "cli/cli.h"
-#include "gate/open.h"
+#include "gate/state.h"
 
 struct gate_work {
 	struct gates *gates; /* none where no file says any */

@@ -3,7 +3,7 @@
 
 /* Telling systemd or OpenRC to start what a gate held, and to stop it. */
 
-#include "gate/open.h"
+#include "gate/state.h"
 
 /* Those of `names` that somebody wanted and that their condition skipped; nobody is waited for. */
 int services_start_skipped(struct gate_context *cxt, const struct strv *names);

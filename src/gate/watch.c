@@ -8,8 +8,11 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "gate/close.h"
 #include "gate/keystatus.h"
+#include "gate/loadkey.h"
 #include "gate/mark.h"
+#include "gate/open.h"
 #include "gate/systemd.h"
 #include "gate/units.h"
 #include "keys/keyring.h"

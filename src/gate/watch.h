@@ -7,7 +7,7 @@
  * shows what to type as long as they are not, and ends a wait that has a limit.
  */
 
-#include "gate/open.h"
+#include "gate/state.h"
 
 /*
  * The boot waits this long for a pool. Without one there is no key to ask for, and nobody can come

@@ -16,7 +16,9 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "gate/close.h"
 #include "gate/mark.h"
+#include "gate/mounts.h"
 #include "gate/open.h"
 #include "gate/units.h"
 #include "gate/watch.h"

@@ -2,6 +2,9 @@
 
 /* What needs no mark in /run: which keys are tried, and in which order things are mounted. */
 
+#include "gate/close.h"
+#include "gate/loadkey.h"
+#include "gate/mounts.h"
 #include "gate/open.h"
 
 #include "test.h"
