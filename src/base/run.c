@@ -432,8 +432,12 @@ static void side_begin(struct runner *runner, struct side *side, const struct co
 		runner->log(runner->context, words);
 	*side = (struct side){ .child.fds = { -1, -1, -1 }, .deadline = deadline_of(c) };
 	side->r = interrupted ? -EINTR : child_start(&side->child, c);
-	if (side->r == 0 && side->child.input_size)
+	if (side->r)
+		return;
+	if (side->child.input_size)
 		child_feed(&side->child);
+	if (!side->child.input_size) /* a program may read until its input ends */
+		closep(&side->child.fds[PIPE_IN]), side->child.fds[PIPE_IN] = -1;
 }
 
 static int side_end(struct side *side, const struct command *c)

@@ -246,9 +246,9 @@ repack() {
 	done
 	dpkg-query --status "$name" | sed '/^Status:/d; /^Conffiles:/,/^[^ ]/{/^Conffiles:/d;/^ /d}' \
 		>"$tree/DEBIAN/control"
-	for file in preinst postinst prerm postrm; do
+	for file in preinst postinst prerm postrm config templates triggers; do
 		[[ ! -e /var/lib/dpkg/info/$name.$file ]] ||
-			cp "/var/lib/dpkg/info/$name.$file" "$tree/DEBIAN"
+			cp "/var/lib/dpkg/info/$name.$file" "$tree/DEBIAN/$file"
 	done
 	dpkg-deb -Znone --build "$tree" "/var/tmp/$name.deb" >/dev/null
 }

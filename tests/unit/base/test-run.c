@@ -338,6 +338,35 @@ static void test_all(void **state)
 	run_all(&runner, commands, 0, results);
 }
 
+/* Each reads its input to the end, and waits there for the other one. */
+static void test_all_at_once(void **state)
+{
+	char folder[] = "/tmp/eyrie-test-XXXXXX";
+	const char *const script[] = {
+		"sh", "-c",
+		"own=$(cat) && cd \"${own%/*}\" && touch \"${own##*/}\" && "
+		"for i in $(seq 100); do [ $(ls | wc -l) = 2 ] && exit 0; sleep 0.1; done; exit 1", NULL
+	};
+	_cleanup_free_ char *one = NULL, *other = NULL;
+	struct command commands[2] = {};
+	int results[2];
+
+	(void)state;
+	if (run_count_processors() < 2)
+		skip();
+	assert_non_null(mkdtemp(folder));
+	one = str_printf("%s/one", folder);
+	other = str_printf("%s/other", folder);
+	commands[0] = (struct command){ .argv = script, .input = one };
+	commands[1] = (struct command){ .argv = script, .input = other };
+	run_all(&runner, commands, 2, results);
+	(void)unlink(one);
+	(void)unlink(other);
+	(void)rmdir(folder);
+	assert_int_equal(results[0], 0);
+	assert_int_equal(results[1], 0);
+}
+
 static int record_start(struct runner *recorder, const struct command *command,
 			char **ret_output, char **ret_errors)
 {
@@ -424,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_interrupt),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_recorder),
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_process_is_stopped),
