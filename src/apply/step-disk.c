@@ -39,18 +39,32 @@ static int wipe_signatures(const char *node, struct diag *diag)
 	return 0;
 }
 
+/* The node of the disk, which is the one that was planned with, and consented to. */
+static int same_node(struct apply_context *cxt, const struct step *step, char **ret)
+{
+	_cleanup_free_ char *node = device_disk(cxt, step->disk);
+
+	if (!node)
+		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
+	if (!streq(node, step->object))
+		return diag_error(cxt->diag, -EBUSY, "disk '%s' is %s now, and was %s when it was "
+				  "planned with", step->disk, node, step->object);
+	*ret = take_ptr(node);
+	return 0;
+}
+
 /*
  * Partitions first, then the disk: interrupted, the disk still shows its table, and so is still
  * known to carry something.
  */
 int apply_WIPE(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *node = device_disk(cxt, step->disk);
+	_cleanup_free_ char *node = NULL;
 	struct observed_disk have = {};
-	int r;
+	int r = same_node(cxt, step, &node);
 
-	if (!node)
-		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
+	if (r)
+		return r;
 	r = observe_disk(node, &have, cxt->diag);
 	FOR_EACH_ITEM(struct observed_partition, partition, &have.partitions)
 		if (r == 0 && partition->path)
@@ -162,13 +176,13 @@ static int reread_table(struct fdisk_context *fdisk)
  */
 int apply_TABLE(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *node = device_disk(cxt, step->disk);
+	_cleanup_free_ char *node = NULL;
 	_cleanup_(fdisk_freep) struct fdisk_context *fdisk = fdisk_new_context();
 	_cleanup_close_ int fd = -1;
-	int r;
+	int r = same_node(cxt, step, &node);
 
-	if (!node)
-		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
+	if (r)
+		return r;
 	/* libfdisk by itself would write to a disk that somebody took since it was observed. */
 	fd = open(node, O_RDWR | O_EXCL | O_CLOEXEC);
 	if (fd < 0)

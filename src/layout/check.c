@@ -343,6 +343,9 @@ static void check_volumes(struct checker *c, const struct layout_pool *pool)
 
 		if (!is_dataset_name(volume->name))
 			finding(c, at, "'%s' is no name for a volume", volume->name);
+		FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+			if (streq(dataset->name, volume->name))
+				finding(c, at, "a dataset has the name '%s' already", volume->name);
 		if (volume->size < VOLUME_SIZE_MIN)
 			finding(c, at, "a volume is 1MiB at least");
 		if (swap && streq(volume->name, LAYOUT_SWAP_VOLUME))
