@@ -95,7 +95,7 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 	const struct step *all = plan->steps.items;
 	int r = 0;
 
-	if (plan->n_consents_missing)
+	if (plan_count_consents_missing(plan))
 		return diag_error(cxt->diag, -EPERM, "the plan destroys what nobody gave up");
 	if (has_step(plan, STEP_LUKS_FORMAT) || has_step(plan, STEP_KEY_FORMAT))
 		r = kdf_prepare(cxt);

@@ -425,8 +425,7 @@ int apply_KEY_REMOVE(struct apply_context *cxt, const struct step *step)
 	_cleanup_members_ struct members members = {};
 	int r = find_members(cxt, &members);
 
-	(void)step;
 	if (r == 0)
 		r = keyfile_remove(members.items, members.n, cxt->passphrase, cxt->diag);
-	return r ? r : erase_key_device(cxt);
+	return r || !step->object ? r : erase_key_device(cxt);
 }

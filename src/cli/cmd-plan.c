@@ -27,13 +27,14 @@ static enum cli_exit run_plan(struct cli *cli)
 		return CLI_REFUSED;
 	if (cli_observe(cli, layout, &have))
 		return CLI_FAILED;
-	if (plan_make(layout, have, &options, &plan, &cli->diag)) {
+	if (plan_check_place(layout, have, options.target, &cli->diag) ||
+	    plan_make(layout, have, &options, &plan, &cli->diag)) {
 		if (cli->options.json)
 			show(cli, &(struct plan){});
 		return CLI_REFUSED;
 	}
 	show(cli, plan);
-	if (plan->n_consents_missing)
+	if (plan_count_consents_missing(plan))
 		return CLI_CONSENT;
 	return cli->options.check && plan->steps.n_items ? CLI_PENDING : CLI_OK;
 }

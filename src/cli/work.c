@@ -67,7 +67,7 @@ static enum cli_exit consent(struct work *work)
 	struct cli *cli = work->cli;
 	_cleanup_free_ char *answer = NULL;
 
-	if (work->plan->n_consents_missing) {
+	if (plan_count_consents_missing(work->plan)) {
 		view_plan(work->plan, stderr);
 		FOR_EACH_ITEM(struct step, step, &work->plan->steps)
 			if (step->consent_missing) {
@@ -182,7 +182,7 @@ static enum cli_exit carry_out(struct work *work, const struct observed *have)
 	return CLI_FAILED;
 }
 
-/* Two rounds are enough: one to what can be seen from outside, one for what is inside. */
+/* What is inside of partitions, of pools and of the root is seen one after the other. */
 #define ROUNDS_MAX 4
 
 static bool ends_with_look(const struct plan *plan)
@@ -213,7 +213,8 @@ static enum cli_exit one_round(struct work *work, bool *ret_more)
 
 	if (cli_observe(cli, work->layout, &have))
 		return CLI_FAILED;
-	if (plan_make(work->layout, have, &options, &plan, &cli->diag))
+	if (plan_check_place(work->layout, have, options.target, &cli->diag) ||
+	    plan_make(work->layout, have, &options, &plan, &cli->diag))
 		return CLI_REFUSED;
 	pool = observed_pool(have, work->layout->pool.name);
 	work->cxt.target = pool && !pool->altroot ? "" : cli_target(cli);

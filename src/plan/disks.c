@@ -24,22 +24,6 @@ uint64_t disk_size_min(const struct layout *layout, const char *disk)
 	return size;
 }
 
-void planner_add_table(struct planner *p, const struct planned_disk *d)
-{
-	_cleanup_strbuf_ struct strbuf parts = STRBUF_NULL;
-
-	for (enum role role = 0; role < ROLE_MAX; role++) {
-		_cleanup_free_ char *size = str_size_for_people(role_size(p->layout, role));
-
-		if (!role_wanted(p->layout, d->want->name, role))
-			continue;
-		strbuf_printf(&parts, "%s%s (%s)", parts.size ? ", " : "", roles[role].title,
-			      role_size(p->layout, role) ? size : "the rest");
-	}
-	(void)planner_add(p, STEP_TABLE, d->want->name, d->have->path,
-			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
-}
-
 bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum role role)
 {
 	const struct observed_partition *partition;
@@ -156,6 +140,37 @@ static bool has_set_of_others(const struct observed_disk *disk)
 	return false;
 }
 
+static void add_wipe(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_free_ char *title = describe_disk(d->have);
+	struct step *step = planner_add(p, STEP_WIPE, d->want->name, d->have->path,
+					"erase the disk '%s': %s", d->want->name, title);
+
+	step->destroys = str_printf("everything on %s: %s%s", d->have->path, d->found,
+				    has_set_of_others(d->have) ?
+					    " (made by eyrie for another machine or set)" :
+					    "");
+	step->consent_missing = !p->options->wipe || !strv_has(p->options->wipe, d->want->name);
+}
+
+void planner_add_table(struct planner *p, const struct planned_disk *d)
+{
+	_cleanup_strbuf_ struct strbuf parts = STRBUF_NULL;
+
+	if (d->found)
+		add_wipe(p, d);
+	for (enum role role = 0; role < ROLE_MAX; role++) {
+		_cleanup_free_ char *size = str_size_for_people(role_size(p->layout, role));
+
+		if (!role_wanted(p->layout, d->want->name, role))
+			continue;
+		strbuf_printf(&parts, "%s%s (%s)", parts.size ? ", " : "", roles[role].title,
+			      role_size(p->layout, role) ? size : "the rest");
+	}
+	(void)planner_add(p, STEP_TABLE, d->want->name, d->have->path,
+			  "partition '%s' (%s): %s", d->want->name, d->have->path, parts.data);
+}
+
 /* It is there, and nothing can be known of it or written to it. */
 static bool is_sick(const struct planned_disk *d)
 {
@@ -206,8 +221,6 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 	const char *name = d->want->name;
 	_cleanup_free_ char *use = describe_use(d->have);
 	_cleanup_free_ char *title = describe_disk(d->have);
-	bool consent = p->options->wipe && strv_has(p->options->wipe, name);
-	struct step *step;
 
 	if (use) {
 		set_aside(p, d, "disk '%s' (%s) is in use: %s", name, title, use);
@@ -225,22 +238,17 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 			  d->have->path);
 		return;
 	}
-	/* The pool lives without it: taking it in is a replacement, and nothing for a plan. */
-	if (planner_pool(p, d->pool)) {
-		diag_warning(p->diag, "disk '%s' (%s) is no member of the pool and is left alone; it "
-			     "has: %s", name, title, found);
-		d->state = DISK_MISSING;
-		return;
-	}
-	step = planner_add(p, STEP_WIPE, name, d->have->path, "erase the disk '%s': %s", name,
-			   title);
-	step->destroys = str_printf("everything on %s: %s%s", d->have->path, found,
-				    has_set_of_others(d->have) ?
-					    " (made by eyrie for another machine or set)" :
-					    "");
-	step->consent_missing = !consent;
-	p->plan->n_consents_missing += !consent;
-	d->state = DISK_BLANK;
+	d->found = str_dup(found);
+}
+
+/* The pool lives without it: taking it in is a replacement, and nothing for a plan. */
+void planner_leave(struct planner *p, struct planned_disk *d)
+{
+	_cleanup_free_ char *title = describe_disk(d->have);
+
+	diag_warning(p->diag, "disk '%s' (%s) is no member of the pool '%s' and is left alone; it "
+		     "has: %s", d->want->name, title, d->pool->name, d->found ? d->found : "nothing");
+	d->state = DISK_MISSING;
 }
 
 /* Those of this set first: whether the others are needed depends on them. */
@@ -376,6 +384,22 @@ static void hint_at_room(struct planner *p, enum role role)
 				     "start over with firmware: both, or stay with uefi");
 }
 
+/* Its paths were exchanged with those of another one: the name of a disk is in its partitions. */
+static bool is_another(struct planner *p, const struct planned_disk *d)
+{
+	FOR_EACH_PLANNED(other, p)
+	{
+		if (other == d || d->member ||
+		    !find_partition(d->have, role_of_pool(p->layout, other->pool), other->want->name))
+			continue;
+		planner_refuse(p, "the path of disk '%s' leads to the disk '%s' of this set: %s",
+			       d->want->name, other->want->name, d->have->path);
+		diag_hint(p->diag, "correct the path; those in /dev/disk/by-id stay with a disk");
+		return true;
+	}
+	return false;
+}
+
 /* A partition that the layout wants and that a disk of ours has not: it was lost, or never made. */
 static void check_partitions(struct planner *p, struct planned_disk *d)
 {
@@ -462,7 +486,7 @@ static void plan_disk(struct planner *p, struct planned_disk *d)
 		diag_hint(p->diag, "fdisk %s, then w, writes both again from the one that is whole",
 			  d->have->path);
 	}
-	if (fits_firmware(p, d))
+	if (!is_another(p, d) && fits_firmware(p, d))
 		check_partitions(p, d);
 }
 

@@ -6,7 +6,7 @@
 
 enum disk_state {
 	DISK_MISSING, /* not in the machine, or not to be touched: goes on without it */
-	DISK_BLANK,   /* nothing on it, or what is on it goes with consent */
+	DISK_BLANK,   /* gets a table of this set; what is on it, `found`, goes with consent */
 	DISK_OURS,    /* a partition table of this set */
 };
 
@@ -15,6 +15,7 @@ struct planned_disk {
 	const struct layout_disk *want;
 	const struct observed_disk *have; /* NULL when it is not in the machine */
 	enum disk_state state;
+	char *found; /* what a blank disk carries all the same, for people; or NULL */
 	const struct layout_pool *pool;		 /* that its partition belongs to */
 	const struct layout_vdev *vdev;
 	const struct observed_partition *member; /* that partition; NULL until the table is there */
@@ -50,6 +51,8 @@ bool planner_has(const struct planner *p, enum step_kind kind, const char *objec
 void planner_refuse(struct planner *p, const char *format, ...) _printf_(2, 3);
 
 /* The pool of the layout, as it is imported, when it is of this set; or NULL. */
+const struct observed_pool *pool_of_set(const struct layout *layout, const struct observed *have,
+					const char *name);
 const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *pool);
 
 /* arrays.c */
@@ -85,6 +88,9 @@ void planner_add_import(struct planner *p, const struct layout_pool *pool);
 
 /* One of that name is imported and is not ours: refused. */
 bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool);
+
+/* A blank disk that comes late, to a pool that is there: it is left alone, and named. */
+void planner_leave(struct planner *p, struct planned_disk *d);
 
 /* disks.c: the steps that a disk gets whatever its pool is. */
 void planner_add_table(struct planner *p, const struct planned_disk *d);

@@ -103,21 +103,23 @@ static void add_filled(struct planner *p, const struct planned_disk *d)
 			  "mark '%s' as a member that is whole", d->want->name);
 }
 
-/* Disks that cannot take part in a pool that exists already. */
-static void refuse_late_disks(struct planner *p, const enum progress *progress)
+/* Disks that cannot take part in a pool that exists already are as those that are not there. */
+static void leave_late_disks(struct planner *p, enum progress *progress)
 {
 	size_t i = 0;
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
-		enum progress is = progress[i++];
+		enum progress *is = &progress[i++];
 
-		if (is != MEMBER_UNMADE)
+		if (*is != MEMBER_UNMADE)
 			continue;
-		planner_refuse(p, "disk '%s' is not yet a member, and the pool '%s' exists",
-			       d->want->name, p->layout->pool.name);
-		diag_hint(p->diag, "eyrie puts no disk in the place of another one; without it, the "
-			  "pool is imported from the others");
+		*is = MEMBER_ABSENT;
+		if (d->state == DISK_BLANK)
+			planner_leave(p, d);
+		else
+			diag_warning(p->diag, "disk '%s' is there, but not a member of the pool",
+				     d->want->name);
 	}
 }
 
@@ -125,7 +127,6 @@ static void plan_existing(struct planner *p, const enum progress *progress)
 {
 	size_t i = 0;
 
-	refuse_late_disks(p, progress);
 	plan_arrays(p);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
@@ -149,14 +150,32 @@ static void note_sectors(struct planner *p)
 	diag_hint(p->diag, "encryption: { sector-size: 4096 } says it, and costs less");
 }
 
+/* Each of them is known to hold no pool: on one that cannot be read it may be. */
+static void refuse_unknown(struct planner *p, const enum progress *progress)
+{
+	size_t i = 0;
+
+	FOR_EACH_PLANNED_MEMBER(d, p)
+	{
+		enum progress is = progress[i++];
+
+		if (d->state == DISK_MISSING) {
+			planner_refuse(p, "disk '%s' %s, and the pool is not made yet",
+				       d->want->name, planner_missing(d));
+		} else if (is == MEMBER_ABSENT) {
+			planner_refuse(p, "the pool may be on disk '%s', whose member cannot be read: "
+				       "none is made", d->want->name);
+			diag_hint(p->diag, "restore a header backup of its member; wipefs -a %s gives up "
+				  "what is on it", d->have->path);
+		}
+	}
+}
+
 static void plan_creation(struct planner *p, const enum progress *progress)
 {
 	size_t i;
 
-	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (d->state == DISK_MISSING)
-			planner_refuse(p, "disk '%s' %s, and the pool is not made yet",
-				       d->want->name, planner_missing(d));
+	refuse_unknown(p, progress);
 	/* Members that exist first: they say whether the passphrase is the one they have. */
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
@@ -191,7 +210,7 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 		else if (is == MEMBER_FILLED && !d->member->luks.mapped)
 			diag_warning(p->diag, "disk '%s' is there, but its member is not open",
 				     d->want->name);
-		else if (is == MEMBER_UNMADE || is == MEMBER_EMPTY)
+		else if (is == MEMBER_EMPTY)
 			diag_warning(p->diag, "disk '%s' is there, but not a member of the pool",
 				     d->want->name);
 	}
@@ -251,6 +270,8 @@ bool plan_members(struct planner *p)
 	}
 	if (!pool && planner_pool_is_taken(p, &p->layout->pool))
 		return false;
+	if (pool || n_filled)
+		leave_late_disks(p, progress);
 	if (pool)
 		plan_imported(p, pool, progress);
 	else if (n_filled)

@@ -373,9 +373,12 @@ static void model_peer_remove(struct model *m)
 
 static void model_key_remove(struct model *m)
 {
-	struct observed_luks *luks = &array_of(m, ROLE_KEY)->luks;
+	struct observed_luks *luks;
 
 	for_members(m, lose_key);
+	if (!m->step->object)
+		return;
+	luks = &array_of(m, ROLE_KEY)->luks;
 	luks->n_keyslots = 0;
 	str_set(&luks->label, NAME_KEY_LABEL_NEW);
 }

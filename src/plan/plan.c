@@ -47,6 +47,15 @@ const char *step_name(unsigned kind)
 	return kinds[kind].name;
 }
 
+size_t plan_count_consents_missing(const struct plan *plan)
+{
+	size_t n = 0;
+
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		n += step->consent_missing;
+	return n;
+}
+
 struct plan *plan_free(struct plan *plan)
 {
 	if (plan)
@@ -116,6 +125,32 @@ static bool plan_root_pool(struct planner *p)
 	return false;
 }
 
+static bool runs_from(const struct observed_pool *pool)
+{
+	FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
+		if (streq(dataset->mounted, "/"))
+			return true;
+	return false;
+}
+
+int plan_check_place(const struct layout *layout, const struct observed *have, const char *target,
+		     struct diag *diag)
+{
+	const struct observed_pool *pool = pool_of_set(layout, have, layout->pool.name);
+	int r;
+
+	if (!pool || (pool->altroot ? streq(pool->altroot, target) : runs_from(pool)))
+		return 0;
+	if (pool->altroot)
+		r = diag_error(diag, -EBUSY, "the pool '%s' is imported below %s, and this works below %s",
+			       pool->name, pool->altroot, target);
+	else
+		r = diag_error(diag, -EBUSY, "the pool '%s' is imported, and this system does not run "
+			       "from it", pool->name);
+	diag_hint(diag, "zpool export %s; it is imported below %s then", pool->name, target);
+	return r;
+}
+
 int plan_make(const struct layout *layout, const struct observed *have,
 	      const struct plan_options *options, struct plan **ret, struct diag *diag)
 {
@@ -134,6 +169,8 @@ int plan_make(const struct layout *layout, const struct observed *have,
 		if (more)
 			plan_system(&p);
 	}
+	FOR_EACH_PLANNED(d, &p)
+		free(d->found);
 	free(p.disks);
 	if (p.refused)
 		return -EINVAL;

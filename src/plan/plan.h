@@ -38,7 +38,6 @@ struct step {
 
 struct plan {
 	struct list steps; /* of struct step */
-	size_t n_consents_missing;
 };
 
 struct plan_options {
@@ -59,8 +58,17 @@ const char *step_name(unsigned kind);
 int plan_make(const struct layout *layout, const struct observed *have,
 	      const struct plan_options *options, struct plan **ret, struct diag *diag);
 
+/*
+ * Whether what is planned would be done to the system of the layout: a pool that is imported is mounted
+ * below `target`, or is what the running system runs from. -EBUSY, with what to do.
+ */
+int plan_check_place(const struct layout *layout, const struct observed *have, const char *target,
+		     struct diag *diag);
+
 /* Whether the kernels of the system can be seen: /boot is in its root, or its array is mounted. */
 bool plan_finds_boot(const struct layout *layout, const struct observed *have);
+
+size_t plan_count_consents_missing(const struct plan *plan); /* steps that wait for one */
 
 struct plan *plan_free(struct plan *plan);
 DEFINE_CLEANUP(struct plan *, plan_free)

@@ -7,13 +7,18 @@
 #include "boot/environment.h"
 #include "plan/internal.h"
 
-const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *want)
+const struct observed_pool *pool_of_set(const struct layout *layout, const struct observed *have,
+					const char *name)
 {
-	const struct observed_pool *pool = observed_pool(p->have, want->name);
+	const struct observed_pool *pool = observed_pool(have, name);
 	const struct observed_dataset *top = pool ? observed_dataset(pool, pool->name) : NULL;
 
-	return top && streq(pair_get(&top->properties, NAME_SET_PROPERTY), p->layout->id) ? pool :
-											NULL;
+	return top && streq(pair_get(&top->properties, NAME_SET_PROPERTY), layout->id) ? pool : NULL;
+}
+
+const struct observed_pool *planner_pool(const struct planner *p, const struct layout_pool *want)
+{
+	return pool_of_set(p->layout, p->have, want->name);
 }
 
 bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool)
@@ -122,21 +127,38 @@ static bool is_number(const char *text, uint64_t bytes)
 	       (uint64_t)(number * (double)(UINT64_C(1) << 10 * (unit - units))) == bytes;
 }
 
+/* What zfs(8) shows for another word that it takes. */
+static bool is_alias(const char *have, const char *want)
+{
+	static const struct {
+		const char *shown, *taken;
+	} words[] = {
+		{ "posix", "posixacl" }, { "off", "noacl" },	 { "gzip", "gzip-6" },
+		{ "zstd", "zstd-3" },	 { "zstd-fast", "zstd-fast-1" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (streq(have, words[i].shown) && streq(want, words[i].taken))
+			return true;
+	return false;
+}
+
 static bool is_same_value(const char *have, const char *want)
 {
 	uint64_t bytes;
 
-	if (streq(have, want))
+	if (streq(have, want) || is_alias(have, want))
 		return true;
 	return have && str_to_u64(have, &bytes) == 0 &&
 	       (is_number(want, bytes) || (streq(want, "none") && !bytes));
 }
 
-/* Decided when a dataset is made; zfs-change-key(8) is how to have another key. */
-static bool is_of_encryption(const char *property)
+/* Decided when a dataset is made, zfsprops(7); zfs-change-key(8) is how to have another key. */
+static bool is_of_creation(const char *property)
 {
-	static const char *const names[] = { "encryption", "keyformat", "keylocation",
-					     "pbkdf2iters" };
+	static const char *const names[] = { "encryption",	"keyformat",	 "keylocation",
+					     "pbkdf2iters",	"casesensitivity", "normalization",
+					     "utf8only" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (streq(property, names[i]))
@@ -159,7 +181,7 @@ static void plan_properties(struct planner *p, const struct layout_pool *pool,
 	{
 		const char *value = pair_get(&have->properties, property->name);
 
-		if (!is_of_encryption(property->name) && !is_same_value(value, property->value))
+		if (!is_of_creation(property->name) && !is_same_value(value, property->value))
 			add_property(p, pool, have->name, property->name, property->value);
 	}
 }

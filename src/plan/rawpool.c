@@ -84,12 +84,21 @@ static void plan_imported(struct planner *p, const struct layout_pool *pool)
 		plan_arrays(p);
 }
 
+static void leave_late_disks(struct planner *p, const struct layout_pool *pool)
+{
+	FOR_EACH_PLANNED_OF(d, p, pool)
+		if (d->state == DISK_BLANK)
+			planner_leave(p, d);
+}
+
 bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 {
 	const struct count count = count_disks(p, pool);
 
 	if (planner_pool_is_taken(p, pool))
 		return false;
+	if (planner_pool(p, pool) || count.n_made)
+		leave_late_disks(p, pool);
 	if (planner_pool(p, pool)) {
 		plan_imported(p, pool);
 		return true;

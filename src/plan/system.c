@@ -4,6 +4,7 @@
 
 #include "boot/files.h"
 #include "boot/text.h"
+#include "layout/paths.h"
 #include "plan/internal.h"
 
 /* A property of the root dataset, or NULL. */
@@ -248,6 +249,19 @@ static void add_syncs(struct planner *p)
 			(void)add_esp_sync(p, d);
 }
 
+/* Whoever made it: nothing is unpacked over what has kernels, or says what is mounted. */
+static bool refuse_system_of_others(struct planner *p)
+{
+	const struct observed_system *system = &p->have->system;
+
+	if (!system->root || (!system->kernels.n_items && !observed_file(p->have, PATH_FSTAB)))
+		return false;
+	planner_refuse(p, "%s/%s holds a system that eyrie did not make: none is unpacked over it",
+		       p->layout->pool.name, layout_root(p->layout)->name);
+	diag_hint(p->diag, "a layout without 'system:' goes on with it as it is");
+	return true;
+}
+
 static void plan_installation(struct planner *p, const char *state)
 {
 	const char *source = p->layout->system.tarball ? p->layout->system.tarball :
@@ -429,6 +443,37 @@ static bool may_remove(struct planner *p, const char *what)
 	return false;
 }
 
+/* A key device that is lost needs no erasing: its array has no part left, or no header. */
+static bool key_device_is_there(const struct planner *p)
+{
+	const struct observed_array *key = planner_array(p, ROLE_KEY);
+	_cleanup_free_ char *uuid = name_array_uuid(p->layout->id, ROLE_KEY);
+
+	if (key && key->active)
+		return key->luks.state != LUKS_NONE;
+	FOR_EACH_PLANNED_MEMBER(d, p)
+	{
+		const struct observed_partition *part =
+			d->have ? find_partition(d->have, ROLE_KEY, d->want->name) : NULL;
+
+		if (part && streq(part->array, uuid))
+			return true;
+	}
+	return false;
+}
+
+static void remove_key_device(struct planner *p)
+{
+	const struct observed_array *key = planner_array(p, ROLE_KEY);
+	bool is_there = key_device_is_there(p);
+
+	if (is_there && (!key || !key->active))
+		planner_start_array(p, ROLE_KEY);
+	(void)planner_add(p, STEP_KEY_REMOVE, NULL, is_there ? roles[ROLE_KEY].name : NULL,
+			  "take away the key device's key%s",
+			  is_there ? ", and erase its key slots" : " from the members");
+}
+
 /* What only another unlock: needs, once nothing goes by it any more. */
 static void plan_removal(struct planner *p)
 {
@@ -446,13 +491,9 @@ static void plan_removal(struct planner *p)
 	    may_remove(p, "the keys by which members open each other"))
 		(void)planner_add(p, STEP_PEER_REMOVE, NULL, NULL,
 				  "take away the keys by which members open each other");
-	if (!by_key || unlock == UNLOCK_KEYSTORE ||
-	    !may_remove(p, "the key device's key, and its key slots,"))
-		return;
-	if (!key || !key->active)
-		planner_start_array(p, ROLE_KEY);
-	(void)planner_add(p, STEP_KEY_REMOVE, NULL, NULL,
-			  "take away the key device's key, and erase its key slots");
+	if (by_key && unlock != UNLOCK_KEYSTORE &&
+	    may_remove(p, "the key device's key, and its key slots,"))
+		remove_key_device(p);
 }
 
 /* the system as it runs */
@@ -560,8 +601,13 @@ void plan_system(struct planner *p)
 
 	state = state ? state : "";
 	check_environments(p);
-	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE))
-		plan_installation(p, state);
+	if (layout_has_system(p->layout) && !*state && refuse_system_of_others(p))
+		return;
+	/* What is on a root that nobody has looked at yet is seen when it is mounted. */
+	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE)) {
+		if (*state || !root_is_closed(p))
+			plan_installation(p, state);
+	}
 	else if (!root_is_closed(p) && has_kernels(p, state))
 		has_moved = plan_standing(p, state);
 	plan_array_sync(p);

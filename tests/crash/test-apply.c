@@ -229,7 +229,7 @@ static void test_killed_while_wiping(void **state)
 					 .input = "label: gpt\nsize=300MiB, name=Windows\n" }, NULL), 0);
 		(void)loop_scan(nodes[0]);
 		plan = make_plan(&none, false);
-		assert_int_equal(plan->n_consents_missing, 1);
+		assert_int_equal(plan_count_consents_missing(plan), 1);
 		work_and_kill(&wipe, random_up_to(150000));
 		assert_int_equal(work_and_wait(&wipe), 0);
 		expect_done(&none);

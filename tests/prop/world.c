@@ -419,7 +419,7 @@ int world_work(struct world *world, struct diag *diag)
 
 		if (!plan)
 			return -EINVAL;
-		if (plan->n_consents_missing)
+		if (plan_count_consents_missing(plan))
 			return -EEXIST;
 		more = false;
 		FOR_EACH_ITEM(struct step, step, &plan->steps)
