@@ -79,12 +79,12 @@ test_broken_grub() {
 	local before
 
 	before=$(grub_of right)
-	dd if=/dev/zero of="$(disk right)" bs=440 count=1 conv=notrunc status=none
+	dd if=/dev/zero of="$(disk right)" bs=440 count=1 conv=notrunc,fsync status=none
 	status 5 "no boot code on right: there is something to do" eyrie plan --check
 	says "no boot code on right: it says what" "install GRUB on 'right'"
 	status 0 "no boot code on right: sync" eyrie boot sync
 	same "no boot code on right: it is as it was" "$before" "$(grub_of right)"
-	dd if=/dev/urandom of="$(part right bios)" bs=4k seek=4 count=1 conv=notrunc status=none
+	dd if=/dev/urandom of="$(part right bios)" bs=4k seek=4 count=1 conv=notrunc,fsync status=none
 	status 5 "a torn GRUB on right: there is something to do" eyrie plan --check
 	status 0 "a torn GRUB on right: sync" eyrie boot sync
 	same "a torn GRUB on right: it is as it was" "$before" "$(grub_of right)"
