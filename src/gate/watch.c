@@ -347,6 +347,9 @@ static void look_closely(struct watch *w, struct watched *item)
 		return;
 	follow_zfs(w, item, state);
 	note_keys(item, state);
+	/* First: what its key is loaded for again has to be mounted again, too. */
+	if ((item->locked.n_items || !state->exists) && is_released(item))
+		shut_now(w, item);
 	if (item->locked.n_items && load_keys(w, item, state)) {
 		state = zfs_state_free(state);
 		if (zfs_read(w->cxt->run, item->gate->name, &state, w->cxt->diag))
@@ -359,8 +362,6 @@ static void look_closely(struct watch *w, struct watched *item)
 		open_now(w, item);
 		return;
 	}
-	if ((item->locked.n_items || !state->exists) && is_released(item))
-		shut_now(w, item);
 	set_state(w, item, is);
 }
 

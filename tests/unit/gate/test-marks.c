@@ -28,6 +28,7 @@
 struct fake_dataset {
 	const char *name, *root, *mountpoint;
 	bool key, mounted;
+	const char *location; /* of its key; NULL: somebody types it */
 };
 
 struct fake_unit {
@@ -38,9 +39,9 @@ struct fake_unit {
 };
 
 static struct fake_dataset datasets[] = {
-	{ "nest", "nest", "/nowhere/nest", false, false },
-	{ "nest/pg", "nest", "/nowhere/nest/pg", false, false },
-	{ "nest/archive", "nest/archive", "/nowhere/nest/archive", false, false },
+	{ "nest", "nest", "/nowhere/nest", false, false, NULL },
+	{ "nest/pg", "nest", "/nowhere/nest/pg", false, false, NULL },
+	{ "nest/archive", "nest/archive", "/nowhere/nest/archive", false, false, NULL },
 };
 static struct fake_dataset *const nest = &datasets[0], *const pg = &datasets[1],
 			   *const archive = &datasets[2];
@@ -73,8 +74,8 @@ static void show_datasets(const char *name, struct strbuf *out)
 			continue;
 		strbuf_printf(out, "%s\tencryptionroot\t%s\n%s\tkeystatus\t%s\n", d->name, d->root,
 			      d->name, d->key ? "available" : "unavailable");
-		strbuf_printf(out, "%s\tkeyformat\tpassphrase\n%s\tkeylocation\tprompt\n", d->name,
-			      d->name);
+		strbuf_printf(out, "%s\tkeyformat\tpassphrase\n%s\tkeylocation\t%s\n", d->name, d->name,
+			      d->location ? d->location : "prompt");
 		strbuf_printf(out, "%s\tcanmount\ton\n%s\tmountpoint\t%s\n%s\tmounted\t%s\n",
 			      d->name, d->name, d->mountpoint, d->name, d->mounted ? "yes" : "no");
 	}
@@ -101,6 +102,8 @@ static int tell_zfs(const char *verb, const char *name, struct strbuf *out)
 
 		if (streq(verb, "unload-key") && streq(d->root, name))
 			d->key = false;
+		if (streq(verb, "load-key") && streq(d->root, name) && d->location)
+			d->key = true;
 		if (!streq(d->name, name) || strstr(verb, "key"))
 			continue;
 		if (d->mounted == streq(verb, "mount") ||
@@ -217,7 +220,7 @@ static int setup(void **state)
 	memcpy(units, before, sizeof(units));
 	starts_as = "active";
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
-		datasets[i].key = datasets[i].mounted = false;
+		datasets[i].key = datasets[i].mounted = false, datasets[i].location = NULL;
 	forget_marks();
 	return 0;
 }
@@ -913,6 +916,24 @@ static void test_shared_passphrase(void **state)
 	keyring_forget(KEYRING_SHARED);
 }
 
+#define HAS_FILE "gates: { nest: { services: [pg] } }"
+
+/* Unmounted and unloaded by hand, while its key is a file: it is opened like any closed one. */
+static void test_key_file_of_an_open_gate(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	nest->location = pg->location = "file:///dev/null";
+	nest->key = pg->key = nest->mounted = pg->mounted = false;
+	assert_int_equal(file_replace(GATE_ISSUE, "old", 0644, &diag), 0);
+	watch(HAS_FILE);
+	assert_true(was_told("load-key nest"));
+	assert_true(nest->mounted && pg->mounted && gate_is_open("nest"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -950,6 +971,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_key_file_of_an_open_gate, setup, teardown),
 	};
 
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
