@@ -184,7 +184,7 @@ static int child_start(struct child *child, const struct command *c)
 		if (child->pid == 0)
 			exec_child(c, pipes[PIPE_IN][0], pipes[PIPE_OUT][1], pipes[PIPE_ERR][1]);
 		if (child->pid < 0)
-			r = -errno;
+			r = errno == EAGAIN ? -ENOMEM : -errno; /* see run() */
 		else if (!visible)
 			(void)setpgid(child->pid, child->pid); /* whichever of us is first */
 	}

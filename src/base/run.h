@@ -57,7 +57,8 @@ void runner_init(struct runner *runner); /* the real one */
 /*
  * 0 when the program exits with 0; -ENOENT when it is not installed, -ETIMEDOUT, -EINTR after
  * SIGINT or SIGTERM to us, -EFBIG when `ret_output` would have lost something, -EIO when it exits
- * with anything else.
+ * with anything else. Never -EAGAIN, by which callers mean what they wait for: too many processes are
+ * -ENOMEM.
  */
 int run(struct runner *runner, const struct command *command, struct diag *diag);
 

@@ -30,9 +30,6 @@ const struct held_gate *gate_outer(struct gate_context *cxt, const struct held_g
 	return NULL;
 }
 
-/* What is held may take this long to come up, before what failed is started all the same. */
-#define OPENING_SECONDS 120
-
 /* Once: what is down since then by a condition of its own is not started again each second. */
 static int start_held(struct gate_context *cxt, const struct held_gate *gate)
 {
@@ -56,6 +53,7 @@ static int start_held(struct gate_context *cxt, const struct held_gate *gate)
  */
 static int release(struct gate_context *cxt, const struct held_gate *gate)
 {
+	const struct strv nobody = STRV_NULL;
 	int r = start_held(cxt, gate), q;
 
 	if (gate_is_unfinished(r))
@@ -64,9 +62,20 @@ static int release(struct gate_context *cxt, const struct held_gate *gate)
 	if (gate_is_unfinished(q))
 		return q;
 	r = r ? r : q;
+	(void)mark_set_ran(gate->name, &nobody, cxt->diag);
 	mark_forget_since(gate->name);
 	q = mark_set(gate->name, MARK_OPEN, cxt->diag);
 	return r ? r : q;
+}
+
+/* Its age is that of the first try. */
+static int set_opening(struct gate_context *cxt, const char *name)
+{
+	enum mark mark = mark_get(name);
+
+	return mark == MARK_OPENING || mark == MARK_STARTED ?
+		       0 :
+		       mark_set(name, MARK_OPENING, cxt->diag);
 }
 
 /* What is mounted already may have to be mounted once more over what is. */
@@ -91,8 +100,8 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	r = gate_mount(cxt, state);
 	if (r == 0)
 		r = services_restart(cxt, gate);
-	if (r == 0 && mark_get(gate->name) != MARK_STARTED)
-		r = mark_set(gate->name, MARK_OPENING, cxt->diag);
+	if (r == 0)
+		r = set_opening(cxt, gate->name);
 	if (r == 0)
 		r = mark_set_locked(gate->name, false, cxt->diag);
 	if (r)
@@ -106,8 +115,10 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 
 int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 {
-	int r = mark_set(gate->name, MARK_OVERDUE, cxt->diag), q;
+	int r = 0, q;
 
+	if (mark_get(gate->name) != MARK_OVERDUE)
+		r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
 	if (r)
 		return r;
 	(void)held_follow(gate, HELD_GENERATED);

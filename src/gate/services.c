@@ -36,19 +36,59 @@ static bool is_unasked(int r)
 	return r == -EINTR || r == -ENOTCONN;
 }
 
-int services_start_skipped(struct gate_context *cxt, const struct strv *names)
+/* What the verb should have changed in it, and another try may. */
+static bool is_left(const struct unit *unit, const char *verb)
+{
+	if (!is_down(unit) || !is_empty(unit->job) || !streq(unit->load, "loaded"))
+		return false;
+	return streq(verb, "start") ? !unit->condition :
+	       streq(verb, "reset-failed") && streq(unit->active, "failed");
+}
+
+/*
+ * systemd_do() without waiting. -ENOTCONN: it came to nothing for a reason that passes, and who opens
+ * next tries again. systemctl says the same of a unit that cannot start as of a systemd that is being
+ * replaced: what is left as it was may be either, and is so for OPENING_SECONDS at most.
+ */
+static int tell(struct gate_context *cxt, const struct held_gate *gate, const char *verb,
+		const struct strv *names)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv start = STRV_NULL;
+	int r = systemd_do(cxt->run, verb, /* block= */ false, names, cxt->diag), q;
+
+	if (r == 0 || r == -EINTR || r == -EFBIG)
+		return r;
+	if (r != -EIO)
+		return -ENOTCONN;
+	q = mark_age(gate->name) < OPENING_SECONDS ? ask(cxt, names, &units) : -EFBIG;
+	if (q)
+		return q == -EFBIG ? r : q;
+	FOR_EACH_SYSTEMD_UNIT(unit, units)
+		if (is_left(unit, verb))
+			return -ENOTCONN;
+	return r;
+}
+
+static int find_skipped(struct gate_context *cxt, const struct strv *names, struct strv *skipped)
+{
+	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	int r = ask(cxt, names, &units);
 
 	if (r)
 		return r;
 	FOR_EACH_SYSTEMD_UNIT(unit, units)
 		if (is_down(unit) && unit->tried && !unit->condition)
-			strv_add(&start, unit->name);
-	say_all(cxt, "starting", &start);
-	return systemd_do(cxt->run, "start", /* block= */ false, &start, cxt->diag);
+			strv_add(skipped, unit->name);
+	say_all(cxt, "starting", skipped);
+	return 0;
+}
+
+int services_start_skipped(struct gate_context *cxt, const struct strv *names)
+{
+	_cleanup_strv_ struct strv start = STRV_NULL;
+	int r = find_skipped(cxt, names, &start);
+
+	return r ? r : systemd_do(cxt->run, "start", /* block= */ false, &start, cxt->diag);
 }
 
 /* what failed */
@@ -130,13 +170,15 @@ static bool is_coming_up(const struct held_gate *gate, const struct unit_list *u
 	return false;
 }
 
+/* They are noted first: once reset, nobody can tell any more that they failed. */
 static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
 	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
 	int r;
 
-	if (!systemd_has_failed(cxt->run))
+	mark_ran(gate->name, &failed);
+	if (!failed.n_items && !systemd_has_failed(cxt->run))
 		return 0;
 	r = ask(cxt, NULL, &units);
 	if (r)
@@ -144,8 +186,11 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 	find_needed(gate, units, &needed);
 	find_failed(units, &needed, &failed);
 	say_all(cxt, "starting", &failed);
-	r = systemd_do(cxt->run, "reset-failed", /* block= */ true, &failed, cxt->diag);
-	return r ? r : systemd_do(cxt->run, "start", /* block= */ false, &failed, cxt->diag);
+	(void)mark_set_ran(gate->name, &failed, cxt->diag);
+	r = tell(cxt, gate, "reset-failed", &failed);
+	if (r && r != -EIO) /* systemd may have forgotten one that was reset before */
+		return r;
+	return tell(cxt, gate, "start", &failed);
 }
 
 /* OpenRC */
@@ -165,7 +210,7 @@ static int tell_openrc(struct gate_context *cxt, const struct held_gate *gate, c
 
 int services_start(struct gate_context *cxt, const struct held_gate *gate)
 {
-	_cleanup_strv_ struct strv names = STRV_NULL, ran = STRV_NULL;
+	_cleanup_strv_ struct strv names = STRV_NULL, start = STRV_NULL;
 	int r, q;
 
 	if (openrc_runs())
@@ -173,12 +218,12 @@ int services_start(struct gate_context *cxt, const struct held_gate *gate)
 	if (!systemd_runs())
 		return 0;
 	unit_names(gate, &names);
-	mark_ran(gate->name, &ran);
-	r = services_start_skipped(cxt, &names);
+	r = find_skipped(cxt, &names, &start);
 	if (is_unasked(r))
 		return r;
-	q = systemd_do(cxt->run, "start", /* block= */ false, &ran, cxt->diag);
-	return r ? r : q;
+	mark_ran(gate->name, &start);
+	q = tell(cxt, gate, "start", &start);
+	return is_unasked(q) || r == 0 ? q : r;
 }
 
 int services_start_failed(struct gate_context *cxt, const struct held_gate *gate, bool patient)

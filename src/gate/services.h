@@ -5,17 +5,21 @@
 
 #include "gate/state.h"
 
+/* What is held may take this long to come up, before what failed is started all the same. */
+#define OPENING_SECONDS 120
+
 /* Those of `names` that somebody wanted and that their condition skipped; nobody is waited for. */
 int services_start_skipped(struct gate_context *cxt, const struct strv *names);
 
 /*
- * What the gate held, and what ran when it was locked. -ENOTCONN: systemd could not be asked, and
- * nobody was started.
+ * What the gate held, and what ran when it was locked. -ENOTCONN: systemd could not be asked, or not
+ * told, and not everybody was started.
  */
 int services_start(struct gate_context *cxt, const struct held_gate *gate);
 
 /*
- * What failed because of it, near or far. `patient`: -EINPROGRESS, and nobody was started, while
+ * What failed because of it, near or far, noted in mark_ran() until the caller knows that it was
+ * started. -ENOTCONN as above. `patient`: -EINPROGRESS, and nobody was started, while
  * what is held is still coming up. What failed has no job of theirs to wait for where it names only
  * a unit behind them that is active all the time, as postgresql.service is.
  */

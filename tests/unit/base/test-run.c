@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
@@ -128,6 +129,25 @@ static void test_output_is_bounded(void **state)
 	assert_null(output);
 	assert_string_equal(test_only_finding(&diag), "'head -c 12M /dev/zero' says more than 4 MiB");
 	assert_int_equal(run(&runner, &(struct command){ .argv = much }, NULL), 0);
+}
+
+/* Somebody with so many processes that none can be added. */
+static void test_too_many_processes(void **state)
+{
+	const struct rlimit none = {};
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_NPROC, &none) < 0 || (geteuid() == 0 && setuid(65533) < 0))
+			_exit(77);
+		_exit(run_words(&runner, NULL, "true", NULL) == -ENOMEM ? 0 : 1);
+	}
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* A program that does not read what it is given is no failure. */
@@ -441,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_output),
 		cmocka_unit_test(test_input_and_much_output),
 		cmocka_unit_test(test_output_is_bounded),
+		cmocka_unit_test(test_too_many_processes),
 		cmocka_unit_test(test_input_that_nobody_reads),
 		cmocka_unit_test(test_no_input_is_an_end_of_file),
 		cmocka_unit_test(test_secret),
