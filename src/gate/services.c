@@ -60,11 +60,11 @@ static int tell(struct gate_context *cxt, const struct held_gate *gate, const ch
 		return r;
 	if (r != -EIO)
 		return -ENOTCONN;
-	q = mark_age(gate->name) < OPENING_SECONDS ? ask(cxt, names, &units) : -EFBIG;
+	q = ask(cxt, names, &units);
 	if (q)
 		return q == -EFBIG ? r : q;
 	FOR_EACH_SYSTEMD_UNIT(unit, units)
-		if (is_left(unit, verb))
+		if (is_left(unit, verb) && mark_age(gate->name) < OPENING_SECONDS)
 			return -ENOTCONN;
 	return r;
 }
@@ -264,6 +264,7 @@ static void forget_failure(struct gate_context *cxt, const struct held_gate *gat
 int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_strv_ struct strv all = STRV_NULL;
+	int r;
 
 	if (systemd_runs() && may_have_failed(cxt, gate))
 		forget_failure(cxt, gate);
@@ -276,9 +277,8 @@ int services_restart(struct gate_context *cxt, const struct held_gate *gate)
 		return 0;
 	unit_names(gate, &all);
 	forget_failure(cxt, gate);
-	return systemd_do(cxt->run, "try-restart", /* block= */ false, &all, cxt->diag) == -EINTR ?
-		       -EINTR :
-		       0;
+	r = tell(cxt, gate, "try-restart", &all);
+	return is_unasked(r) ? r : 0;
 }
 
 static void add_running(const struct unit_list *units, struct strv *names)

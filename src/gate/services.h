@@ -27,7 +27,7 @@ int services_start_failed(struct gate_context *cxt, const struct held_gate *gate
 
 /*
  * A wait that was over is none any more: nothing of it stays failed, and what ran without its data is
- * started again with it. -EINTR: it was not.
+ * started again with it. -EINTR, -ENOTCONN: it was not.
  */
 int services_restart(struct gate_context *cxt, const struct held_gate *gate);
 

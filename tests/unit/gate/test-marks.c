@@ -744,6 +744,29 @@ static void test_overdue(void **state)
 	assert_true(was_told("try-restart pg.service"));
 }
 
+/* Else they would go on without the data that is there. */
+static void test_not_restarted_now(void **state)
+{
+	static const char *const broken[] = { "systemctl try-restart *", "systemctl *" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
+		struct held_gate *gate = add_nest();
+
+		assert_int_equal(gate_give_up(&cxt, gate), 0);
+		make_old("nest");
+		nest->key = pg->key = true;
+		breaks = broken[i];
+		breaks_with = i == 0 ? -ENOMEM : 1;
+		assert_int_equal(gate_open(&cxt, gate), -ENOTCONN);
+		assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+		breaks = NULL;
+		assert_int_equal(gate_open(&cxt, gate), 0);
+		assert_true(was_told("try-restart pg.service"));
+		(void)teardown(state);
+		(void)setup(state);
+	}
+}
+
 /* A key that somebody else mounts meanwhile is no failure. */
 static void test_mounted_meanwhile(void **state)
 {
@@ -1039,6 +1062,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_restarted_now, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_without_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_without_zfs, setup, teardown),
