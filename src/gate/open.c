@@ -113,16 +113,22 @@ int gate_open(struct gate_context *cxt, struct held_gate *gate)
 	return r;
 }
 
+static int set_overdue(struct gate_context *cxt, const char *name)
+{
+	int r = mark_set(name, MARK_OVERDUE, cxt->diag);
+
+	if (r == 0)
+		gate_say(cxt, "%s: the key did not come in time; going on without it", name);
+	return r;
+}
+
 int gate_give_up(struct gate_context *cxt, struct held_gate *gate)
 {
-	int r = 0, q;
+	int r = mark_get(gate->name) == MARK_OVERDUE ? 0 : set_overdue(cxt, gate->name), q;
 
-	if (mark_get(gate->name) != MARK_OVERDUE)
-		r = mark_set(gate->name, MARK_OVERDUE, cxt->diag);
 	if (r)
 		return r;
 	(void)held_follow(gate, HELD_GENERATED);
-	gate_say(cxt, "%s: the key did not come in time; going on without it", gate->name);
 	(void)gate_show_hints(cxt, /* loud= */ false);
 	r = services_start(cxt, gate);
 	q = gate_is_unfinished(r) ? r : services_start_failed(cxt, gate, /* patient= */ false);

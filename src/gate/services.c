@@ -174,9 +174,10 @@ static bool is_coming_up(const struct held_gate *gate, const struct unit_list *u
 static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 {
 	_cleanup_(unit_list_freep) struct unit_list *units = NULL;
-	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL;
+	_cleanup_strv_ struct strv needed = STRV_NULL, failed = STRV_NULL, ran = STRV_NULL;
 	int r;
 
+	mark_ran(gate->name, &ran);
 	mark_ran(gate->name, &failed);
 	if (!failed.n_items && !systemd_has_failed(cxt->run))
 		return 0;
@@ -190,7 +191,10 @@ static int start_failed(struct gate_context *cxt, const struct held_gate *gate)
 	r = tell(cxt, gate, "reset-failed", &failed);
 	if (r && r != -EIO) /* systemd may have forgotten one that was reset before */
 		return r;
-	return tell(cxt, gate, "start", &failed);
+	r = tell(cxt, gate, "start", &failed);
+	if (!gate_is_unfinished(r))
+		(void)mark_set_ran(gate->name, &ran, cxt->diag);
+	return r;
 }
 
 /* OpenRC */

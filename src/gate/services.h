@@ -18,10 +18,10 @@ int services_start_skipped(struct gate_context *cxt, const struct strv *names);
 int services_start(struct gate_context *cxt, const struct held_gate *gate);
 
 /*
- * What failed because of it, near or far, noted in mark_ran() until the caller knows that it was
- * started. -ENOTCONN as above. `patient`: -EINPROGRESS, and nobody was started, while
- * what is held is still coming up. What failed has no job of theirs to wait for where it names only
- * a unit behind them that is active all the time, as postgresql.service is.
+ * What failed because of it, near or far; it is noted in mark_ran() until it was started. -ENOTCONN as
+ * above. `patient`: -EINPROGRESS, and nobody was started, while what is held is still coming up. What
+ * failed has no job of theirs to wait for where it names only a unit behind them that is active all
+ * the time, as postgresql.service is.
  */
 int services_start_failed(struct gate_context *cxt, const struct held_gate *gate, bool patient);
 

@@ -279,6 +279,9 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 		item->since = mark_since(item->gate->name, now_ms());
 	if (state == GATE_MISSING)
 		item->missing_at = now_ms();
+	/* Who watched before may have ended between the mark and the starts. */
+	if (state == GATE_OVERDUE && item->state == GATE_UNKNOWN)
+		item->unfinished = item->gate->then == GATE_CONTINUE;
 	item->state = state;
 }
 
@@ -416,17 +419,23 @@ static void fail(struct watch *w, const struct watched *item)
 		(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit, w->cxt->diag);
 }
 
-/* The mark says whether it went on, also when not everybody could be started. */
+/*
+ * The mark says whether it went on, also when not everybody could be started. True: it has to be tried
+ * again.
+ */
 static bool go_on(struct watch *w, struct watched *item)
 {
 	_cleanup_close_ int lock = -1;
 	int r = mark_lock(&lock, w->cxt->diag);
 
-	if (r || is_released(item))
+	if (r)
+		return true;
+	if (is_released(item))
 		return false;
 	r = gate_give_up(w->cxt, item->held);
-	if (mark_get(item->gate->name) == MARK_OVERDUE)
-		set_state(w, item, GATE_OVERDUE);
+	if (mark_get(item->gate->name) != MARK_OVERDUE)
+		return r;
+	set_state(w, item, GATE_OVERDUE);
 	return gate_is_unfinished(r);
 }
 

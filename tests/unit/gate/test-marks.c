@@ -926,6 +926,7 @@ static pid_t disturb(void)
 	if (pid)
 		return pid;
 	(void)usleep(300000);
+	(void)rmdir(GATE_RUN "/nest");
 	(void)mark_set("elsewhere", MARK_OPEN, NULL);
 	(void)usleep(300000);
 	(void)kill(getppid(), SIGTERM);
@@ -953,25 +954,51 @@ static void test_question_that_ends(void **state)
 	runner.log = NULL;
 }
 
-/* While systemd cannot be asked nobody goes on; that is made good without another wait. */
-static void test_goes_on_in_the_end(void **state)
+static void watch_disturbed(const char *text)
 {
 	const struct watch_options options = {};
 	_cleanup_(gates_freep) struct gates *gates = NULL;
 	pid_t pid = disturb();
 
-	(void)state;
-	(void)add_nest();
-	assert_int_equal(gates_parse("gate.yaml", NO_WAIT, &gates, &diag), 0);
+	assert_int_equal(gates_parse("gate.yaml", text, &gates, &diag), 0);
 	cxt.gates = gates;
-	fails_once = "systemctl show *";
 	assert_int_equal(gate_watch(&cxt, &options), 0);
 	(void)waitpid(pid, NULL, 0);
 	(void)mark_set("elsewhere", MARK_NONE, NULL);
+	cxt.gates = &no_gates;
+}
+
+/* While systemd cannot be asked nobody goes on; that is made good without another wait. */
+static void test_goes_on_in_the_end(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	fails_once = "systemctl show *";
+	watch_disturbed(NO_WAIT);
 	assert_null(fails_once);
 	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
 	assert_string_equal(units[U_PG].active, "active");
-	cxt.gates = &no_gates;
+}
+
+/* Nor does anybody while the mark cannot be written: a folder is in its place at first. */
+static void test_goes_on_when_it_can_be_marked(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	assert_int_equal(mkdir(GATE_RUN "/nest", 0755), 0);
+	watch_disturbed(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* Who watched before ended when it had set the mark. */
+static void test_goes_on_for_another(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	assert_int_equal(mark_set("nest", MARK_OVERDUE, &diag), 0);
+	watch(NO_WAIT);
+	assert_string_equal(units[U_PG].active, "active");
 }
 
 /* An upgrade, or a sync, is no new wait; after it was open there is one. */
@@ -1073,6 +1100,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_question_that_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_on_in_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_goes_on_when_it_can_be_marked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_goes_on_for_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_outlives_who_watches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
