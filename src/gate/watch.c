@@ -57,6 +57,7 @@ struct watch {
 	struct strv asked; /* names of gates that it asks for */
 	int64_t ask_at;	   /* it may end at once: one of them may be no gate any more */
 	int mounts;  /* /proc/self/mountinfo */
+	unsigned n_thorough; /* looks at all roots of what is open: mounts changed */
 	int wake_up; /* inotify on the folder of marks */
 	bool loud;   /* the console has not been told yet */
 	bool ready;  /* systemd has been told */
@@ -370,14 +371,20 @@ static void look_closely(struct watch *w, struct watched *item)
 
 /*
  * Whether one of these roots has another key status. A gate of a hundred roots costs no more than one of
- * ten: the first of them, which it waits for as for all others, and a tenth of the rest in turn.
+ * ten: the first of them, which it waits for as for all others, and a tenth of the rest in turn. A key
+ * that is in use goes only after an unmount: for a while after one all of them are looked at, since it
+ * may come back before its turn.
  */
 static bool any_left(struct watch *w, struct watched *item, const struct strv *roots,
 		     enum key_status status)
 {
+	size_t n = (roots->n_items + LOOK_SHARE - 2) / LOOK_SHARE;
+
 	if (roots->n_items && keystatus_get(w->keys, roots->items[0]) != (int)status)
 		return true;
-	for (size_t i = 1; i < roots->n_items; i += LOOK_SHARE)
+	if (status == KEY_LOADED && w->n_thorough)
+		n = roots->n_items;
+	for (size_t i = 0; i < n; i++)
 		if (keystatus_get(w->keys, roots->items[item->n_looks++ % roots->n_items]) !=
 		    (int)status)
 			return true;
@@ -568,6 +575,10 @@ static void pause_for_event(struct watch *w)
 	(void)poll(fds, ARRAY_SIZE(fds), w->keys ? LOOK_MS : LOOK_SLOW_MS);
 	if (fds[1].revents)
 		drain(w->wake_up);
+	if (fds[0].revents)
+		w->n_thorough = LOOK_SHARE;
+	else if (w->n_thorough)
+		w->n_thorough--;
 }
 
 /* A ZFS that says nothing, or that is not there itself, has no key to ask for either. */

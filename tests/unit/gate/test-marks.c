@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "gate/close.h"
+#include "gate/keystatus.h"
 #include "gate/mark.h"
 #include "gate/mounts.h"
 #include "gate/open.h"
@@ -189,6 +190,35 @@ static int start(struct runner *runner, const struct command *command, char **re
 	return status;
 }
 
+/* In the place of libzfs. */
+struct keystatus {
+	struct strv asked;
+};
+
+static bool has_libzfs;
+static struct keystatus libzfs;
+
+int keystatus_open(struct keystatus **ret)
+{
+	*ret = has_libzfs ? &libzfs : NULL;
+	return has_libzfs ? 0 : -ENOSYS;
+}
+
+struct keystatus *keystatus_free(struct keystatus *k)
+{
+	(void)k;
+	return NULL;
+}
+
+int keystatus_get(struct keystatus *k, const char *name)
+{
+	strv_add(&k->asked, name);
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
+		if (streq(datasets[i].name, name))
+			return datasets[i].key ? KEY_LOADED : KEY_MISSING;
+	return -ENOENT;
+}
+
 static struct runner runner = { .start = start };
 static struct held held;
 static struct diag diag;
@@ -247,6 +277,8 @@ static int teardown(void **state)
 	record_deinit(&record_held, &held);
 	held = (struct held){};
 	strv_deinit(&told);
+	strv_deinit(&libzfs.asked);
+	has_libzfs = false;
 	diag_deinit(&diag);
 	diag = (struct diag)DIAG_NULL;
 	return 0;
@@ -1062,6 +1094,43 @@ static void test_key_file_of_an_open_gate(void **state)
 	assert_true(nest->mounted && pg->mounted && gate_is_open("nest"));
 }
 
+/* Somebody mounts, and who watches ends a little later. */
+static pid_t disturb_mounts(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	(void)usleep(300000);
+	(void)mount("tmpfs", "/run/openrc", "tmpfs", 0, NULL);
+	(void)usleep(300000);
+	(void)kill(getppid(), SIGTERM);
+	_exit(0);
+}
+
+/* A key goes only after an unmount, and may be there again before it is its turn. */
+static void test_looks_at_all_keys_after_a_mount(void **state)
+{
+	const struct watch_options options = {};
+	_cleanup_(gates_freep) struct gates *gates = NULL;
+	struct held_gate *gate = add_nest();
+	pid_t pid;
+
+	(void)state;
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(gates_parse("gate.yaml", HAS_FILE, &gates, &diag), 0);
+	cxt.gates = gates;
+	has_libzfs = true;
+	pid = disturb_mounts();
+	assert_int_equal(gate_watch(&cxt, &options), 0);
+	(void)waitpid(pid, NULL, 0);
+	(void)umount("/run/openrc");
+	assert_true(strv_has(&libzfs.asked, "nest"));
+	assert_true(strv_has(&libzfs.asked, "nest/archive"));
+	cxt.gates = &no_gates;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1106,6 +1175,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key_file_of_an_open_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_looks_at_all_keys_after_a_mount, setup, teardown),
 	};
 
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
