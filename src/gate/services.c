@@ -337,9 +337,12 @@ int services_stop(struct gate_context *cxt, const struct held_gate *gate)
 
 void services_start_in_vain(struct gate_context *cxt, const struct held_gate *gate)
 {
-	_cleanup_strv_ struct strv ran = STRV_NULL;
+	_cleanup_strv_ struct strv ran = STRV_NULL, held = STRV_NULL;
 
 	mark_ran(gate->name, &ran);
+	for (size_t i = 0; i < ran.n_items; i++)
+		if (held_has_unit(gate, ran.items[i]))
+			strv_add(&held, ran.items[i]);
 	if (systemd_runs())
-		(void)systemd_do(cxt->run, "start", /* block= */ false, &ran, NULL);
+		(void)systemd_do(cxt->run, "start", /* block= */ false, &held, NULL);
 }

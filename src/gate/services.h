@@ -34,5 +34,8 @@ int services_restart(struct gate_context *cxt, const struct held_gate *gate);
 /* What runs is noted (mark_ran()), stopped, and waited for. */
 int services_stop(struct gate_context *cxt, const struct held_gate *gate);
 
-/* The mark is gone: starting what ran has systemd say why it does not run. */
+/*
+ * The mark is gone: starting what ran and is held has systemd say why it does not run. Who was only
+ * stopped with it would really start.
+ */
 void services_start_in_vain(struct gate_context *cxt, const struct held_gate *gate);

@@ -37,6 +37,7 @@ struct fake_unit {
 	const char *after, *requires, *wanted_by;
 	const char *active;
 	bool tried, condition;
+	const char *consists_of;
 };
 
 static struct fake_dataset datasets[] = {
@@ -140,11 +141,11 @@ static void tell_systemd(const char *const *argv, struct strbuf *out)
 	for (i = 0; streq(verb, "show") && i < N_UNITS; i++)
 		if (is_named(argv, units[i].name))
 			strbuf_printf(out, "Id=%s\nLoadState=loaded\nActiveState=%s\nConditionResult=%s\n"
-			      "After=%s\nRequires=%s\nWantedBy=%s\n"
+			      "After=%s\nRequires=%s\nWantedBy=%s\nConsistsOf=%s\n"
 			      "ConditionTimestampMonotonic=%d\n\n",
 			      units[i].name, units[i].active, units[i].condition ? "yes" : "no",
 			      units[i].after, units[i].requires, units[i].wanted_by,
-			      units[i].tried);
+			      units[i].consists_of ? units[i].consists_of : "", units[i].tried);
 	for (; !streq(verb, "show") && *argv; argv++)
 		for (i = 0; i < N_UNITS; i++) {
 			if (!streq(units[i].name, *argv))
@@ -581,6 +582,24 @@ static void test_locks(void **state)
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_false(mark_is_locked("nest"));
 	assert_string_equal(units[U_PG].active, "active");
+}
+
+/* Who is stopped with what is held, and is not held itself, has no data to start with. */
+static void test_lock_leaves_followers_down(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	units[U_PG].consists_of = "meta.service";
+	strv_deinit(&told);
+	assert_int_equal(lock(gate), 0);
+	assert_true(was_told("start pg.service"));
+	assert_false(was_told("start meta.service"));
+	nest->key = pg->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(was_told("start meta.service"));
 }
 
 /* One of two keys is gone when the other cannot go: nothing runs, and all does once it is back. */
@@ -1148,6 +1167,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_started_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_leaves_followers_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
