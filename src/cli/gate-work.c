@@ -407,6 +407,8 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	if (r)
 		return r == -ENOENT ? CLI_REFUSED : CLI_FAILED;
 	r = load_keys(cli, &work, state, &wanted);
+	if (r == 0) /* of a gate, opening it does the same */
+		r = mark_unlock_all(name, &cli->diag);
 	work.cxt.hints_elsewhere = true; /* once for all that open */
 	q = open_all(&work, name, &lock);
 	note_waiting(&work, name);

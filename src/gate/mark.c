@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "gate/mark.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -79,11 +80,43 @@ bool mark_is_locked(const char *name)
 	return access(path, F_OK) == 0;
 }
 
+bool mark_is_locked_in(const char *name, const char *gate)
+{
+	_cleanup_free_ char *at = str_dup(name);
+
+	while (is_below(at, gate)) {
+		if (mark_is_locked(at))
+			return true;
+		*strrchr(at, '/') = '\0';
+	}
+	return mark_is_locked(gate);
+}
+
 int mark_set_locked(const char *name, bool locked, struct diag *diag)
 {
 	_cleanup_free_ char *path = path_of(".locked-", name);
 
 	return locked ? file_replace(path, "", 0644, diag) : remove_file(path, diag);
+}
+
+int mark_unlock_all(const char *name, struct diag *diag)
+{
+	_cleanup_free_ char *first = path_of(".locked-", name);
+	const char *prefix = strrchr(first, '/') + 1;
+	DIR *dir = opendir(GATE_RUN);
+	struct dirent *entry;
+	int r = 0;
+
+	while (dir && r == 0 && (entry = readdir(dir))) {
+		const char *rest = starts_with(entry->d_name, prefix);
+
+		if (rest && (!*rest || *rest == '+') && unlinkat(dirfd(dir), entry->d_name, 0) < 0)
+			r = diag_error(diag, -errno, "cannot remove %s/%s: %m", GATE_RUN,
+				       entry->d_name);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return r;
 }
 
 int64_t mark_since(const char *name, int64_t now)

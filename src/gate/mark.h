@@ -9,7 +9,7 @@
  *   NAME          "started": only what failed for want of them was not started yet
  *   NAME          "open"
  *   NAME          empty: the wait is over, and it goes on without the data
- *   .locked-NAME  somebody locked it: a key that is a file, or on the network, is left where it is
+ *   .locked-NAME  somebody locked it, a gate or what is in one: a key that is a file, or on the network, is left where it is
  *   .since-NAME   since when it is waited for, until it is open: who watches may be started anew
  *   .ran-NAME     units that ran then, one on each line: they start when it is opened
  *
@@ -37,7 +37,9 @@ int mark_set(const char *name, enum mark mark, struct diag *diag); /* MARK_NONE:
 int64_t mark_age(const char *name); /* seconds since it was set; INT64_MAX: nobody knows */
 
 bool mark_is_locked(const char *name);
+bool mark_is_locked_in(const char *name, const char *gate); /* it, what it is in, or the gate */
 int mark_set_locked(const char *name, bool locked, struct diag *diag);
+int mark_unlock_all(const char *name, struct diag *diag); /* at and below it */
 
 /* Milliseconds of CLOCK_BOOTTIME: those that are noted, or `now`, which is noted. */
 int64_t mark_since(const char *name, int64_t now);

@@ -243,8 +243,9 @@ static void note_keys(struct watched *item, const struct zfs_state *state)
 	gate_sort_roots(state, &item->locked, &item->typed, &item->lines);
 	if (item->locked.n_items)
 		item->retry_at = 0;
-	for (size_t i = 0; i < item->locked.n_items && !mark_is_locked(item->gate->name); i++)
-		note_location(item, zfs_dataset(state, item->locked.items[i]));
+	for (size_t i = 0; i < item->locked.n_items; i++)
+		if (!mark_is_locked_in(item->locked.items[i], item->gate->name))
+			note_location(item, zfs_dataset(state, item->locked.items[i]));
 }
 
 /* What is held follows what is there: sync may have run before its pool was. */
@@ -320,8 +321,7 @@ static bool try_shared(struct watch *w, struct watched *item, struct strv *roots
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
 
-	if (!item->gate->share_passphrase || item->shared_tried ||
-	    mark_is_locked(item->gate->name))
+	if (!item->gate->share_passphrase || item->shared_tried || !roots->n_items)
 		return false;
 	item->shared_tried = true;
 	return keyring_get(KEYRING_SHARED, &passphrase) == 0 &&
@@ -331,10 +331,13 @@ static bool try_shared(struct watch *w, struct watched *item, struct strv *roots
 /* A key that is a file is loaded when it is there, unless somebody locked what it opens. */
 static bool load_keys(struct watch *w, struct watched *item, const struct zfs_state *state)
 {
-	_cleanup_strv_ struct strv roots = STRV_NULL;
+	_cleanup_strv_ struct strv missing = STRV_NULL, roots = STRV_NULL;
 	bool any;
 
-	gate_locked_roots(&w->cxt->gates->gates, state, &roots);
+	gate_locked_roots(&w->cxt->gates->gates, state, &missing);
+	for (size_t i = 0; i < missing.n_items; i++)
+		if (!mark_is_locked_in(missing.items[i], item->gate->name))
+			strv_add(&roots, missing.items[i]);
 	any = try_shared(w, item, &roots);
 	for (size_t i = 0; item->files.n_items && i < roots.n_items; i++)
 		any |= try_file(w, item, state, roots.items[i]);

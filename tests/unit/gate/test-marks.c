@@ -280,6 +280,7 @@ static int teardown(void **state)
 	strv_deinit(&told);
 	strv_deinit(&libzfs.asked);
 	has_libzfs = false;
+	cxt.gates = &no_gates;
 	diag_deinit(&diag);
 	diag = (struct diag)DIAG_NULL;
 	return 0;
@@ -979,7 +980,7 @@ static pid_t disturb(void)
 	(void)usleep(300000);
 	(void)rmdir(GATE_RUN "/nest");
 	(void)mark_set("elsewhere", MARK_OPEN, NULL);
-	(void)usleep(300000);
+	(void)usleep(900000);
 	(void)kill(getppid(), SIGTERM);
 	_exit(0);
 }
@@ -1113,6 +1114,28 @@ static void test_key_file_of_an_open_gate(void **state)
 	assert_true(nest->mounted && pg->mounted && gate_is_open("nest"));
 }
 
+/* What is in a gate was locked by itself: its key file is left alone, and no other one. */
+static void test_locked_inside(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	nest->location = pg->location = archive->location = "file:///dev/null";
+	assert_int_equal(mark_set_locked("nest/archive", true, &diag), 0);
+	watch(HAS_FILE);
+	assert_true(was_told("load-key nest"));
+	assert_false(was_told("load-key nest/archive"));
+	assert_int_equal(mark_set_locked("nest", true, &diag), 0);
+	assert_true(mark_is_locked_in("nest/archive/2026", "nest/archive"));
+	assert_true(mark_is_locked_in("nest/pg", "nest") && mark_is_locked_in("roost", "nest"));
+	assert_int_equal(mark_unlock_all("nest/arch", &diag), 0);
+	assert_true(mark_is_locked("nest/archive"));
+	assert_int_equal(mark_unlock_all("nest", &diag), 0);
+	assert_false(mark_is_locked("nest") || mark_is_locked("nest/archive"));
+	assert_int_equal(file_replace(GATE_ISSUE, "old", 0644, &diag), 0);
+	watch(HAS_FILE);
+	assert_true(was_told("load-key nest/archive") && gate_is_open("nest"));
+}
+
 /* Somebody mounts, and who watches ends a little later. */
 static pid_t disturb_mounts(void)
 {
@@ -1122,7 +1145,7 @@ static pid_t disturb_mounts(void)
 		return pid;
 	(void)usleep(300000);
 	(void)mount("tmpfs", "/run/openrc", "tmpfs", 0, NULL);
-	(void)usleep(300000);
+	(void)usleep(900000);
 	(void)kill(getppid(), SIGTERM);
 	_exit(0);
 }
@@ -1195,6 +1218,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key_file_of_an_open_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locked_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_at_all_keys_after_a_mount, setup, teardown),
 	};
 
