@@ -16,7 +16,7 @@
 
 #include "base/secret.h"
 
-#define RUN_OUTPUT_MAX (4 * MIB)
+#define RUN_OUTPUT_MAX (32 * MIB) /* zfs get of 40000 datasets */
 
 enum run_flags {
 	RUN_OPTIONAL = 1 << 0, /* a failure is the caller's to word: no diag */

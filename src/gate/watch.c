@@ -21,7 +21,7 @@
 #define LOOK_SHARE   10u   /* of so many roots one is looked at each time, and the first */
 #define LOOK_SLOW_MS 10000 /* where a program has to be started for it */
 #define NETWORK_MS   30000 /* between two tries of a key that is fetched */
-#define RETRY_MS     30000 /* after a gate did not open though its keys are there */
+#define RETRY_MS     30000 /* after a gate did not open though its keys are there, or ZFS said nothing */
 #define ASK_MS	     10000 /* from one start of who asks to the next, where the first one ended */
 #define NAMED_MAX    4u	   /* gates in the status; systemd takes no message above 4 KiB */
 
@@ -38,6 +38,7 @@ struct watched {
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	bool unfinished;    /* the wait is over, and not everybody was started that goes on */
 	int64_t retry_at;
+	int64_t read_at; /* ZFS did not say what there is: it is not asked before */
 	int64_t network_at;
 	struct process *fetcher; /* of a key on the network */
 	size_t n_fetched;	 /* how often one was started: which root is next */
@@ -344,13 +345,22 @@ static bool load_keys(struct watch *w, struct watched *item, const struct zfs_st
 	return any;
 }
 
+static int read_state(struct watch *w, struct watched *item, struct zfs_state **ret)
+{
+	int r = zfs_read(w->cxt->run, item->gate->name, ret, w->cxt->diag);
+
+	if (r)
+		item->read_at = now_ms() + RETRY_MS;
+	return r;
+}
+
 /* Ask zfs(8), with all that follows from what it says. */
 static void look_closely(struct watch *w, struct watched *item)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
 	enum gate_state is;
 
-	if (zfs_read(w->cxt->run, item->gate->name, &state, w->cxt->diag))
+	if (read_state(w, item, &state))
 		return;
 	follow_zfs(w, item, state);
 	note_keys(item, state);
@@ -359,7 +369,7 @@ static void look_closely(struct watch *w, struct watched *item)
 		shut_now(w, item);
 	if (item->locked.n_items && load_keys(w, item, state)) {
 		state = zfs_state_free(state);
-		if (zfs_read(w->cxt->run, item->gate->name, &state, w->cxt->diag))
+		if (read_state(w, item, &state))
 			return;
 		note_keys(item, state);
 	}
@@ -397,6 +407,8 @@ static bool any_left(struct watch *w, struct watched *item, const struct strv *r
 /* True when something is other than it was; starts no program. */
 static bool has_changed(struct watch *w, struct watched *item)
 {
+	if (now_ms() < item->read_at)
+		return false;
 	for (size_t i = 0; i < item->files.n_items; i++)
 		if (!is_refused(item, item->files.items[i]))
 			return true;

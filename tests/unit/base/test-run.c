@@ -119,7 +119,7 @@ static void test_input_and_much_output(void **state)
 
 static void test_output_is_bounded(void **state)
 {
-	const char *const much[] = { "head", "-c", "12M", "/dev/zero", NULL };
+	const char *const much[] = { "head", "-c", "48M", "/dev/zero", NULL };
 	_cleanup_free_ char *output = NULL;
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
 
@@ -127,7 +127,7 @@ static void test_output_is_bounded(void **state)
 	assert_int_equal(run(&runner, &(struct command){ .argv = much, .ret_output = &output }, &diag),
 			 -EFBIG);
 	assert_null(output);
-	assert_string_equal(test_only_finding(&diag), "'head -c 12M /dev/zero' says more than 4 MiB");
+	assert_string_equal(test_only_finding(&diag), "'head -c 48M /dev/zero' says more than 32 MiB");
 	assert_int_equal(run(&runner, &(struct command){ .argv = much }, NULL), 0);
 }
 

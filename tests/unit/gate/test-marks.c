@@ -1114,6 +1114,28 @@ static void test_key_file_of_an_open_gate(void **state)
 	assert_true(nest->mounted && pg->mounted && gate_is_open("nest"));
 }
 
+static void count_reads(void *context, const char *line)
+{
+	*(size_t *)context += starts_with(line, "zfs get ") != NULL;
+}
+
+/* What ZFS did not say, since it is too much or for want of memory, is not asked for each second. */
+static void test_too_much_of_zfs(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	(void)add_nest();
+	has_libzfs = true;
+	breaks = "zfs get *";
+	breaks_with = -EFBIG;
+	runner.log = count_reads;
+	runner.context = &n;
+	watch_disturbed(HAS_FILE);
+	runner.log = NULL;
+	assert_int_equal(n, 1);
+}
+
 /* What is in a gate was locked by itself: its key file is left alone, and no other one. */
 static void test_locked_inside(void **state)
 {
@@ -1218,6 +1240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key_file_of_an_open_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_much_of_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_at_all_keys_after_a_mount, setup, teardown),
 	};
