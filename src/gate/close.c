@@ -172,17 +172,41 @@ static int refuse_users(const struct closing *c, bool stopped)
 	return r;
 }
 
-static int unload_all(struct gate_context *cxt, const struct held_gate *gate,
-		      const struct zfs_state *state)
+static bool owns_volume(const struct zfs_state *state, const char *root)
+{
+	FOR_EACH_DATASET(dataset, state)
+		if (streq(dataset->root, root) && streq(dataset->mountpoint, "-"))
+			return true;
+	return false;
+}
+
+static int unload_some(const struct closing *c, size_t i, bool volumes)
+{
+	const struct strv *roots = &c->gates[i]->roots;
+	int r = 0;
+
+	for (size_t k = roots->n_items; k-- > 0 && r == 0;) {
+		const struct zfs_dataset *root = zfs_dataset(c->states[i], roots->items[k]);
+
+		if (root && root->key == KEY_LOADED &&
+		    owns_volume(c->states[i], root->name) == volumes)
+			r = zfs_unload_key(c->cxt->run, root->name, c->cxt->diag);
+	}
+	return r;
+}
+
+/*
+ * A volume may be busy with everything unmounted. Its key is the first to be tried: one that went
+ * before it and was typed could not be put back.
+ */
+static int unload_all(const struct closing *c)
 {
 	int r = 0;
 
-	for (size_t i = gate->roots.n_items; i-- > 0 && r == 0;) {
-		const struct zfs_dataset *root = zfs_dataset(state, gate->roots.items[i]);
-
-		if (root && root->key == KEY_LOADED)
-			r = zfs_unload_key(cxt->run, root->name, cxt->diag);
-	}
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = unload_some(c, i, /* volumes= */ true);
+	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = unload_some(c, i, /* volumes= */ false);
 	return r;
 }
 
@@ -226,9 +250,7 @@ static int take_away(const struct closing *c)
 		r = refuse_users(c, /* stopped= */ true);
 	for (size_t i = 0; i < c->n && r == 0; i++)
 		r = gate_unmount(c->cxt, c->gates[i], c->states[i]);
-	for (size_t i = 0; i < c->n && r == 0; i++)
-		r = unload_all(c->cxt, c->gates[i], c->states[i]);
-	return r;
+	return r ? r : unload_all(c);
 }
 
 /* What is still there is mounted; or it went on without. What was stopped runs either way. */

@@ -260,6 +260,7 @@ static int setup(void **state)
 	starts_as = "active";
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
 		datasets[i].key = datasets[i].mounted = false, datasets[i].location = NULL;
+	pg->mountpoint = "/nowhere/nest/pg";
 	forget_marks();
 	return 0;
 }
@@ -621,6 +622,25 @@ static void test_half_locked(void **state)
 	assert_int_equal(gate_open(&cxt, gate), 0);
 	assert_string_equal(units[U_PG].active, "active");
 	assert_true(pg->mounted && archive->mounted);
+}
+
+/* A volume is busy: no key is gone when that is found out. */
+static void test_volume_in_use(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	pg->mountpoint = "-";
+	strv_add(&gate->roots, "nest/archive");
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	breaks = "zfs unload-key nest";
+	breaks_with = 1;
+	assert_int_not_equal(lock(gate), 0);
+	assert_true(archive->key && gate_is_open("nest"));
+	breaks = NULL;
+	assert_int_equal(lock(gate), 0);
+	assert_false(archive->key || nest->key);
 }
 
 /* Interrupted while services stop: they are held, and run when the gate is opened again. */
@@ -1214,6 +1234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_leaves_followers_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_volume_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_all_below, setup, teardown),
