@@ -69,16 +69,21 @@ int gate_mount(struct gate_context *cxt, const struct zfs_state *state)
 {
 	_cleanup_free_ const struct zfs_dataset **order =
 		mem_alloc((state->datasets.n_items + 1) * sizeof(struct zfs_dataset *));
-	size_t n = 0;
+	size_t n = 0, i;
 	int r;
 
 	FOR_EACH_DATASET(dataset, state)
 		if (dataset->mounts && !dataset->mounted && dataset->key != KEY_MISSING)
 			order[n++] = dataset;
 	r = unmount_hidden(cxt, state, order, &n);
+	if (r)
+		return r;
 	order_by_path(order, n);
-	for (size_t i = 0; i < n && r == 0; i++)
+	for (i = 0; i < n && r == 0; i++)
 		r = mount_one(cxt, order[i]->name);
+	for (; i < n; i++) /* one failed: what was mounted before is, all the same */
+		if (order[i]->mounted)
+			(void)mount_one(cxt, order[i]->name);
 	return r;
 }
 

@@ -6,8 +6,9 @@
 #include "gate/services.h"
 
 /*
- * One whose pool is not there has nothing that it would be mounted over. What the boot waits for cannot
- * wait for what starts after it; of two that lie in each other, the one whose name is above is first.
+ * One whose pool is not there has nothing that it would be mounted over; one of which nobody knows may
+ * have. What the boot waits for cannot wait for what starts after it; of two that lie in each other, the
+ * one whose name is above is first.
  */
 static bool has_to_wait(struct gate_context *cxt, const struct held_gate *gate,
 			const struct zfs_state *state, const struct held_gate *outer)
@@ -15,8 +16,11 @@ static bool has_to_wait(struct gate_context *cxt, const struct held_gate *gate,
 	_cleanup_(zfs_state_freep) struct zfs_state *of_outer = NULL;
 
 	if (outer == gate || mark_get(outer->name) >= MARK_OPENING ||
-	    (gate->hold == GATE_BOOT && outer->hold != GATE_BOOT) || !gate_lies_in(gate, state, outer) ||
-	    zfs_read(cxt->run, outer->name, &of_outer, NULL) || !of_outer->exists)
+	    (gate->hold == GATE_BOOT && outer->hold != GATE_BOOT) || !gate_lies_in(gate, state, outer))
+		return false;
+	if (zfs_read(cxt->run, outer->name, &of_outer, NULL))
+		return true;
+	if (!of_outer->exists)
 		return false;
 	return !gate_lies_in(outer, of_outer, gate) || is_or_is_below(gate->name, outer->name);
 }

@@ -770,6 +770,21 @@ static void test_inside(void **state)
 	assert_true(archive->mounted && gate_is_open("nest/archive"));
 }
 
+/* Of the outer one nobody knows: it may be mounted over the inner one yet. */
+static void test_inside_of_who_knows(void **state)
+{
+	struct held_gate *inner = add_gate("nest/archive", "nest/archive", "/nowhere/nest/archive");
+
+	(void)state;
+	(void)add_nest();
+	inner = held_gate(&held, "nest/archive");
+	archive->key = true;
+	breaks = "zfs get *mounted nest";
+	breaks_with = -ENOMEM;
+	assert_int_equal(gate_open(&cxt, inner), -EAGAIN);
+	assert_false(archive->mounted);
+}
+
 /* The boot waits for the inner one, and what opens the outer one starts after it. */
 static void test_inside_at_boot(void **state)
 {
@@ -797,6 +812,24 @@ static void test_child_in_use(void **state)
 	assert_int_not_equal(gate_open(&cxt, gate), 0);
 	assert_true(pg->mounted && archive->mounted && !nest->mounted);
 	assert_int_equal(mark_get("nest"), MARK_NONE);
+}
+
+/* The one above does not mount: those below it, which had to go for it, are where they were. */
+static void test_mount_fails(void **state)
+{
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = archive->key = true;
+	pg->mounted = archive->mounted = true;
+	breaks = "zfs mount nest";
+	breaks_with = 1;
+	assert_int_not_equal(gate_open(&cxt, gate), 0);
+	assert_true(pg->mounted && archive->mounted && !nest->mounted);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	breaks = NULL;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_true(pg->mounted && archive->mounted && nest->mounted);
 }
 
 /* Who went on without the data is started again with it; a mount knows that it is not there. */
@@ -1241,8 +1274,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lock_puts_back_what_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_with_openrc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inside_of_who_knows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inside_at_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_in_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mount_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overdue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_restarted_now, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mounted_meanwhile, setup, teardown),
