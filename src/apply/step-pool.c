@@ -249,16 +249,19 @@ int apply_DATASET_CREATE(struct apply_context *cxt, const struct step *step)
 							    run_argv(cxt, &argv);
 }
 
+/* Only what is made into swap is marked new: nothing else is ever written to. */
 int apply_VOLUME_CREATE(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *name = apply_dataset(cxt, step);
 	_cleanup_strv_ struct strv argv = STRV_NULL;
 
-	strv_add_all(&argv, "zfs", "create", "-o", NAME_STATE_PROPERTY "=" STATE_NEW, NULL);
+	strv_add_all(&argv, "zfs", "create", NULL);
 	FOR_EACH_ITEM(struct layout_volume, want, &apply_pool(cxt, step)->volumes)
 	{
 		if (!streq(want->name, step->object))
 			continue;
+		if (layout_is_swap(cxt->layout, apply_pool(cxt, step), want))
+			strv_add_all(&argv, "-o", NAME_STATE_PROPERTY "=" STATE_NEW, NULL);
 		add_properties(&argv, "-o", &want->properties);
 		strv_add(&argv, "-V");
 		strv_addf(&argv, "%llu", (unsigned long long)want->size);

@@ -268,6 +268,13 @@ bool layout_has_system(const struct layout *layout)
 	return layout->system.suite || layout->system.tarball;
 }
 
+bool layout_is_swap(const struct layout *layout, const struct layout_pool *pool,
+		    const struct layout_volume *volume)
+{
+	return pool == &layout->pool && layout->swap.on == SWAP_VOLUME &&
+	       streq(volume->name, LAYOUT_SWAP_VOLUME);
+}
+
 void layout_drop_source(struct layout *layout)
 {
 	if (layout->system.suite)

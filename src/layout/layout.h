@@ -216,6 +216,9 @@ bool layout_wants_passphrase(const struct list *properties);
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
 size_t layout_n_members(const struct layout *layout); /* disks that the root pool is on */
 bool layout_has_system(const struct layout *layout);
+/* It is the one that `swap: on: volume` makes, and no volume of its owner. */
+bool layout_is_swap(const struct layout *layout, const struct layout_pool *pool,
+		    const struct layout_volume *volume);
 
 /*
  * There is nothing to install from. How the system starts, which is in every boot menu, stays, and so

@@ -416,9 +416,15 @@ static void model_dataset_create(struct model *m)
 static void model_volume_create(struct model *m)
 {
 	FOR_EACH_ITEM(struct layout_volume, want, &wanted_pool(m)->volumes)
-		if (streq(want->name, m->step->object))
-			pair_set(&add_dataset(m, "volume", &want->properties)->properties,
-				 NAME_STATE_PROPERTY, STATE_NEW);
+	{
+		struct observed_dataset *dataset;
+
+		if (!streq(want->name, m->step->object))
+			continue;
+		dataset = add_dataset(m, "volume", &want->properties);
+		if (layout_is_swap(m->layout, wanted_pool(m), want))
+			pair_set(&dataset->properties, NAME_STATE_PROPERTY, STATE_NEW);
+	}
 }
 
 static void model_property_set(struct model *m)

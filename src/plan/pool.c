@@ -213,8 +213,7 @@ static void plan_volume(struct planner *p, const struct layout_pool *pool,
 	const struct observed_dataset *have = find_dataset(p, pool, want->name);
 	_cleanup_free_ char *name = name_dataset(pool, want->name);
 	_cleanup_free_ char *size = str_size_for_people(want->size);
-	bool swap = pool == &p->layout->pool && p->layout->swap.on == SWAP_VOLUME &&
-		    streq(want->name, LAYOUT_SWAP_VOLUME);
+	bool swap = layout_is_swap(p->layout, pool, want);
 
 	if (!have) {
 		add_key(p, pool, locked_above(p, pool, want->name));
