@@ -35,6 +35,7 @@ struct watched {
 	struct strv lines;  /* of the hint: where the others come from */
 	int64_t since;	    /* it waits: mark_since() */
 	int64_t missing_at; /* its pool was found not to be there, or nobody has said yet */
+	int64_t failed_at;  /* it did not open though its keys are there; 0: they are not, or it did */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	bool unfinished;    /* the wait is over, and not everybody was started that goes on */
 	int64_t retry_at;
@@ -243,7 +244,7 @@ static void note_keys(struct watched *item, const struct zfs_state *state)
 	gate_missing_roots(item->held, state, &item->locked);
 	gate_sort_roots(state, &item->locked, &item->typed, &item->lines);
 	if (item->locked.n_items)
-		item->retry_at = 0;
+		item->retry_at = item->failed_at = 0;
 	for (size_t i = 0; i < item->locked.n_items; i++)
 		if (!mark_is_locked_in(item->locked.items[i], item->gate->name))
 			note_location(item, zfs_dataset(state, item->locked.items[i]));
@@ -268,16 +269,23 @@ static bool is_waiting(enum gate_state state)
 	return state == GATE_CLOSED || state == GATE_MISSING;
 }
 
+/* Another gate opened, which it may have waited for. */
+static void wait_anew(struct watched *item)
+{
+	item->retry_at = item->failed_at = 0;
+	if (item->state == GATE_UNKNOWN)
+		item->missing_at = now_ms();
+}
+
 static void set_state(struct watch *w, struct watched *item, enum gate_state state)
 {
 	if (item->state == state)
 		return;
 	if (is_waiting(state))
 		w->loud = true;
-	/* Those inside it waited for it. */
 	if (state == GATE_OPEN || state == GATE_OPENING)
 		for (size_t i = 0; i < w->n_items; i++)
-			w->items[i].retry_at = 0;
+			wait_anew(&w->items[i]);
 	if (is_waiting(state) && !is_waiting(item->state))
 		item->since = mark_since(item->gate->name, now_ms());
 	if (state == GATE_MISSING)
@@ -288,6 +296,18 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 	item->state = state;
 }
 
+static bool is_released(const struct watched *item)
+{
+	return mark_get(item->gate->name) >= MARK_OPENING;
+}
+
+static void retry_later(struct watched *item)
+{
+	item->retry_at = now_ms() + RETRY_MS;
+	if (!item->failed_at)
+		item->failed_at = now_ms();
+}
+
 /* The keys are there, and who holds the lock may have opened it already. */
 static void open_now(struct watch *w, struct watched *item)
 {
@@ -296,17 +316,16 @@ static void open_now(struct watch *w, struct watched *item)
 
 	if (r == 0 && !gate_is_open(item->gate->name))
 		r = gate_open(w->cxt, item->held);
-	if (gate_is_open(item->gate->name)) /* also when not everybody could be started */
+	if (gate_is_open(item->gate->name)) { /* also when not everybody could be started */
 		set_state(w, item, GATE_OPEN);
-	else if (r == -EINPROGRESS)
+		return;
+	}
+	if (gate_is_unfinished(r) && is_released(item))
 		set_state(w, item, GATE_OPENING);
-	else if (r)
-		item->retry_at = now_ms() + RETRY_MS;
-}
-
-static bool is_released(const struct watched *item)
-{
-	return mark_get(item->gate->name) >= MARK_OPENING;
+	else if (item->state == GATE_OPEN) /* it was, a moment ago */
+		set_state(w, item, GATE_CLOSED);
+	if (r && r != -EINPROGRESS)
+		retry_later(item);
 }
 
 static void shut_now(struct watch *w, struct watched *item)
@@ -596,11 +615,17 @@ static void pause_for_event(struct watch *w)
 		w->n_thorough--;
 }
 
-/* A ZFS that says nothing, or that is not there itself, has no key to ask for either. */
+/*
+ * Nobody can be asked for a key: of a pool that is not there, while ZFS says nothing, or where all keys
+ * are there and something else is wrong.
+ */
 static bool is_absent(const struct watch *w, const struct watched *item)
 {
-	return (item->state == GATE_MISSING || item->state == GATE_UNKNOWN) &&
-	       now_ms() - item->missing_at >= (int64_t)w->options->missing_seconds * 1000;
+	int64_t since = item->state == GATE_CLOSED ? item->failed_at : item->missing_at;
+
+	return (item->state == GATE_MISSING || item->state == GATE_UNKNOWN ||
+		(item->state == GATE_CLOSED && item->failed_at)) &&
+	       now_ms() - since >= (int64_t)w->options->missing_seconds * 1000;
 }
 
 /* Those who have their data may wait in systemd's queue for the end of this. */

@@ -10,14 +10,15 @@
 #include "gate/state.h"
 
 /*
- * The boot waits this long for a pool. Without one there is no key to ask for, and nobody can come
- * in to see what became of its disks or how its name is spelt.
+ * The boot waits this long for a pool, or for what does not open though its keys are there. Then there
+ * is no key to ask for, and nobody can come in to see what became of its disks, how its name is spelt or
+ * why it does not mount.
  */
 #define WATCH_MISSING_SECONDS 90
 
 struct watch_options {
 	bool boot_only; /* gates with hold: boot, and end when none of them is closed */
-	unsigned missing_seconds; /* one of those whose pool nobody finds is waited for */
+	unsigned missing_seconds; /* one of those that no key can open is waited for */
 	const char *asker; /* program that asks: ASKER gate ask NAME... */
 };
 

@@ -196,7 +196,7 @@ struct keystatus {
 	struct strv asked;
 };
 
-static bool has_libzfs;
+static bool has_libzfs, keys_come; /* as soon as they are asked for */
 static struct keystatus libzfs;
 
 int keystatus_open(struct keystatus **ret)
@@ -214,6 +214,8 @@ struct keystatus *keystatus_free(struct keystatus *k)
 int keystatus_get(struct keystatus *k, const char *name)
 {
 	strv_add(&k->asked, name);
+	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
+		datasets[i].key |= keys_come;
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
 		if (streq(datasets[i].name, name))
 			return datasets[i].key ? KEY_LOADED : KEY_MISSING;
@@ -280,7 +282,7 @@ static int teardown(void **state)
 	held = (struct held){};
 	strv_deinit(&told);
 	strv_deinit(&libzfs.asked);
-	has_libzfs = false;
+	has_libzfs = keys_come = false;
 	cxt.gates = &no_gates;
 	diag_deinit(&diag);
 	diag = (struct diag)DIAG_NULL;
@@ -1059,18 +1061,54 @@ static void test_question_that_ends(void **state)
 	runner.log = NULL;
 }
 
-static void watch_disturbed(const char *text)
+/* False: it ended by itself. */
+static bool watch_until(const char *text, const struct watch_options *options)
 {
-	const struct watch_options options = {};
 	_cleanup_(gates_freep) struct gates *gates = NULL;
 	pid_t pid = disturb();
+	bool interrupted;
 
 	assert_int_equal(gates_parse("gate.yaml", text, &gates, &diag), 0);
 	cxt.gates = gates;
-	assert_int_equal(gate_watch(&cxt, &options), 0);
+	assert_int_equal(gate_watch(&cxt, options), 0);
+	interrupted = run_interrupted();
 	(void)waitpid(pid, NULL, 0);
 	(void)mark_set("elsewhere", MARK_NONE, NULL);
 	cxt.gates = &no_gates;
+	return interrupted;
+}
+
+static void watch_disturbed(const char *text)
+{
+	assert_true(watch_until(text, &(struct watch_options){}));
+}
+
+#define HOLDS_BOOT "gates: { nest: { hold: boot } }"
+
+/* There is no key to ask for any more. */
+static void test_boot_without_a_mount(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	has_libzfs = keys_come = true;
+	breaks = "zfs mount nest";
+	breaks_with = 1;
+	assert_false(watch_until(HOLDS_BOOT, &(struct watch_options){ .boot_only = true }));
+	assert_true(nest->key && !gate_is_open("nest"));
+}
+
+/* Its data is there: the boot does not wait for what could not be started yet. */
+static void test_boot_without_a_start(void **state)
+{
+	const struct watch_options options = { .boot_only = true, .missing_seconds = 600 };
+
+	(void)state;
+	(void)add_nest();
+	nest->key = pg->key = archive->key = has_libzfs = true;
+	breaks = "systemctl start *";
+	breaks_with = 1;
+	assert_false(watch_until(HOLDS_BOOT, &options));
+	assert_int_equal(mark_get("nest"), MARK_OPENING);
 }
 
 /* While systemd cannot be asked nobody goes on; that is made good without another wait. */
@@ -1289,6 +1327,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failure_is_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_question_that_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_a_mount, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_a_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_on_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_on_when_it_can_be_marked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_on_for_another, setup, teardown),
