@@ -60,6 +60,15 @@ static int close_name(struct cli *cli, struct gate_work *work, const char *name)
 	return close_gates(cli, work, state);
 }
 
+/* The lock itself is done: what cannot be looked at is not said. */
+static void note_loaded(struct gate_work *work, const char *name)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+
+	if (zfs_read(work->cxt.run, name, &state, NULL) == 0)
+		gate_note_loaded(&work->cxt, state);
+}
+
 static enum cli_exit run_lock(struct cli *cli)
 {
 	_cleanup_gate_work_ struct gate_work work = {};
@@ -72,6 +81,8 @@ static enum cli_exit run_lock(struct cli *cli)
 		return CLI_REFUSED;
 	gate_work_follow(&work);
 	r = close_name(cli, &work, cli->args[0]);
+	if (r == 0)
+		note_loaded(&work, cli->args[0]);
 	return r == 0				  ? gate_show(cli, cli->args[0]) :
 	       r == -ENOENT || r == -EINVAL || r == -EBUSY ? CLI_REFUSED :
 							     CLI_FAILED;

@@ -307,3 +307,14 @@ int gate_close(struct gate_context *cxt, const char *name, struct held_gate **ga
 		services_start_in_vain(cxt, gates[i]);
 	return gate_show_hints(cxt, /* loud= */ false);
 }
+
+void gate_note_loaded(struct gate_context *cxt, const struct zfs_state *state)
+{
+	FOR_EACH_DATASET(root, state)
+	{
+		if (root->key != KEY_LOADED || !streq(root->root, root->name))
+			continue;
+		diag_note(cxt->diag, "the key of %s stays loaded: no gate waits for it", root->name);
+		diag_hint(cxt->diag, "Run 'eyrie lock %s'", root->name);
+	}
+}

@@ -15,3 +15,9 @@ int gate_shut(struct gate_context *cxt, struct held_gate *gate);
  * gates change places, the inner ones first.
  */
 int gate_close(struct gate_context *cxt, const char *name, struct held_gate **gates, size_t n);
+
+/*
+ * Afterwards, of the same name: a note for each encryption root whose key is still there. Nobody
+ * mounts by itself what needs it (canmount=noauto, mountpoint=legacy), or gates except it.
+ */
+void gate_note_loaded(struct gate_context *cxt, const struct zfs_state *state);

@@ -626,6 +626,24 @@ static void test_half_locked(void **state)
 	assert_true(pg->mounted && archive->mounted);
 }
 
+/* Nobody waits for the key of an archive that is mounted by hand: it stays, which is said. */
+static void test_lock_says_what_stays(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *after = NULL;
+	struct held_gate *gate = add_nest();
+
+	(void)state;
+	nest->key = pg->key = archive->key = true;
+	assert_int_equal(gate_open(&cxt, gate), 0);
+	assert_int_equal(zfs_unmount(&runner, "nest/archive", &diag), 0);
+	assert_int_equal(lock(gate), 0);
+	assert_int_equal(zfs_read(&runner, "nest", &after, &diag), 0);
+	gate_note_loaded(&cxt, after);
+	assert_string_equal(test_only_finding(&diag),
+			    "the key of nest/archive stays loaded: no gate waits for it");
+	assert_string_equal(diag.items[0].hint, "Run 'eyrie lock nest/archive'");
+}
+
 /* A volume is busy: no key is gone when that is found out. */
 static void test_volume_in_use(void **state)
 {
@@ -1305,6 +1323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_leaves_followers_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_says_what_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_volume_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_interrupted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_excepted, setup, teardown),
