@@ -449,15 +449,20 @@ static bool is_over(const struct watched *item)
 	       now_ms() - item->since >= item->limit && !mark_is_locked(item->gate->name);
 }
 
-static void fail(struct watch *w, const struct watched *item)
+/* True: systemctl could not even be asked, and it has to be tried again. */
+static bool fail(struct watch *w, const struct watched *item)
 {
 	_cleanup_free_ char *instance = unit_instance(item->gate->name);
 	_cleanup_strv_ struct strv unit = STRV_NULL;
+	int r = 0;
 
-	gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
 	strv_addf(&unit, "eyrie-gate-overdue@%s.service", instance);
 	if (systemd_runs())
-		(void)systemd_do(w->cxt->run, "start", /* block= */ false, &unit, w->cxt->diag);
+		r = systemd_do(w->cxt->run, "start", /* block= */ false, &unit, w->cxt->diag);
+	if (r && r != -EIO)
+		return true;
+	gate_say(w->cxt, "%s: the key did not come in time", item->gate->name);
+	return false;
 }
 
 /*
@@ -482,10 +487,10 @@ static bool go_on(struct watch *w, struct watched *item)
 
 static void give_up(struct watch *w, struct watched *item)
 {
+	bool again = item->gate->then == GATE_FAIL && fail(w, item);
+
 	item->unfinished = item->gate->then == GATE_CONTINUE && go_on(w, item);
-	if (item->gate->then == GATE_FAIL)
-		fail(w, item);
-	if (!item->unfinished)
+	if (!item->unfinished && !again)
 		item->limit = INT64_MAX;
 }
 

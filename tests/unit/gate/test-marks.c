@@ -1223,6 +1223,27 @@ static void test_key_file_of_an_open_gate(void **state)
 	assert_true(nest->mounted && pg->mounted && gate_is_open("nest"));
 }
 
+static void count_overdue(void *context, const char *line)
+{
+	*(size_t *)context += strstr(line, "start --no-block -- eyrie-gate-overdue@nest") != NULL;
+}
+
+/* The unit that says so cannot be started for want of memory: it is tried again. */
+static void test_fails_in_the_end(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	(void)add_nest();
+	breaks = "systemctl start *";
+	breaks_with = -ENOMEM;
+	runner.log = count_overdue;
+	runner.context = &n;
+	watch_disturbed(FAILS);
+	runner.log = NULL;
+	assert_true(n > 1);
+}
+
 static void count_reads(void *context, const char *line)
 {
 	*(size_t *)context += starts_with(line, "zfs get ") != NULL;
@@ -1355,6 +1376,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key_file_of_an_open_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fails_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_much_of_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_at_all_keys_after_a_mount, setup, teardown),
