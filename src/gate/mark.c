@@ -67,10 +67,12 @@ int mark_set(const char *name, enum mark mark, struct diag *diag)
 int64_t mark_age(const char *name)
 {
 	_cleanup_free_ char *path = mark_path(name);
+	struct timespec now; /* time() may be a tick behind what a file gets */
 	struct stat st;
-	time_t now = time(NULL);
 
-	return stat(path, &st) < 0 || st.st_mtime > now ? INT64_MAX : now - st.st_mtime;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return stat(path, &st) < 0 || st.st_mtime > now.tv_sec ? INT64_MAX :
+								  now.tv_sec - st.st_mtime;
 }
 
 bool mark_is_locked(const char *name)

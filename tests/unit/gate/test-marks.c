@@ -1223,6 +1223,23 @@ static void test_key_file_of_an_open_gate(void **state)
 	assert_true(nest->mounted && pg->mounted && gate_is_open("nest"));
 }
 
+/* A mark that is set as a second begins is no older than one that is set later in it. */
+static void test_age_as_a_second_begins(void **state)
+{
+	_cleanup_free_ char *mark = mark_path("nest");
+	struct timespec times[2];
+	time_t second;
+
+	(void)state;
+	assert_int_equal(mark_set("nest", MARK_OPENING, &diag), 0);
+	(void)clock_gettime(CLOCK_REALTIME, &times[0]);
+	for (second = times[0].tv_sec; times[0].tv_sec == second;)
+		(void)clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[1] = times[0];
+	assert_int_equal(utimensat(AT_FDCWD, mark, times, 0), 0);
+	assert_in_range(mark_age("nest"), 0, 1);
+}
+
 static void count_overdue(void *context, const char *line)
 {
 	*(size_t *)context += strstr(line, "start --no-block -- eyrie-gate-overdue@nest") != NULL;
@@ -1376,6 +1393,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_passphrase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key_file_of_an_open_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_age_as_a_second_begins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fails_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_much_of_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_inside, setup, teardown),
