@@ -183,7 +183,7 @@ static enum cli_exit carry_out(struct work *work, const struct observed *have)
 }
 
 /* What is inside of partitions, of pools and of the root is seen one after the other. */
-#define ROUNDS_MAX 4
+#define ROUNDS_MAX 6
 
 static bool ends_with_look(const struct plan *plan)
 {
@@ -246,6 +246,12 @@ enum cli_exit work_run(struct cli *cli, struct layout *layout,
 					   .diag = &cli->diag };
 	for (int i = 0; i < ROUNDS_MAX && more && status == CLI_OK; i++)
 		status = one_round(&work, &more);
+	if (status == CLI_OK && more) {
+		(void)diag_error(&cli->diag, -EAGAIN, "after %d rounds there is still more to see",
+				 ROUNDS_MAX);
+		diag_hint(&cli->diag, "eyrie plan says what; the same command goes on from here");
+		status = CLI_FAILED;
+	}
 	if (status == CLI_OK && then && *work.cxt.target && then(&work.cxt))
 		status = CLI_FAILED;
 	/*

@@ -177,8 +177,11 @@ static bool is_sick(const struct planned_disk *d)
 	return d->have && (d->have->unreadable || d->have->read_only);
 }
 
-/* A machine that was made can go on without disks, and without all those of a further pool. */
-static bool is_made(const struct planner *p, const struct layout_pool *pool)
+/*
+ * Once one disk of a pool has a table of this set, the machine goes on without the others; and without all
+ * those of a further pool, when the root's has one.
+ */
+static bool has_disk_of_set(const struct planner *p, const struct layout_pool *pool)
 {
 	bool any = false;
 
@@ -188,10 +191,10 @@ static bool is_made(const struct planner *p, const struct layout_pool *pool)
 		if (d->state == DISK_OURS)
 			return true;
 	}
-	return !any && pool != &p->layout->pool && is_made(p, &p->layout->pool);
+	return !any && pool != &p->layout->pool && has_disk_of_set(p, &p->layout->pool);
 }
 
-const char *planner_missing(const struct planned_disk *d)
+const char *planner_why_missing(const struct planned_disk *d)
 {
 	return d->have ? "cannot be used" : "is not there";
 }
@@ -210,7 +213,7 @@ static void set_aside(struct planner *p, struct planned_disk *d, const char *for
 	va_end(ap);
 	d->state = DISK_MISSING;
 	d->member = NULL;
-	if (is_made(p, d->pool))
+	if (has_disk_of_set(p, d->pool))
 		diag_warning(p->diag, "%s; it is left alone", why);
 	else
 		planner_refuse(p, "%s", why);
@@ -224,7 +227,7 @@ static void classify_foreign(struct planner *p, struct planned_disk *d, const ch
 
 	if (use) {
 		set_aside(p, d, "disk '%s' (%s) is in use: %s", name, title, use);
-		diag_hint(p->diag, is_made(p, d->pool) ?
+		diag_hint(p->diag, has_disk_of_set(p, d->pool) ?
 				  "it has: %s. If it is a disk of this set, both copies of its "
 				  "partition table are lost" :
 				  "it has: %s. Stop what uses it; eyrie never touches a disk in use",
@@ -354,7 +357,7 @@ static void note_missing(struct planner *p, size_t n_found)
 	{
 		if (d->have)
 			continue;
-		if (is_made(p, d->pool)) {
+		if (has_disk_of_set(p, d->pool)) {
 			diag_warning(p->diag, "disk '%s' (%s) is not there", d->want->name,
 				     d->want->path);
 			continue;

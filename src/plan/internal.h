@@ -21,6 +21,11 @@ struct planned_disk {
 	const struct observed_partition *member; /* that partition; NULL until the table is there */
 };
 
+/*
+ * After plan_disks(), when nothing was refused: what is DISK_OURS has its `member`, and of the root's pool
+ * at least one disk is not DISK_MISSING.
+ */
+
 struct planner {
 	const struct layout *layout;
 	const struct observed *have;
@@ -97,7 +102,7 @@ void planner_add_table(struct planner *p, const struct planned_disk *d);
 void planner_settle(struct planner *p, const struct planned_disk *d, enum role role);
 void planner_add_esp(struct planner *p, const struct planned_disk *d);
 void planner_check_esps(struct planner *p);
-const char *planner_missing(const struct planned_disk *d); /* what a disk does that is missing */
+const char *planner_why_missing(const struct planned_disk *d); /* what a disk does that is missing */
 
 /* A partition that is new, or will be when its table is written. */
 bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum role role);

@@ -161,7 +161,7 @@ static void refuse_unknown(struct planner *p, const enum progress *progress)
 
 		if (d->state == DISK_MISSING) {
 			planner_refuse(p, "disk '%s' %s, and the pool is not made yet",
-				       d->want->name, planner_missing(d));
+				       d->want->name, planner_why_missing(d));
 		} else if (is == MEMBER_ABSENT) {
 			planner_refuse(p, "the pool may be on disk '%s', whose member cannot be read: "
 				       "none is made", d->want->name);

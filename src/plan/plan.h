@@ -28,7 +28,7 @@ struct step {
 	unsigned kind; /* enum step_kind */
 	char *disk;    /* its name in the layout, or NULL */
 	char *pool;    /* whose dataset it works on; NULL when it works on none */
-	char *object;  /* partition name, dataset, property=value: what the kind works on */
+	char *object;  /* what the kind works on: plan/step.def */
 	char *value;   /* of a property */
 	char *text;    /* what is done, for people */
 	char *details; /* lines below it, for people; NULL without any */

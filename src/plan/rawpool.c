@@ -12,10 +12,10 @@
 
 struct count {
 	size_t n_there; /* disks */
-	size_t n_made;	/* those whose partition is not new */
+	size_t n_settled;	/* those whose partition is not new */
 };
 
-static bool is_made(const struct planned_disk *d)
+static bool is_settled(const struct planned_disk *d)
 {
 	return d->state == DISK_OURS && d->member && !partition_is_new(d->member);
 }
@@ -29,7 +29,7 @@ static struct count count_disks(const struct planner *p, const struct layout_poo
 		if (d->state == DISK_MISSING)
 			continue;
 		count.n_there++;
-		count.n_made += is_made(d);
+		count.n_settled += is_settled(d);
 	}
 	return count;
 }
@@ -38,13 +38,13 @@ bool planner_has_pool(const struct planner *p, const struct layout_pool *pool)
 {
 	const struct count count = count_disks(p, pool);
 
-	return planner_pool(p, pool) || (count.n_there && !count.n_made);
+	return planner_pool(p, pool) || (count.n_there && !count.n_settled);
 }
 
 static void add_settles(struct planner *p, const struct layout_pool *pool)
 {
 	FOR_EACH_PLANNED_OF(d, p, pool)
-		if (d->state == DISK_BLANK || (d->state == DISK_OURS && !is_made(d)))
+		if (d->state == DISK_BLANK || (d->state == DISK_OURS && !is_settled(d)))
 			planner_settle(p, d, ROLE_DATA);
 }
 
@@ -53,7 +53,7 @@ static void plan_creation(struct planner *p, const struct layout_pool *pool)
 	FOR_EACH_PLANNED_OF(d, p, pool)
 		if (d->state == DISK_MISSING)
 			planner_refuse(p, "disk '%s' %s, and the pool '%s' is not made yet",
-				       d->want->name, planner_missing(d), pool->name);
+				       d->want->name, planner_why_missing(d), pool->name);
 	FOR_EACH_PLANNED_OF(d, p, pool)
 	{
 		if (d->state == DISK_BLANK)
@@ -74,9 +74,9 @@ static void plan_imported(struct planner *p, const struct layout_pool *pool)
 	{
 		if (d->state == DISK_OURS && planner_is_new(p, d, ROLE_ESP))
 			planner_add_esp(p, d);
-		if (d->state == DISK_OURS && !is_made(d) && d->member && d->member->held)
+		if (d->state == DISK_OURS && !is_settled(d) && d->member && d->member->held)
 			planner_settle(p, d, ROLE_DATA);
-		else if (d->state != DISK_MISSING && !is_made(d))
+		else if (d->state != DISK_MISSING && !is_settled(d))
 			diag_warning(p->diag, "disk '%s' is there, but not in the pool '%s'",
 				     d->want->name, pool->name);
 	}
@@ -97,7 +97,7 @@ bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 
 	if (planner_pool_is_taken(p, pool))
 		return false;
-	if (planner_pool(p, pool) || count.n_made)
+	if (planner_pool(p, pool) || count.n_settled)
 		leave_late_disks(p, pool);
 	if (planner_pool(p, pool)) {
 		plan_imported(p, pool);
@@ -107,7 +107,7 @@ bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 		diag_warning(p->diag, "the pool '%s' is not there: none of its disks is", pool->name);
 		return true;
 	}
-	if (!count.n_made) {
+	if (!count.n_settled) {
 		plan_creation(p, pool);
 		return true;
 	}

@@ -376,7 +376,7 @@ static bool plan_switch(struct planner *p)
 		if (d->state == DISK_MISSING || !d->member || !d->member->luks.mapped) {
 			planner_refuse(p, "moving from unlock: %s to %s wants every disk, and '%s' "
 				       "%s", is, wanted, d->want->name,
-				       d->state == DISK_MISSING ? planner_missing(d) : "is not open");
+				       d->state == DISK_MISSING ? planner_why_missing(d) : "is not open");
 			diag_hint(p->diag, "bring it back first (%s), or put unlock: %s back into the "
 				  "layout", streq(is, layout_unlock_name(UNLOCK_PEER)) ?
 				  "eyrie heal" : "start the machine with every disk there", is);
