@@ -442,11 +442,19 @@ static bool has_changed(struct watch *w, struct watched *item)
 	return any_left(w, item, &item->locked, KEY_MISSING);
 }
 
-/* Who locked it did not ask for a wait: services without their data are not what a lock is for. */
+/* Who locked it, or what is in it, did not ask for a wait: services without their data are not what a lock is for. */
+static bool is_locked(const struct watched *item)
+{
+	for (size_t i = 0; i < item->locked.n_items; i++)
+		if (mark_is_locked_in(item->locked.items[i], item->gate->name))
+			return true;
+	return mark_is_locked(item->gate->name);
+}
+
 static bool is_over(const struct watched *item)
 {
 	return (is_waiting(item->state) || item->unfinished) && item->limit != INT64_MAX &&
-	       now_ms() - item->since >= item->limit && !mark_is_locked(item->gate->name);
+	       now_ms() - item->since >= item->limit && !is_locked(item);
 }
 
 /* True: systemctl could not even be asked, and it has to be tried again. */

@@ -308,7 +308,7 @@ static void check_sectors(struct planner *p, struct planned_disk *d)
 	diag_hint(p->diag, "take another disk, or firmware: uefi");
 }
 
-/* A disk whose name is misspelt would be kept when its owner thinks that it goes. */
+/* What its owner thinks goes and is kept: a disk whose name is misspelt, or that is one of this set. */
 static void check_consents(struct planner *p)
 {
 	const struct strv *wipe = p->options->wipe;
@@ -317,6 +317,10 @@ static void check_consents(struct planner *p)
 		if (!layout_disk(p->layout, wipe->items[i]))
 			planner_refuse(p, "--wipe %s: the layout has no disk of that name",
 				       wipe->items[i]);
+	FOR_EACH_PLANNED(d, p)
+		if (wipe && strv_has(wipe, d->want->name) && d->state == DISK_OURS)
+			diag_note(p->diag, "--wipe %s: the disk belongs to this set, and is not erased",
+				  d->want->name);
 }
 
 static bool is_named_before(const struct planner *p, const struct planned_disk *d)
@@ -497,7 +501,6 @@ void plan_disks(struct planner *p)
 {
 	size_t i = 0, n_found = 0;
 
-	check_consents(p);
 	FOR_EACH_DISK(want, p->layout)
 	{
 		struct planned_disk *d = &p->disks[i++];
@@ -509,6 +512,7 @@ void plan_disks(struct planner *p)
 		if (d->have)
 			recognize(p, d);
 	}
+	check_consents(p);
 	FOR_EACH_PLANNED(d, p)
 		if (d->have)
 			plan_disk(p, d);

@@ -1020,6 +1020,19 @@ static void test_locked_does_not_wait(void **state)
 	assert_false(was_told("start eyrie-gate-overdue@nest.service"));
 }
 
+/* Nor of what is in it, with a key of its own. */
+static void test_locked_inside_does_not_wait(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	assert_int_equal(mark_set_locked("nest/archive", true, &diag), 0);
+	watch(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+	assert_int_equal(mark_set_locked("nest/archive", false, &diag), 0);
+	watch(NO_WAIT);
+	assert_int_equal(mark_get("nest"), MARK_OVERDUE);
+}
+
 static void note_asker(void *context, const char *line)
 {
 	if (starts_with(line, "true gate ask "))
@@ -1397,6 +1410,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fails_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_much_of_zfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locked_inside_does_not_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_at_all_keys_after_a_mount, setup, teardown),
 	};
 
