@@ -156,15 +156,16 @@ static int load_member(struct apply_context *cxt, const struct step *step, struc
 	return r;
 }
 
-/* Opening leaves nothing on the disk. */
+/* Opening leaves nothing on the disk. One that is open since before is only tried. */
 int apply_LUKS_OPEN(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_(luks_freep) struct luks *luks = NULL;
+	bool is_open = crypt_status(NULL, step->object) >= CRYPT_ACTIVE;
 	int r = load_member(cxt, step, &luks);
 
 	if (r)
 		return r;
-	r = crypt_activate_by_passphrase(luks->cd, step->object, CRYPT_ANY_SLOT,
+	r = crypt_activate_by_passphrase(luks->cd, is_open ? NULL : step->object, CRYPT_ANY_SLOT,
 					 cxt->passphrase->data, cxt->passphrase->size, 0);
 	if (r == -EPERM) {
 		(void)diag_error(cxt->diag, r, "the passphrase does not open '%s'", step->disk);

@@ -179,7 +179,7 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 	/* Members that exist first: they say whether the passphrase is the one they have. */
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (progress[i++] == MEMBER_EMPTY && !d->member->luks.mapped)
+		if (progress[i++] == MEMBER_EMPTY)
 			add_open(p, d);
 	i = 0;
 	FOR_EACH_PLANNED_MEMBER(d, p)
