@@ -88,7 +88,9 @@ static int write_token(const struct commit *commit, const struct box *box, const
  */
 static bool is_left_over(const struct commit *commit, int slot, int box_slot)
 {
-	return slot != commit->passphrase_slot && slot != commit->set_key_slot &&
+	bool opens = crypt_keyslot_status(commit->luks->cd, slot) != CRYPT_SLOT_UNBOUND;
+
+	return !(opens && commit->history_only) && slot != commit->passphrase_slot && slot != commit->set_key_slot &&
 	       slot != box_slot && slot != keyfile_slot(commit->luks) &&
 	       luks_slot_is_cheap(commit->luks, slot);
 }

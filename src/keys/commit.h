@@ -16,6 +16,8 @@ struct commit {
 	int passphrase_slot;
 	int set_key_slot;
 	const char *fingerprint; /* to keep; NULL: that of the passphrase slot as it is now */
+	/* Slots that open the member stay: one may be of a change that was cut, and is needed to end it. */
+	bool history_only;
 };
 
 /* A further slot for the set key; its number is noted in `commit`. */

@@ -169,22 +169,34 @@ void journal_absent(const struct set *set, struct strv *uuids)
 			strv_add(uuids, members[i].uuid);
 }
 
+/*
+ * Who missed a change keeps its own generation, with the keys of then: it does not know the passphrase
+ * of now, and must not be asked as if it did.
+ */
+static struct box *box_of(const struct set *set, const struct member *member)
+{
+	return member->box && member->box->generation != set->box->generation ? member->box :
+										 set->box;
+}
+
 /* What is written comes from the box; the fingerprint stays what it was when the slot was made. */
 static int write_history(struct set *set, struct member *member, const struct list *history,
 			 struct diag *diag)
 {
-	const struct box_member *known = box_member(set->box, member->luks->uuid);
+	struct box *box = box_of(set, member);
+	const struct box_member *known = box_member(box, member->luks->uuid);
 	const struct commit commit = { .name = member->name, .luks = member->luks,
 				       .key = member->key,
 				       .passphrase_slot = (int)known->passphrase_slot,
 				       .set_key_slot = (int)known->set_key_slot,
-				       .fingerprint = member->token.passphrase_fingerprint };
+				       .fingerprint = member->token.passphrase_fingerprint,
+				       .history_only = true };
 
 	if (member->by_passphrase || !member->has_token)
 		return diag_error(diag, -EUCLEAN, "'%s' was changed by another tool and cannot note "
 				  "who is absent", member->name);
-	history_copy(&set->box->history, history);
-	return commit_box(&commit, set->box, diag);
+	history_copy(&box->history, history);
+	return commit_box(&commit, box, diag);
 }
 
 /* The history of the set on every open member that is, or is not, behind. */

@@ -342,7 +342,7 @@ void opening_keep_key(const struct opening *o)
 	int r;
 
 	journal_absent(&o->set, &absent);
-	if (!absent.n_items || !o->config.rejoin)
+	if (!absent.n_items || !o->config.rejoin || !o->set.box->set_key)
 		return;
 	uuid_unparse_lower(o->set.box->set, set_id);
 	r = keyring_put(set_id, o->set.box->set_key,

@@ -312,9 +312,9 @@ static void test_settled_is_not_made_again(void **state)
 static void test_held_is_not_written(void **state)
 {
 	const struct step wipe = { .kind = STEP_WIPE, .disk = (char *)"left",
-				   .object = nodes[0] };
+				   .object = (char *)nodes[0] };
 	const struct step table = { .kind = STEP_TABLE, .disk = (char *)"left",
-				    .object = nodes[0] };
+				    .object = (char *)nodes[0] };
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
 	struct apply_context cxt = { .layout = layout, .run = &runner, .diag = &diag };
 	_cleanup_free_ char *before = NULL, *after = NULL, *last = NULL;
@@ -338,7 +338,7 @@ static void test_held_is_not_written(void **state)
 static void test_held_member_is_not_written(void **state)
 {
 	const struct step table = { .kind = STEP_TABLE, .disk = (char *)"left",
-				    .object = nodes[0] };
+				    .object = (char *)nodes[0] };
 	const struct step format = { .kind = STEP_LUKS_FORMAT, .disk = (char *)"left",
 				     .object = (char *)"eyrie-member-left" };
 	_cleanup_diag_ struct diag diag = DIAG_NULL;

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "keys/commit.h"
+#include "keys/journal.h"
 #include "set-world.h"
 
 static void test_one_passphrase_opens_all(void **state)
@@ -175,6 +177,93 @@ static void test_who_took_part_in_a_change_comes_late(void **state)
 	assert_null(set.box);
 	assert_int_equal(world_unlock(world, &set, 0, NEW), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
+/* It joins, and still does not know the passphrase of now: the next start must not ask it first. */
+static void test_who_missed_a_change_joins(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set alone = {};
+
+	world_enroll(world, 0, 2);
+	change_without_the_first(world);
+	set_add(&alone, world->paths[1]);
+	assert_int_equal(world_unlock(world, &alone, 0, NEW), 0);
+	journal_compare(&alone);
+	assert_int_equal(journal_begin(&alone, 1, &diag), 0);
+	for (uint64_t now = 2; now < 5; now++) {
+		_cleanup_set_ struct set set = {};
+
+		assert_int_equal(world_unlock(world, &set, 2, NEW), 0);
+		assert_int_equal(set.members[0].token.generation, 1);
+		journal_compare(&set);
+		assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+		assert_int_equal(journal_begin(&set, now, &diag), 0);
+		assert_int_equal(journal_joined(&set, &diag), 0);
+	}
+}
+
+/* The slot of the new set key, as it is before any token is written. */
+static void add_set_key(const char *path, const struct secret *set_key)
+{
+	_cleanup_(secret_freep) struct secret *key = secret_new();
+	_cleanup_(luks_freep) struct luks *luks = NULL;
+	struct commit commit = { .name = "disk", .key = key };
+	size_t size = 64;
+
+	assert_int_equal(luks_load(path, &luks, NULL), 0);
+	assert_true(crypt_volume_key_get(luks->cd, CRYPT_ANY_SLOT, key->data, &size, WORLD_RIGHT,
+					 strlen(WORLD_RIGHT)) >= 0);
+	key->size = size;
+	commit.luks = luks;
+	assert_int_equal(commit_set_key(&commit, set_key, NULL), 0);
+}
+
+/* Of `n` members the first one got as far as its token. */
+static void cut_change(const struct world *world, size_t n)
+{
+	_cleanup_set_ struct set first = {};
+
+	world_enroll(world, 0, n);
+	for (size_t i = 1; i < n; i++) {
+		_cleanup_free_ char *copy = str_printf("%s/before%zu", world->folder, i);
+
+		world_copy(world->paths[i], copy);
+	}
+	world_enroll(world, 0, n);
+	assert_int_equal(world_unlock(world, &first, 1, WORLD_RIGHT), 0);
+	for (size_t i = 1; i < n; i++) {
+		_cleanup_free_ char *copy = str_printf("%s/before%zu", world->folder, i);
+
+		world_copy(copy, world->paths[i]);
+		(void)unlink(copy);
+		add_set_key(world->paths[i], first.box->set_key);
+	}
+}
+
+/*
+ * A change of three was cut when one of them had its token; a start without that one notes who is absent.
+ * Its set key still opens the others afterwards, which went on without it.
+ */
+static void test_start_in_the_middle_of_a_change(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set two = {}, all = {};
+
+	cut_change(world, 3);
+	set_add(&two, world->paths[1]);
+	set_add(&two, world->paths[2]);
+	assert_int_equal(world_unlock(world, &two, 0, WORLD_RIGHT), 0);
+	journal_compare(&two);
+	assert_int_equal(journal_begin(&two, 1, &diag), 0);
+	set_deinit(&two);
+	assert_int_equal(world_unlock(world, &all, 3, WORLD_RIGHT), 0);
+	journal_compare(&all);
+	assert_int_equal(set_count(&all, MEMBER_OPEN), 3);
+	assert_true(all.members[0].behind);
+	assert_false(all.members[1].behind);
 }
 
 /* It knows nothing of its set any more, and neither of the change. */
@@ -418,6 +507,8 @@ int main(void)
 		TEST(test_member_that_was_never_enrolled),
 		TEST(test_stale_copy_of_a_member_comes_first),
 		TEST(test_who_missed_a_change_comes_first),
+		TEST(test_who_missed_a_change_joins),
+		TEST(test_start_in_the_middle_of_a_change),
 		TEST(test_who_took_part_in_a_change_comes_late),
 		TEST(test_orphan_missed_a_change),
 		TEST(test_who_runs_is_asked_first),
