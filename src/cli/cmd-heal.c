@@ -152,6 +152,30 @@ static size_t gather(struct heal *heal, struct enroll_member *members)
 	return n;
 }
 
+/*
+ * The members may have been opened by the key that is kept. What is typed now must open those that run:
+ * every other member is given a slot for it, mistyped or of before as it may be.
+ */
+static int ask_for_mending(struct heal *heal)
+{
+	_cleanup_set_ struct set running = {};
+	const struct set *set = &heal->opening.set;
+	int r = cli_ask_passphrase(heal->cli, false, &heal->passphrase);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < set->n_members; i++)
+		if (set->members[i].in_use && set->members[i].state == MEMBER_OPEN)
+			set_add(&running, set->members[i].path);
+	if (set_unlock(&running, heal->passphrase) == 0)
+		return 0;
+	heal->passphrase = secret_free(heal->passphrase);
+	(void)diag_error(&heal->cli->diag, -EPERM, "the passphrase does not open the members that the "
+			 "pool runs on; nothing was changed");
+	diag_hint(&heal->cli->diag, "run eyrie heal again, and type the one of the last start");
+	return -EPERM;
+}
+
 static int mend(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
@@ -164,7 +188,7 @@ static int mend(struct heal *heal)
 		return 0;
 	if (!heal->passphrase && !heal->cli->options.passphrase_file && !cli_can_ask())
 		return 0; /* said; a person has to do it */
-	r = heal->passphrase ? 0 : cli_ask_passphrase(heal->cli, false, &heal->passphrase);
+	r = heal->passphrase ? 0 : ask_for_mending(heal);
 	if (r == 0)
 		r = set_enroll(members, n, o->config.set, heal->passphrase, ENROLL_KEEP_ABSENT,
 			       &heal->cli->diag);
@@ -291,12 +315,21 @@ static int join_one(struct heal *heal, struct member *member)
 	return r;
 }
 
+static bool is_whole(const struct heal *heal)
+{
+	_cleanup_strv_ struct strv absent = STRV_NULL;
+
+	journal_absent(&heal->opening.set, &absent);
+	return !absent.n_items;
+}
+
+/* Who dropped out of the pool since the start is noted, too. */
 static int join(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
 	int r = 0;
 
-	if (all_in_use(&o->set))
+	if (all_in_use(&o->set) && is_whole(heal))
 		return 0;
 	for (size_t i = 0; i < o->set.n_members; i++)
 		if (is_late(&o->set.members[i]) && activate(heal, &o->set.members[i]))
@@ -311,14 +344,6 @@ static int join(struct heal *heal)
 	}
 	opening_joined(o);
 	return r;
-}
-
-static bool is_whole(const struct heal *heal)
-{
-	_cleanup_strv_ struct strv absent = STRV_NULL;
-
-	journal_absent(&heal->opening.set, &absent);
-	return !absent.n_items;
 }
 
 /* what came of it */
