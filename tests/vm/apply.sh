@@ -97,8 +97,11 @@ test_one_disk_gone() {
 	blkdiscard -f -q "$(disk right)"
 	blockdev --rereadpt "$(disk right)"
 	udevadm settle
-	status 3 "one disk is blank: refused" apply
-	says "one disk is blank: says why" "'right' is not yet a member.*'tank' exists"
+	status 0 "one disk is blank: apply" apply
+	says "one disk is blank: it is left alone" "disk 'right' .*no member of the pool 'tank' and is left alone"
+	check "one disk is blank: it stays so" bash -c "! blkid -p $(disk right)"
+	status 0 "one disk is blank: the plan is empty" eyrie plan "$LAYOUT" --check
+	release
 	blank left
 }
 
