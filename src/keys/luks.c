@@ -126,7 +126,7 @@ int luks_load(const char *path, struct luks **ret, struct diag *diag)
 	luks->path = str_dup(path);
 	r = load(luks);
 	if (r)
-		return diag_error(diag, r == -ENOTBLK ? -EINVAL : r, "%s: cannot read a LUKS2 header",
+		return diag_error(diag, r == -ENOTBLK ? -ENODEV : r, "%s: cannot read a LUKS2 header",
 				  path);
 	r = check(luks, diag);
 	if (r)

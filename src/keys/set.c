@@ -46,23 +46,39 @@ size_t set_count(const struct set *set, enum member_state state)
 	return n;
 }
 
+/* A disk that could not be read, or was gone in the middle of it, is read again; what is no header stays none. */
+static bool is_lasting(int r)
+{
+	return r == -EINVAL || r == -EBADMSG || r == -ENOTSUP;
+}
+
 static void member_load(struct member *member)
 {
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	int r = luks_load(member->path, &member->luks, &diag);
 
-	if (luks_load(member->path, &member->luks, &diag)) {
-		member->state = MEMBER_UNUSABLE;
+	if (r) {
+		member->state = is_lasting(r) ? MEMBER_UNUSABLE : MEMBER_CLOSED;
 		str_set(&member->why, diag.items[diag.n_items - 1].text);
 		return;
 	}
+	str_set(&member->why, NULL);
 	member->has_token = token_read(member->luks, &member->token);
 }
 
-void set_load(struct set *set)
+size_t set_load(struct set *set)
 {
-	for (size_t i = 0; i < set->n_members; i++)
-		if (!set->members[i].luks && set->members[i].state == MEMBER_CLOSED)
-			member_load(&set->members[i]);
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+
+		if (member->luks || member->state != MEMBER_CLOSED)
+			continue;
+		member_load(member);
+		n += member->luks != NULL;
+	}
+	return n;
 }
 
 /* first contact */

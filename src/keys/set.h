@@ -68,8 +68,12 @@ void set_add(struct set *set, const char *path);
 void set_deinit(struct set *set);
 #define _cleanup_set_ _cleanup_(set_deinit)
 
-/* Read every member's header that was not read yet. Those that cannot be used say why. */
-void set_load(struct set *set);
+/*
+ * Read every member's header that was not read yet, and return how many were. Those that cannot be used
+ * say why; those that could not be read now are MEMBER_CLOSED without `luks`, and are read again the next
+ * time.
+ */
+size_t set_load(struct set *set);
 
 /*
  * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the

@@ -119,18 +119,27 @@ static int open_machine(struct opening *o)
 	return 0;
 }
 
-/* Not enough of it may be there yet: whoever comes late may complete it. */
-static void import_native(struct opening *o)
+/*
+ * Not enough of it may be there yet: whoever comes late may complete it. Where nobody is missing, and it
+ * is not imported all the same, a person has to look.
+ */
+static int import_native(struct opening *o)
 {
+	int64_t begun = opening_clock();
+	int r;
+
 	native_wait(o);
-	while (native_import(o)) {
+	while ((r = native_import(o))) {
 		_cleanup_free_ char *missing = native_names(o, false);
 
 		opening_say(o, "the pool %s is not imported; missing: %s", o->config.pool,
 			    *missing ? missing : "nothing that is known");
+		if (!*missing && opening_clock() - begun > PATIENCE_MS)
+			return r;
 		native_wait(o);
 		opening_pause();
 	}
+	return 0;
 }
 
 /*
@@ -150,8 +159,8 @@ static int open_native(struct opening *o)
 			opening_pause();
 			continue;
 		}
-		if (!imported)
-			import_native(o);
+		if (!imported && import_native(o))
+			return -EIO;
 		imported = true;
 		if (native_load_key(o, passphrase) == 0)
 			return 0;

@@ -69,7 +69,8 @@ int native_import(const struct opening *o)
 			strv_add_all(&argv, "-d", path, NULL);
 	}
 	strv_add(&argv, o->config.pool_guid);
-	r = run(o->run, &(struct command){ .argv = (const char *const *)argv.items }, &diag);
+	r = run(o->run, &(struct command){ .argv = (const char *const *)argv.items,
+					   .deadline = RUN_FOREVER }, &diag);
 	for (size_t i = 0; i < diag.n_items; i++)
 		opening_say(o, "%s", diag.items[i].text);
 	return r;

@@ -109,21 +109,42 @@ static void adopt(struct opening *o, const struct secret *passphrase)
 			    "alone", missing);
 }
 
+/* It is there, and its header could not be read yet. */
+static bool is_unread(const struct opening *o, size_t i)
+{
+	for (size_t k = 0; k < o->set.n_members; k++)
+		if (o->known[k] == i)
+			return o->set.members[k].state == MEMBER_CLOSED && !o->set.members[k].luks;
+	return false;
+}
+
+/* Names of those who may still come; NULL: nobody. */
+static char *who_may_come(const struct opening *o)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	for (size_t i = 0; i < o->config.members.n_items; i++)
+		if (!is_added(o, i) || is_unread(o, i))
+			strv_add(&names, configured(o, i)->name);
+	return names.n_items ? strv_join(&names, ", ") : NULL;
+}
+
 int opening_unlock(struct opening *o, const struct secret *passphrase)
 {
 	int r = set_unlock(&o->set, passphrase);
 	int64_t end = opening_clock() + (int64_t)o->config.window * 1000;
 	bool said = false;
 
-	while ((r == 0 || r == SET_ORPHANS) && !is_complete(o) && opening_clock() < end) {
-		if (!said) {
-			_cleanup_free_ char *missing = opening_names(o, false);
+	while ((r == 0 || r == SET_ORPHANS) && opening_clock() < end) {
+		_cleanup_free_ char *missing = who_may_come(o);
 
+		if (!missing)
+			break;
+		if (!said)
 			opening_say(o, "waiting %llu s for %s",
 				    (unsigned long long)o->config.window, missing);
-			said = true;
-		}
-		if (opening_add_arrivals(o))
+		said = true;
+		if (opening_add_arrivals(o) + set_load(&o->set))
 			r = set_unlock(&o->set, passphrase);
 		else
 			opening_pause();
@@ -225,12 +246,16 @@ void opening_begin(struct opening *o)
 		    "without these, eyrie may not see that they went apart");
 }
 
-/* -f: this pool by its GUID belongs to this machine, whoever had it last. */
+/*
+ * -f: this pool by its GUID belongs to this machine, whoever had it last. However long it takes: a log to
+ * be replayed, or what was destroyed when the power went.
+ */
 int opening_import(struct opening *o)
 {
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
-	int r = run_words(o->run, &diag, "zpool", "import", "-N", "-f", "-o", "cachefile=none",
-			  "-d", "/dev/mapper", o->config.pool_guid, NULL);
+	const char *const argv[] = { "zpool", "import", "-N", "-f", "-o", "cachefile=none",
+				     "-d", "/dev/mapper", o->config.pool_guid, NULL };
+	int r = run(o->run, &(struct command){ .argv = argv, .deadline = RUN_FOREVER }, &diag);
 
 	say_diag(o, &diag);
 	return r;

@@ -204,6 +204,25 @@ static void test_who_missed_a_change_joins(void **state)
 	}
 }
 
+/* What cannot be read is read again, with no prompt of its own; what is no header is not. */
+static void test_unread_for_a_while(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_free_ char *away = str_printf("%s/away", world->folder);
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(rename(world->paths[1], away), 0);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
+	assert_int_equal(set.members[1].state, MEMBER_CLOSED);
+	assert_non_null(set.members[1].why);
+	assert_int_equal(set_load(&set), 0);
+	assert_int_equal(rename(away, world->paths[1]), 0);
+	assert_int_equal(set_load(&set), 1);
+	assert_int_equal(set_unlock(&set, NULL), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
 /* The slot of the new set key, as it is before any token is written. */
 static void add_set_key(const char *path, const struct secret *set_key)
 {
@@ -508,6 +527,7 @@ int main(void)
 		TEST(test_stale_copy_of_a_member_comes_first),
 		TEST(test_who_missed_a_change_comes_first),
 		TEST(test_who_missed_a_change_joins),
+		TEST(test_unread_for_a_while),
 		TEST(test_start_in_the_middle_of_a_change),
 		TEST(test_who_took_part_in_a_change_comes_late),
 		TEST(test_orphan_missed_a_change),
