@@ -15,6 +15,7 @@ struct enrolled {
 	struct luks *luks;
 	struct secret *key;
 	struct box *old; /* what it had, or NULL */
+	int outdated;	 /* slot of a passphrase that is none any more, or -1 */
 };
 
 static struct box *open_old_box(struct enrolled *e)
@@ -66,6 +67,7 @@ static int open_member(struct enrolled *e, const struct enroll_member *want,
 		       const struct secret *passphrase, struct diag *diag)
 {
 	size_t size = VOLUME_KEY_MAX;
+	bool is_new;
 	int r;
 
 	r = luks_load(want->path, &e->luks, diag);
@@ -75,11 +77,13 @@ static int open_member(struct enrolled *e, const struct enroll_member *want,
 	r = crypt_volume_key_get(e->luks->cd, CRYPT_ANY_SLOT, e->key->data, &size,
 				 passphrase->data, passphrase->size);
 	e->key->size = size;
-	if (r < 0 && want->key)
+	is_new = r < 0 && want->key;
+	if (is_new)
 		r = let_in(e, want, passphrase, diag);
 	if (r < 0)
 		return diag_error(diag, r, "the passphrase does not open '%s'", want->name);
 	e->old = open_old_box(e);
+	e->outdated = is_new && e->old ? (int)box_member(e->old, e->luks->uuid)->passphrase_slot : -1;
 	e->commit = (struct commit){ .name = want->name, .luks = e->luks, .key = e->key,
 				     .passphrase_slot = r };
 	return 0;
@@ -188,6 +192,22 @@ static int commit_all(struct enrolled *all, size_t n, struct box *box, struct di
 	return r;
 }
 
+/* The passphrase was changed on another member: what it was opens none of them from here on. */
+static int forget_outdated(struct enrolled *all, size_t n, struct diag *diag)
+{
+	for (size_t i = 0; i < n; i++) {
+		int slot = all[i].outdated, r;
+
+		if (slot < 0 || slot == all[i].commit.passphrase_slot || !luks_has_slot(all[i].luks, slot))
+			continue;
+		r = crypt_keyslot_destroy(all[i].luks->cd, slot);
+		if (r < 0)
+			return diag_error(diag, r, "'%s': the slot of the passphrase of before cannot be "
+					  "removed", all[i].commit.name);
+	}
+	return 0;
+}
+
 static int enroll_all(struct enrolled *all, const struct enroll_member *members, size_t n,
 		      const char *set_id, const struct secret *passphrase, unsigned flags,
 		      struct diag *diag)
@@ -208,7 +228,8 @@ static int enroll_all(struct enrolled *all, const struct enroll_member *members,
 	box->generation = (old ? old->generation : 0) + 1;
 	if (choose_keys(box, old))
 		return diag_error(diag, -EIO, "the kernel gives no random bytes");
-	return commit_all(all, n, box, diag);
+	r = commit_all(all, n, box, diag);
+	return r ? r : forget_outdated(all, n, diag);
 }
 
 int set_enroll(const struct enroll_member *members, size_t n, const char *set_id,

@@ -204,6 +204,34 @@ static void test_who_missed_a_change_joins(void **state)
 	}
 }
 
+/* heal after luksChangeKey of one: the passphrase of before opens none of them. */
+static void test_passphrase_of_before_is_gone(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(NEW), *key = NULL;
+	struct enroll_member members[2] = {};
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	change_passphrase(world->paths[1]);
+	set_add(&set, world->paths[1]);
+	set_add(&set, world->paths[0]);
+	assert_int_equal(world_unlock(world, &set, 0, NEW), 0);
+	for (size_t i = 0; i < 2; i++)
+		members[i] = (struct enroll_member){ set.members[i].path, world->names[1 - i],
+						     set.members[i].key };
+	assert_int_equal(set_enroll(members, 2, WORLD_SET_ID, passphrase, ENROLL_KEEP_ABSENT, NULL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(luks_freep) struct luks *luks = NULL;
+
+		assert_int_equal(luks_load(world->paths[i], &luks, NULL), 0);
+		assert_int_not_equal(luks_slot_key(luks, CRYPT_ANY_SLOT, WORLD_RIGHT,
+						   strlen(WORLD_RIGHT), &key), 0);
+		assert_int_equal(luks_slot_key(luks, CRYPT_ANY_SLOT, NEW, strlen(NEW), &key), 0);
+		key = secret_free(key);
+	}
+}
+
 /* What cannot be read is read again, with no prompt of its own; what is no header is not. */
 static void test_unread_for_a_while(void **state)
 {
@@ -528,6 +556,7 @@ int main(void)
 		TEST(test_who_missed_a_change_comes_first),
 		TEST(test_who_missed_a_change_joins),
 		TEST(test_unread_for_a_while),
+		TEST(test_passphrase_of_before_is_gone),
 		TEST(test_start_in_the_middle_of_a_change),
 		TEST(test_who_took_part_in_a_change_comes_late),
 		TEST(test_orphan_missed_a_change),
