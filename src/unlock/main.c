@@ -16,7 +16,8 @@
 #include "unlock/native.h"
 #include "unlock/opening.h"
 
-#define PATIENCE_MS  5000 /* silence before saying what is waited for */
+#define PATIENCE_MS 5000   /* silence before saying what is waited for */
+#define LATE_MS	    300000 /* for members without which the pool is not imported */
 
 static void say(void *context, const char *line)
 {
@@ -97,6 +98,20 @@ static void open_members(struct opening *o)
 	}
 }
 
+/*
+ * A vdev may need more members than came within the window, as a raidz does whose disks start one after
+ * the other: those that come are taken in.
+ */
+static int import(struct opening *o)
+{
+	int64_t end = opening_clock() + LATE_MS;
+	int r = opening_import(o);
+
+	while (r && opening_take_late(o, end))
+		r = opening_import(o);
+	return r;
+}
+
 static int open_machine(struct opening *o)
 {
 	size_t n;
@@ -111,7 +126,7 @@ static int open_machine(struct opening *o)
 	opening_say_who_is_missing(o);
 	if (!n)
 		return -ENODEV;
-	r = opening_import(o);
+	r = import(o);
 	if (r)
 		return r;
 	opening_joined(o);

@@ -261,6 +261,27 @@ int opening_import(struct opening *o)
 	return r;
 }
 
+bool opening_take_late(struct opening *o, int64_t end)
+{
+	_cleanup_free_ char *missing = who_may_come(o);
+
+	if (!missing)
+		return false;
+	opening_say(o, "the pool %s is not imported without %s: waiting for more disks", o->config.pool,
+		    missing);
+	while (opening_clock() < end) {
+		if (opening_add_arrivals(o) + set_load(&o->set)) {
+			(void)set_unlock(&o->set, NULL);
+			journal_compare(&o->set);
+			(void)opening_activate_all(o);
+			opening_begin(o);
+			return true;
+		}
+		opening_pause();
+	}
+	return false;
+}
+
 /* Of a device that the pool reads, writes, or holds ready as a spare. */
 static bool is_healthy(const char *health)
 {

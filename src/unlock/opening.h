@@ -58,6 +58,12 @@ void opening_begin(struct opening *o);
 /* This pool, by its GUID, from the mappings; nothing is mounted. */
 int opening_import(struct opening *o);
 
+/*
+ * The pool could not be imported with those that are there: wait until `end` (opening_clock()) for a member
+ * that is missing, and open it by the set key. False: nobody came.
+ */
+bool opening_take_late(struct opening *o, int64_t end);
+
 /* Which members the imported pool reads and writes: `in_use`. */
 int opening_find_used(struct opening *o);
 bool opening_is_used(const struct opening *o); /* any of them */

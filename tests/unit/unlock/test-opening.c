@@ -4,6 +4,8 @@
 
 #include "unlock/opening.h"
 
+#include <stdio.h>
+
 #include "keys/journal.h"
 #include "set-world.h"
 
@@ -88,6 +90,22 @@ static void test_none_is_known(void **state)
 	assert_behind(*state, false);
 }
 
+/* The set key opens who comes when the pool was not imported without it; nothing is activated here. */
+static void test_late_is_taken_in(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_free_ char *away = str_printf("%s/away", world->folder);
+
+	assert_int_equal(rename(world->paths[1], away), 0);
+	open_both(world);
+	assert_int_equal(set_count(&opening.set, MEMBER_OPEN), 1);
+	assert_false(opening_take_late(&opening, opening_clock()));
+	assert_int_equal(rename(away, world->paths[1]), 0);
+	assert_true(opening_take_late(&opening, opening_clock() + 5000));
+	assert_non_null(strstr(opening.set.members[1].why, "cannot be activated"));
+	assert_false(opening_take_late(&opening, opening_clock() + 5000));
+}
+
 static int setup(void **state)
 {
 	int r = world_setup(state);
@@ -109,6 +127,7 @@ int main(void)
 		TEST(test_both_are_used),
 		TEST(test_one_is_offline),
 		TEST(test_none_is_known),
+		TEST(test_late_is_taken_in),
 	};
 
 	return cmocka_run_group_tests_name("opening", tests, NULL, NULL);
