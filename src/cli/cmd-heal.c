@@ -167,7 +167,8 @@ static int ask_for_mending(struct heal *heal)
 	for (size_t i = 0; i < set->n_members; i++)
 		if (set->members[i].in_use && set->members[i].state == MEMBER_OPEN)
 			set_add(&running, set->members[i].path);
-	if (set_unlock(&running, heal->passphrase) == 0)
+	r = set_unlock(&running, heal->passphrase);
+	if (r == 0 || r == SET_ORPHANS) /* right either way; what they knew of the set is made again */
 		return 0;
 	heal->passphrase = secret_free(heal->passphrase);
 	(void)diag_error(&heal->cli->diag, -EPERM, "the passphrase does not open the members that the "
