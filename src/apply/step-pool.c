@@ -156,24 +156,46 @@ int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
 	return r ? r : pool_sync(cxt, pool);
 }
 
-/* Where the devices of a pool are looked for: nothing that is foreign is seen there. */
-static void add_places(struct apply_context *cxt, const struct layout_pool *pool,
-		       struct strv *argv)
+/* The path of a disk's device in that pool, or NULL when it has none now. */
+static char *place_of(struct apply_context *cxt, const struct layout_pool *pool, const char *disk)
 {
+	char *node = NULL;
+
+	if (layout_pool_of(cxt->layout, disk, NULL) != pool)
+		return NULL;
 	if (layout_has_luks(cxt->layout, pool)) {
-		strv_add_all(argv, "-d", "/dev/mapper", NULL);
-		return;
+		_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk);
+
+		node = str_printf("/dev/mapper/%s", mapping);
+		if (access(node, F_OK) == 0)
+			return node;
+	} else if (device_stable(cxt, disk, ROLE_DATA, &node) == 0) {
+		return node;
 	}
+	free(node);
+	return NULL;
+}
+
+/*
+ * Where the devices of a pool are looked for: each by its path, since the import is forced and by name,
+ * and a foreign pool of that name may lie on any other mapping. Members that are not open are left out;
+ * without a single path zpool(8) would look everywhere.
+ */
+static int add_places(struct apply_context *cxt, const struct layout_pool *pool, struct strv *argv)
+{
+	bool any = false;
+
 	FOR_EACH_DISK(disk, cxt->layout)
 	{
-		_cleanup_free_ char *node = NULL;
+		_cleanup_free_ char *node = place_of(cxt, pool, disk->name);
 
-		if (layout_pool_of(cxt->layout, disk->name, NULL) != pool ||
-		    device_stable(cxt, disk->name, ROLE_DATA, &node))
+		if (!node)
 			continue;
 		strv_add(argv, "-d");
 		strv_add(argv, node);
+		any = true;
 	}
+	return any ? 0 : diag_error(cxt->diag, -ENODEV, "no disk of the pool %s is there", pool->name);
 }
 
 /* -f: the pool of this set may have been left by a power cut under another host id. */
@@ -182,15 +204,16 @@ int apply_POOL_IMPORT(struct apply_context *cxt, const struct step *step)
 	const struct layout_pool *pool = apply_pool(cxt, step);
 	bool cached = pool != &cxt->layout->pool && !*cxt->target;
 	_cleanup_strv_ struct strv argv = STRV_NULL;
+	int r;
 
 	strv_add_all(&argv, "zpool", "import", "-f", "-N", NULL);
 	if (!cached)
 		strv_add_all(&argv, "-o", "cachefile=none", NULL);
 	if (*cxt->target)
 		strv_add_all(&argv, "-R", cxt->target, NULL);
-	add_places(cxt, pool, &argv);
+	r = add_places(cxt, pool, &argv);
 	strv_add(&argv, pool->name);
-	return run_argv(cxt, &argv);
+	return r ? r : run_argv(cxt, &argv);
 }
 
 /* Nothing is written. */

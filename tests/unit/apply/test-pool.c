@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The words that zpool(8) makes a pool of. */
+/* The words that zpool(8) makes a pool of, and finds one by. */
+
+#include <sched.h>
+#include <sys/mount.h>
 
 #include "apply/internal.h"
 #include "test.h"
@@ -77,11 +80,58 @@ static void test_class_said_once(void **state)
 			    " mirror " D("e") " " D("f"));
 }
 
+static struct step import = { .kind = STEP_POOL_IMPORT };
+
+static int import_pool(struct diag *diag)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(
+		TEST_HEAD "disks:\n"
+		"  a: { path: /dev/sda }\n  b: { path: /dev/sdb }\n  c: { path: /dev/sdc }\n"
+		"pool: { name: tank, vdevs: [mirror: [a, b, c]] }\n" TEST_DATASETS);
+	struct runner runner = { .start = start };
+	struct apply_context cxt = { .layout = layout, .run = &runner, .target = "", .diag = diag };
+
+	free(ran);
+	ran = NULL;
+	return apply_POOL_IMPORT(&cxt, &import);
+}
+
+/* Without a place zpool would look on every disk there is. */
+static void test_import_nowhere(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	(void)state;
+	assert_int_equal(import_pool(&diag), -ENODEV);
+	assert_string_equal(test_only_finding(&diag), "no disk of the pool tank is there");
+	assert_null(ran);
+}
+
+/* A foreign pool of the same name may be on another mapping. */
+static void test_import_places(void **state)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	(void)state;
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/dev/mapper", "tmpfs", 0, NULL))
+		skip();
+	test_write(D("a"), "", 0);
+	test_write(D("c"), "", 0);
+	test_write("/dev/mapper/foreign", "", 0);
+	assert_int_equal(import_pool(&diag), 0);
+	assert_string_equal(ran, "zpool import -f -N -o cachefile=none -d " D("a") " -d " D("c")
+				 " tank");
+	assert_int_equal(umount("/dev/mapper"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order_of_classes),
 		cmocka_unit_test(test_class_said_once),
+		cmocka_unit_test(test_import_nowhere),
+		cmocka_unit_test(test_import_places),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
