@@ -138,31 +138,39 @@ static bool says_already(const char *path, const char *text, mode_t mode)
 	       memcmp(b.data, text, b.size) == 0;
 }
 
-static int write_aside(const char *aside, const char *text, mode_t mode)
+/* `ret_fd` is set once the file could be opened, also on failure. */
+static int write_aside(const char *aside, const char *text, mode_t mode, int *ret_fd)
 {
-	_cleanup_close_ int fd = -1;
+	int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	int r;
 
-	fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
+	*ret_fd = fd;
 	r = fd_write_all(fd, text, strlen(text));
 	if (r)
 		return r;
-	if (fchmod(fd, mode) < 0 || fsync(fd) < 0)
-		return -errno;
-	return 0;
+	return fchmod(fd, mode) < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-/* `r`: whether what lies aside is whole and on the disk. It is gone when this fails. */
-static int commit(const char *aside, const char *path, int r, struct diag *diag)
+/*
+ * The file that `fd` has open, whole and on the disk. Once more after the rename: FAT has the new name
+ * lead to the old clusters until the inode is written, and fsync() of the folder does not do that.
+ */
+static int put_in_place(const char *aside, const char *path, int fd)
 {
 	_cleanup_free_ char *copy = str_dup(path);
 
-	if (r == 0 && rename(aside, path) < 0) /* the commit point */
-		r = -errno;
+	if (rename(aside, path) < 0 || fsync(fd) < 0) /* the commit point */
+		return -errno;
+	return file_sync_folder(dirname(copy));
+}
+
+/* `r`: whether what lies aside is whole and on the disk. It is gone when this fails. */
+static int commit(const char *aside, const char *path, int fd, int r, struct diag *diag)
+{
 	if (r == 0)
-		r = file_sync_folder(dirname(copy));
+		r = put_in_place(aside, path, fd);
 	if (r == 0)
 		return 0;
 	(void)unlink(aside);
@@ -174,7 +182,7 @@ int file_publish(const char *aside, const char *path, struct diag *diag)
 	_cleanup_close_ int fd = open(aside, O_RDONLY | O_CLOEXEC);
 	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
 
-	return commit(aside, path, r, diag);
+	return commit(aside, path, fd, r, diag);
 }
 
 int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag)
@@ -182,6 +190,7 @@ int file_replace(const char *path, const char *text, mode_t mode, struct diag *d
 	_cleanup_free_ char *aside = str_printf("%s.eyrie-new", path);
 	_cleanup_free_ char *copy = str_dup(path);
 	const char *folder = dirname(copy);
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (says_already(path, text, mode))
@@ -189,7 +198,8 @@ int file_replace(const char *path, const char *text, mode_t mode, struct diag *d
 	r = file_make_folder(folder, diag);
 	if (r)
 		return r;
-	return commit(aside, path, write_aside(aside, text, mode), diag);
+	r = write_aside(aside, text, mode, &fd);
+	return commit(aside, path, fd, r, diag);
 }
 
 static void md_freep(EVP_MD_CTX **md)

@@ -13,7 +13,7 @@ int file_read(const char *path, struct strbuf *ret); /* -errno, -EFBIG; no diag 
 char *file_read_line(const char *path);		     /* first line, trimmed; NULL if none */
 
 /*
- * Write `text` to `path`: aside, fsync, rename, fsync of the folder, whose parents are made.
+ * Write `text` to `path`: aside, fsync, rename, fsync again and of the folder, whose parents are made.
  * A crash leaves the old file whole, or the new one. Does nothing when it already says so.
  */
 int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag);

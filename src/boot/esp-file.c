@@ -39,12 +39,24 @@ static int read_back(const char *source, const char *copy)
 	return streq(expected, found) ? 0 : -EIO;
 }
 
-/* fsync() of a file writes its data, but not the folder that names it. */
-static int commit(const char *aside, const char *copy)
+/*
+ * rename() over another file on FAT leaves the slot of that name in the folder with the old file's
+ * clusters until the inode is written, which fsync() of the folder does not do: the file comes first.
+ */
+static int commit(const char *aside, const char *copy, int fd)
 {
 	_cleanup_free_ char *path = str_dup(copy);
 
-	return rename(aside, copy) < 0 ? -errno : file_sync_folder(dirname(path));
+	if (rename(aside, copy) < 0 || fsync(fd) < 0)
+		return -errno;
+	return file_sync_folder(dirname(path));
+}
+
+static int copy_aside(const char *source, int from, const char *aside, int to)
+{
+	int r = copy_data(from, to);
+
+	return r ? r : read_back(source, aside);
 }
 
 int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag)
@@ -52,19 +64,14 @@ int esp_file_copy(const char *esp, const char *source, const char *name, struct 
 	_cleanup_free_ char *copy = str_printf("%s/%s", esp, name);
 	_cleanup_free_ char *aside = str_printf("%s.new", copy);
 	_cleanup_close_ int from = open(source, O_RDONLY | O_CLOEXEC), to = -1;
-	int r = 0;
+	int r;
 
 	if (from < 0)
 		return diag_error(diag, -errno, "cannot read %s: %m", source);
 	to = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (to < 0)
-		r = -errno;
+	r = to < 0 ? -errno : copy_aside(source, from, aside, to);
 	if (r == 0)
-		r = copy_data(from, to);
-	if (r == 0)
-		r = read_back(source, aside);
-	if (r == 0)
-		r = commit(aside, copy);
+		r = commit(aside, copy, to);
 	if (r) {
 		(void)unlink(aside);
 		return diag_error(diag, r, "cannot put %s on the EFI system partition: %s",

@@ -58,7 +58,21 @@ static int make_folder(struct esp *e, const char *name)
 	return file_make_folder(path, e->diag);
 }
 
-/* The fallback path is what firmware boots from a disk that it has never seen. */
+/* The names that lead to a loader are on the medium: its folder's own, and the one above. */
+static int sync_loader_folders(struct esp *e)
+{
+	_cleanup_free_ char *above = str_printf("%s/EFI", e->path);
+	int r = file_sync_folder(above);
+
+	if (r == 0)
+		r = file_sync_folder(e->path);
+	return r ? diag_error(e->diag, r, "cannot write %s: %s", above, strerror(-r)) : 0;
+}
+
+/*
+ * The fallback path is what firmware boots from a disk that it has never seen. One is on the medium
+ * before the other is touched: a power cut tears one of them at most.
+ */
 static int sync_loader(struct esp *e)
 {
 	static const char *const places[][2] = { { FALLBACK_FOLDER, FALLBACK },
@@ -74,6 +88,8 @@ static int sync_loader(struct esp *e)
 		r = make_folder(e, places[i][0]);
 		if (r == 0)
 			r = esp_file_copy(e->path, source, places[i][1], e->diag);
+		if (r == 0)
+			r = sync_loader_folders(e);
 		if (r)
 			return r;
 	}

@@ -75,8 +75,8 @@ static void test_images(void **state)
 	(void)state;
 	assert_int_equal(apply_INITRD(&cxt, &initrd), 0);
 	order_expect("run dracut", "fsync boot/initrd.img-6.1.new",
-		     "rename boot/initrd.img-6.1.new boot/initrd.img-6.1", "fsync boot",
-		     "syncfs boot", "run zpool sync rpool", "run zfs set eyrie:state=done:hash",
+		     "rename boot/initrd.img-6.1.new boot/initrd.img-6.1",
+		     "fsync boot/initrd.img-6.1$", "fsync boot$", "syncfs boot", "run zpool sync rpool", "run zfs set eyrie:state=done:hash",
 		     NULL);
 }
 

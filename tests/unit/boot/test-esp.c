@@ -495,6 +495,30 @@ static void test_order(void **state)
 		     "remove esp/eyrie/6.1-", NULL);
 }
 
+/*
+ * A name on FAT leads to the new file once that is written after the rename, and then its folder;
+ * only one of the two loaders is on its way at a time.
+ */
+static void test_order_of_names(void **state)
+{
+	(void)state;
+	sync_alone();
+	write_text("debian/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "another loader");
+	layout->boot.timeout = 7;
+	order_begin();
+	sync_alone();
+	order_expect("fsync esp/loader/loader.conf.eyrie-new$",
+		     "rename esp/loader/loader.conf.eyrie-new esp/loader/loader.conf$",
+		     "fsync esp/loader/loader.conf$", "fsync esp/loader$",
+		     "fsync esp/EFI/BOOT/BOOTX64.EFI.new$",
+		     "rename esp/EFI/BOOT/BOOTX64.EFI.new esp/EFI/BOOT/BOOTX64.EFI$",
+		     "fsync esp/EFI/BOOT/BOOTX64.EFI$", "fsync esp/EFI/BOOT$", "fsync esp/EFI$",
+		     "fsync esp/EFI/systemd/systemd-bootx64.efi.new$",
+		     "rename esp/EFI/systemd/systemd-bootx64.efi.new "
+		     "esp/EFI/systemd/systemd-bootx64.efi$",
+		     "fsync esp/EFI/systemd/systemd-bootx64.efi$", "fsync esp/EFI/systemd$", NULL);
+}
+
 /* What cannot be written does not replace anything. */
 static void test_not_durable(void **state)
 {
@@ -698,7 +722,7 @@ int main(void)
 		TEST(test_no_room),	TEST(test_torn),	  TEST(test_order),
 		TEST(test_not_durable), TEST(test_made_anew),	  TEST(test_fallen_back),
 		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
-		TEST(test_edited),
+		TEST(test_edited),	TEST(test_order_of_names),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);
