@@ -29,7 +29,7 @@ struct wish {
 	char *entry;  /* in loader/entries, without a counter */
 	char *folder; /* below the partition */
 	bool published; /* the folder is there, whole */
-	bool before;	/* /boot has it no more: what the machine was started by */
+	bool before;	/* /boot has it no more: it came up, and nothing newer did */
 };
 
 struct esp {
@@ -42,7 +42,7 @@ struct esp {
 	struct list *kernels; /* for each system, of struct observed_kernel */
 	struct wish *wishes;
 	size_t n_wishes;
-	struct observed_kernel before; /* the wish of it */
+	struct list before; /* of struct observed_kernel, which wishes point to */
 	struct diag *diag;
 };
 
@@ -471,7 +471,7 @@ static int sync_kernel(struct esp *e, struct wish *wish)
 	if (r)
 		return r;
 	/* The commit point. What was counted goes at the end: a rename on FAT can lose both names. */
-	return file_replace(came_up(e, wish) ? plain : path, entry, 0700, e->diag);
+	return file_replace(wish->before || came_up(e, wish) ? plain : path, entry, 0700, e->diag);
 }
 
 /* what is wanted */
@@ -495,6 +495,12 @@ static bool may_be_published(const struct esp *e, const struct esp_system *syste
 				   for_each_entry(e, is_called, (void *)entry));
 }
 
+static void add_wish(struct esp *e, const struct wish *wish)
+{
+	e->wishes = mem_grow(e->wishes, e->n_wishes, sizeof(*e->wishes));
+	e->wishes[e->n_wishes++] = *wish;
+}
+
 static void add_wishes(struct esp *e, const struct esp_system *system, const struct list *kernels)
 {
 	FOR_EACH_ITEM(struct observed_kernel, kernel, kernels)
@@ -506,35 +512,75 @@ static void add_wishes(struct esp *e, const struct esp_system *system, const str
 
 		if (!may_be_published(e, system, kernel, entry))
 			continue;
-		e->wishes = mem_grow(e->wishes, e->n_wishes, sizeof(*e->wishes));
-		e->wishes[e->n_wishes++] = (struct wish){
+		add_wish(e, &(struct wish){
 			.system = system, .kernel = kernel, .entry = take_ptr(entry),
-			.folder = boot_kernel_folder(kernel->version, kernel->hash) };
+			.folder = boot_kernel_folder(kernel->version, kernel->hash) });
 	}
+}
+
+static void note_before(struct list *before, const char *version, const char *hash)
+{
+	struct observed_kernel *kernel = list_add(before, &record_observed_kernel);
+
+	kernel->version = str_dup(version);
+	kernel->hash = str_dup(hash);
+}
+
+/* What the boot loader does not count came up once, or was the first of all. */
+static bool note_uncounted(const struct esp *e, const char *file, const char *text, void *context)
+{
+	_cleanup_free_ char *plain = entry_name(file);
+	_cleanup_free_ char *version = boot_entry_version(text);
+	_cleanup_free_ char *hash = boot_entry_hash(plain, version);
+
+	if (hash && system_of_entry(e, text) == e->systems &&
+	    (streq(plain, file) || boot_entry_is_before(text)))
+		note_before(context, version, hash);
+	return false;
+}
+
+/* Of a system that does not run, nobody knows which of its images it would come up by. */
+static void find_before(struct esp *e)
+{
+	const struct esp_system *current = &e->systems[0];
+	_cleanup_free_ char *hash = boot_entry_hash(current->started_by, current->running);
+	bool any = false;
+
+	if (!current->running)
+		(void)for_each_entry(e, note_uncounted, &e->before);
+	for (size_t i = 0; i < e->n_wishes; i++)
+		any |= came_up(e, &e->wishes[i]);
+	if (hash && !any)
+		note_before(&e->before, current->running, hash);
+}
+
+static bool has_wish(const struct esp *e, const struct esp_system *system, const char *folder)
+{
+	for (size_t i = 0; i < e->n_wishes; i++)
+		if (e->wishes[i].system == system && streq(e->wishes[i].folder, folder))
+			return true;
+	return false;
 }
 
 /* /boot has another image of that version by now, or none. */
 static void add_before(struct esp *e)
 {
 	const struct esp_system *current = &e->systems[0];
-	struct wish wish = { .system = current, .kernel = &e->before, .before = true };
 
-	e->before.version = str_dup(current->running);
-	e->before.hash = boot_entry_hash(current->started_by, current->running);
-	if (!e->before.hash)
-		return;
-	for (size_t i = 0; i < e->n_wishes; i++)
-		if (came_up(e, &e->wishes[i]))
-			return;
-	wish.entry = boot_entry_name(in_menu(e, current), e->before.version, e->before.hash);
-	wish.folder = boot_kernel_folder(e->before.version, e->before.hash);
-	if (is_published(e, &wish)) {
-		e->wishes = mem_grow(e->wishes, e->n_wishes, sizeof(*e->wishes));
-		e->wishes[e->n_wishes++] = wish;
-		return;
+	find_before(e);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &e->before)
+	{
+		struct wish wish = { .system = current, .kernel = kernel, .before = true };
+
+		wish.entry = boot_entry_name(in_menu(e, current), kernel->version, kernel->hash);
+		wish.folder = boot_kernel_folder(kernel->version, kernel->hash);
+		if (!has_wish(e, current, wish.folder) && is_published(e, &wish)) {
+			add_wish(e, &wish);
+			continue;
+		}
+		free(wish.entry);
+		free(wish.folder);
 	}
-	free(wish.entry);
-	free(wish.folder);
 }
 
 static int no_kernel(struct esp *e, const struct esp_system *system)
@@ -660,6 +706,6 @@ int esp_sync(struct runner *run, const struct layout *layout, const struct esp_s
 	}
 	free(e.wishes);
 	free(e.kernels);
-	record_deinit(&record_observed_kernel, &e.before);
+	list_deinit(&e.before, &record_observed_kernel);
 	return r;
 }

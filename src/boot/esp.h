@@ -16,7 +16,8 @@
  *
  * The image that the machine was started by stays until another one came up, even when /boot has
  * a new one of the same version: as the version before (boot/text.h), on each partition that has
- * it. In another environment what stays so is left alone. An ESP may have to hold three images of
+ * it. Where the system does not run (a rescue system), so do all its images that have no counter:
+ * one of them is what it comes up by. In another environment what stays so is left alone. An ESP may have to hold three images of
  * one version: that, one that nobody started, and the one that takes its place.
  */
 
@@ -29,7 +30,7 @@ struct esp_system {
 	const struct environment *environment;
 	const char *root; /* "" for the running one; NULL: it cannot be read, and keeps what it has */
 	bool is_new;	  /* it must get an entry */
-	/* Of the running one: see struct observed_system. */
+	/* Of the current one, when it runs: see struct observed_system. */
 	const char *running, *started_by;
 };
 

@@ -195,16 +195,30 @@ bool boot_version_is_before(const char *version)
 	return n > strlen(BEFORE) && streq(version + n - strlen(BEFORE), BEFORE);
 }
 
-bool boot_entry_is_before(const char *entry)
+static char *version_line(const char *entry)
 {
 	const char *line = strstr(entry, "\nversion ");
-	_cleanup_free_ char *version = NULL;
 
 	if (!line)
-		return false;
+		return NULL;
 	line += strlen("\nversion ");
-	version = str_printf("%.*s", (int)strcspn(line, "\n"), line);
-	return boot_version_is_before(version);
+	return str_printf("%.*s", (int)strcspn(line, "\n"), line);
+}
+
+bool boot_entry_is_before(const char *entry)
+{
+	_cleanup_free_ char *version = version_line(entry);
+
+	return version && boot_version_is_before(version);
+}
+
+char *boot_entry_version(const char *entry)
+{
+	char *version = version_line(entry);
+
+	if (version && boot_version_is_before(version))
+		version[strlen(version) - strlen(BEFORE)] = '\0';
+	return version;
 }
 
 /* "eyrie-[ENVIRONMENT-]VERSION-HASH.conf"; boot loaders write names in lower case. */

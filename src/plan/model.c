@@ -634,25 +634,69 @@ static void add_entries_of(struct model *m, const struct environment *other, str
 	list_deinit(&known, &record_observed_entry);
 }
 
-/* What it was started by stays where it is, when it is not among the kernels any more. */
+static bool is_in_boot(const struct model *m, const char *hash)
+{
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &m->have->system.kernels)
+		if (kernel->has_zfs && streq(kernel->hash, hash))
+			return true;
+	return false;
+}
+
+static bool has_image(const struct menu *menu, const char *hash)
+{
+	FOR_EACH_ITEM(struct observed_entry, entry, &menu->entries)
+		if (streq(entry->hash, hash))
+			return true;
+	return false;
+}
+
+/* The same image where it is, as the version before. */
+static void keep_as_before(struct model *m, struct menu *menu, const char *version, const char *hash)
+{
+	const struct environment *current = &menu->list.items[0];
+	struct observed_entry *entry = add_entry(m, menu, current, version, hash);
+
+	free(entry->file);
+	free(entry->version);
+	entry->file = boot_entry_name(environment_in_menu(&menu->list, current), version, hash);
+	entry->version = boot_version_before(version);
+	entry->counting = false;
+}
+
+static void keep_uncounted(struct model *m, struct menu *menu)
+{
+	const struct environment *current = &menu->list.items[0];
+
+	FOR_EACH_ITEM(struct observed_entry, was, &menu->was->entries)
+	{
+		bool before = boot_version_is_before(was->version);
+		_cleanup_free_ char *suffix = boot_version_before("");
+		_cleanup_free_ char *version = str_printf(
+			"%.*s", (int)(strlen(was->version) - (before ? strlen(suffix) : 0)),
+			was->version);
+
+		if ((before || !was->counting) && !has_image(menu, was->hash) &&
+		    environment_is_started_by(was->options, current->dataset, true))
+			keep_as_before(m, menu, version, was->hash);
+	}
+}
+
+/*
+ * What it was started by stays where it is, when it is not among the kernels any more; when the system
+ * does not run, whatever has no counter.
+ */
 static void add_before(struct model *m, struct menu *menu)
 {
 	const struct observed_system *system = &m->have->system;
 	_cleanup_free_ char *hash = boot_entry_hash(system->started_by, system->running);
 	bool there = false;
 
+	if (!system->running)
+		keep_uncounted(m, menu);
 	FOR_EACH_ITEM(struct observed_entry, entry, &menu->was->entries)
 		there |= hash && streq(entry->hash, hash);
-	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
-		there &= !(kernel->has_zfs && streq(kernel->version, system->running) &&
-			   streq(kernel->hash, hash));
-	if (there) {
-		struct observed_entry *entry =
-			add_entry(m, menu, &menu->list.items[0], system->running, hash);
-
-		free(entry->version);
-		entry->version = boot_version_before(system->running);
-	}
+	if (there && !is_in_boot(m, hash))
+		keep_as_before(m, menu, system->running, hash);
 }
 
 /* Of another environment that stays as it is, but for its place. */

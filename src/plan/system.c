@@ -102,16 +102,28 @@ static char *hash_before(const struct planner *p)
 static bool is_as_before(const struct planner *p, const struct environment *in_menu,
 			 const struct observed_entry *entry)
 {
-	_cleanup_free_ char *version = boot_version_before(p->have->system.running);
 	_cleanup_free_ char *cmdline = boot_cmdline(p->layout, in_menu);
 
-	return streq(entry->version, version) && streq(entry->options, cmdline) &&
+	return boot_version_is_before(entry->version) && streq(entry->options, cmdline) &&
 	       is_sorted(in_menu, entry) && !entry->counting;
 }
 
+static bool stays(const struct planner *p, const struct observed_entry *entry, const char *hash)
+{
+	const struct observed_system *system = &p->have->system;
+
+	if (system->running)
+		return hash && streq(entry->hash, hash);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
+		if (kernel->has_zfs && streq(kernel->hash, entry->hash))
+			return false;
+	return !entry->counting || boot_version_is_before(entry->version);
+}
+
 /*
- * Images that stay as the version before (boot/esp.h), where they are: of the system that runs, the
- * one that it was started by; of others whatever there is. Adds the number to `ret_n`.
+ * Images that stay as the version before (boot/esp.h), where they are: of the current system the one
+ * that it was started by, or all that may be this when it does not run; of others whatever there is.
+ * Adds the number to `ret_n`.
  */
 static bool has_before(const struct planner *p, const struct environments *list,
 		       const struct observed_esp *esp, size_t *ret_n)
@@ -128,7 +140,7 @@ static bool has_before(const struct planner *p, const struct environments *list,
 			if (environment->half_made ||
 			    !environment_is_started_by(entry->options, environment->dataset,
 						       current) ||
-			    !(current ? hash && streq(entry->hash, hash) :
+			    !(current ? stays(p, entry, hash) :
 					boot_version_is_before(entry->version)))
 				continue;
 			if (!(current ? is_as_before(p, in_menu, entry) : is_sorted(in_menu, entry)))

@@ -112,7 +112,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define CURRENT	     { &debian, test_path("debian") }
+/* It runs, by something that its /boot has not and that no boot loader told of; and it does not run. */
+#define CURRENT	     { &debian, test_path("debian"), .running = "5.0" }
+#define RESCUED	     { &debian, test_path("debian") }
 #define RUNNING(by)  { &debian, test_path("debian"), .running = "6.1", .started_by = (by) }
 #define OTHER(e, folder) { &(e), (folder) ? test_path(folder) : NULL, false }
 
@@ -676,6 +678,68 @@ static void test_counter_goes(void **state)
 	expect_entry(plain, NOW);
 }
 
+static void sync_rescued(void)
+{
+	const struct esp_system systems[] = { RESCUED };
+
+	assert_int_equal(sync_of(systems, 1, NULL), 0);
+}
+
+/* The new image used up its tries, and what the machine fell back to is all that it comes up by. */
+static void test_rescued(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *third = NULL, *used = NULL;
+	_cleanup_free_ char *from = NULL, *to = NULL;
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	add_kernel("debian", "6.1", "two");
+	sync_running(first);
+	second = file_with(NOW);
+	used = str_printf("%.*s+0-3.conf", (int)(strchr(second, '+') - second), second);
+	from = str_printf("esp/loader/entries/%s", second);
+	to = str_printf("esp/loader/entries/%s", used);
+	assert_int_equal(rename(test_path(from), test_path(to)), 0);
+	sync_rescued();
+	expect_entry(first, BEFORE);
+	expect_entry(used, NOW);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(count("esp/eyrie"), 2);
+
+	/* One that did not come up goes, for the one that takes its place. */
+	add_kernel("debian", "6.1", "three");
+	sync_rescued();
+	third = file_with(NOW);
+	assert_non_null(strstr(third, "+3.conf"));
+	expect_entry(first, BEFORE);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(count("esp/eyrie"), 2);
+}
+
+/* An image that is made there comes first in the menu, and what came up next, without a counter. */
+static void test_rescued_made_anew(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *kept = NULL;
+	const struct esp_system systems[] = { RESCUED, OTHER(before, NULL) };
+
+	(void)state;
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	add_kernel("debian", "6.1", "two");
+	sync_rescued();
+	second = file_with(NOW);
+	assert_non_null(strstr(second, "+3.conf"));
+	expect_entry(first, BEFORE);
+
+	assert_int_equal(sync_of(systems, 2, NULL), 0);
+	kept = file_with(BEFORE);
+	assert_non_null(starts_with(kept, "eyrie-debian-6.1-"));
+	assert_null(strchr(kept, '+'));
+	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(count("esp/eyrie"), 2);
+}
+
 /* With environments the entry has another name; another environment's own stays as it was. */
 static void test_before_and_environments(void **state)
 {
@@ -722,7 +786,8 @@ int main(void)
 		TEST(test_no_room),	TEST(test_torn),	  TEST(test_order),
 		TEST(test_not_durable), TEST(test_made_anew),	  TEST(test_fallen_back),
 		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
-		TEST(test_edited),	TEST(test_order_of_names),
+		TEST(test_edited),	TEST(test_order_of_names), TEST(test_rescued),
+		TEST(test_rescued_made_anew),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);

@@ -197,6 +197,9 @@ static void test_entry_before(void **state)
 		"linux /eyrie/6.12-x-0123456789abcdef/linux\n"
 		"initrd /eyrie/6.12-x-0123456789abcdef/initrd\noptions root=zfs:AUTO\n");
 	expect(boot_version_before("6.12-x"), "6.12-x~before");
+	expect(boot_entry_version(entry), "6.12-x");
+	expect(boot_entry_version(now), "6.12-x");
+	assert_null(boot_entry_version("title a"));
 	assert_true(boot_entry_is_before(entry));
 	assert_false(boot_entry_is_before(now));
 	assert_false(boot_entry_is_before("title a"));
