@@ -62,7 +62,7 @@ static int copy_aside(const char *source, int from, const char *aside, int to)
 int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag)
 {
 	_cleanup_free_ char *copy = str_printf("%s/%s", esp, name);
-	_cleanup_free_ char *aside = str_printf("%s.new", copy);
+	_cleanup_free_ char *aside = str_printf("%s" ESP_FILE_ASIDE, copy);
 	_cleanup_close_ int from = open(source, O_RDONLY | O_CLOEXEC), to = -1;
 	int r;
 

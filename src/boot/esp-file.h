@@ -5,6 +5,8 @@
 
 #include "base/diag.h"
 
+#define ESP_FILE_ASIDE ".new" /* what the name of a copy ends with until it is whole */
+
 /*
  * `source` becomes `name` below the folder `esp`: copied aside, read back from the medium, renamed,
  * and written once more with its folder, so that the name leads to it on the medium. An interrupted copy never has the name of a whole one. The folders above

@@ -345,6 +345,39 @@ static bool has_room(const struct esp *e, uint64_t bytes)
 	return !bytes || bytes_free(e) > bytes + SPARE;
 }
 
+static int remove_torn(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	size_t n = strlen(path), n_end = strlen(ESP_FILE_ASIDE);
+
+	(void)st;
+	(void)ftw;
+	if (type == FTW_F && n > n_end && streq(path + n - n_end, ESP_FILE_ASIDE))
+		(void)unlink(path);
+	return 0;
+}
+
+/*
+ * What an interrupted run left: copies that never got their name, and folders of kernels that no entry
+ * names yet. All of it is copied anew, and counted so.
+ */
+static void remove_leftovers(const struct esp *e)
+{
+	static const char *const places[] = { "eyrie", FALLBACK_FOLDER, LOADER_FOLDER };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		_cleanup_free_ char *path = str_printf("%s/%s", e->path, places[i]);
+
+		(void)nftw(path, remove_torn, 8, FTW_PHYS);
+	}
+	for (size_t i = 0; i < e->n_wishes; i++) {
+		const struct wish *wish = &e->wishes[i];
+		_cleanup_free_ char *path = str_printf("%s/%s", e->path, wish->folder);
+
+		if (!wish->published && !for_each_entry(e, names_folder, wish->folder))
+			(void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
 /* Before anything is written: what nobody would miss goes, and then there is room, or not. */
 static int make_room(struct esp *e)
 {
@@ -353,6 +386,9 @@ static int make_room(struct esp *e)
 	_cleanup_free_ char *wanted = str_size_for_people(bytes), *free_size = NULL;
 	int r;
 
+	if (has_room(e, bytes))
+		return 0;
+	remove_leftovers(e);
 	if (has_room(e, bytes))
 		return 0;
 	r = remove_old(e, is_of_nobody);

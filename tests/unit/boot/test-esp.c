@@ -454,6 +454,35 @@ static void test_no_room(void **state)
 	assert_int_equal(umount(test_path("esp")), 0);
 }
 
+/* An interrupted run's own leftovers do not stand in the way of the next one. */
+static void test_leftovers(void **state)
+{
+	const struct esp_system systems[] = { CURRENT };
+	_cleanup_free_ char *large = mem_alloc(MIB), *copy = NULL, *torn = NULL;
+	const char *image = test_path("debian/boot/vmlinuz-6.2");
+	const char *initrd = test_path("debian/boot/initrd.img-6.2");
+	char hash[KERNEL_HASH_SIZE];
+
+	(void)state;
+	if (!make_small())
+		skip();
+	sync_alone();
+	add_kernel("debian", "6.2", "two");
+	test_write(image, large, MIB / 4);
+	test_write(initrd, large, MIB / 4);
+	assert_int_equal(kernel_hash(image, initrd, hash), 0);
+	make_folder("esp/eyrie/6.2-%s%s", hash, "");
+	copy = str_printf("esp/eyrie/6.2-%s/linux", hash);
+	torn = str_printf("esp/eyrie/6.2-%s/initrd.new", hash);
+	test_write(test_path(copy), large, MIB / 4);
+	test_write(test_path(torn), large, MIB / 8);
+	test_write(test_path("esp/EFI/BOOT/BOOTX64.EFI.new"), large, MIB / 4);
+	assert_int_equal(sync_of(systems, 1, NULL), 0);
+	expect_entry("eyrie-6.2-", "\nlinux /eyrie/6.2-");
+	assert_int_equal(access(test_path("esp/EFI/BOOT/BOOTX64.EFI.new"), F_OK), -1);
+	assert_int_equal(umount(test_path("esp")), 0);
+}
+
 /* A torn copy, and a folder that no entry names, are put right. */
 static void test_torn(void **state)
 {
@@ -787,7 +816,7 @@ int main(void)
 		TEST(test_not_durable), TEST(test_made_anew),	  TEST(test_fallen_back),
 		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
 		TEST(test_edited),	TEST(test_order_of_names), TEST(test_rescued),
-		TEST(test_rescued_made_anew),
+		TEST(test_rescued_made_anew), TEST(test_leftovers),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);
