@@ -184,13 +184,33 @@ static bool is_twin(const struct esp *e, const char *file)
 	return !streq(plain, file) && access(path, F_OK) == 0;
 }
 
+static bool has_wish(const struct esp *e, const struct esp_system *system, const char *folder,
+		     bool published)
+{
+	for (size_t i = 0; i < e->n_wishes; i++)
+		if (e->wishes[i].system == system && e->wishes[i].published >= published &&
+		    streq(e->wishes[i].folder, folder))
+			return true;
+	return false;
+}
+
+/* An entry of the same image has taken its place: by a name without a counter, or with another menu. */
+static bool is_replaced(const struct esp *e, const char *file, const char *text)
+{
+	_cleanup_free_ char *folder = boot_entry_folder(text);
+	const struct wish *wish = find_wish(e, file);
+
+	return wish ? is_twin(e, file) :
+		      folder && has_wish(e, system_of_entry(e, text), folder, /* published= */ true);
+}
+
 /* Everything that is wanted is there: what is not, goes. */
 static bool is_unwanted(const struct esp *e, const char *file, const char *text)
 {
 	const struct esp_system *system = system_of_entry(e, text);
 
 	if (find_wish(e, file))
-		return is_twin(e, file);
+		return is_replaced(e, file, text);
 	return !system || !is_kept(e, system, text);
 }
 
@@ -590,14 +610,6 @@ static void find_before(struct esp *e)
 		note_before(&e->before, current->running, hash);
 }
 
-static bool has_wish(const struct esp *e, const struct esp_system *system, const char *folder)
-{
-	for (size_t i = 0; i < e->n_wishes; i++)
-		if (e->wishes[i].system == system && streq(e->wishes[i].folder, folder))
-			return true;
-	return false;
-}
-
 /* /boot has another image of that version by now, or none. */
 static void add_before(struct esp *e)
 {
@@ -610,7 +622,7 @@ static void add_before(struct esp *e)
 
 		wish.entry = boot_entry_name(in_menu(e, current), kernel->version, kernel->hash);
 		wish.folder = boot_kernel_folder(kernel->version, kernel->hash);
-		if (!has_wish(e, current, wish.folder) && is_published(e, &wish)) {
+		if (!has_wish(e, current, wish.folder, false) && is_published(e, &wish)) {
 			add_wish(e, &wish);
 			continue;
 		}
@@ -706,23 +718,42 @@ static int sync_config(struct esp *e)
 	return file_replace(path, text, 0700, e->diag);
 }
 
-static int sync_all(struct esp *e)
+/*
+ * What has all of its files, or gets them: without `room` nothing is copied, and a new environment,
+ * which would have some of its kernels only, gets no entry.
+ */
+static int sync_menu(struct esp *e, bool room)
 {
-	int r = look_at_systems(e);
+	int r = 0;
 
-	if (r == 0)
-		r = make_room(e);
 	for (size_t i = 0; r == 0 && i < e->n_wishes; i++)
-		r = sync_kernel(e, &e->wishes[i]);
+		if (room || (e->wishes[i].published && !e->wishes[i].system->is_new))
+			r = sync_kernel(e, &e->wishes[i]);
 	for (size_t i = 0; r == 0 && i < e->n_systems; i++)
 		r = sort_kept(e, &e->systems[i]);
-	if (r == 0)
-		r = sync_config(e);
-	if (r == 0)
-		r = sync_loader(e);
+	return r ? r : sync_config(e);
+}
+
+/*
+ * Without room for everything, what is there is put in step all the same: the kernel that runs loses
+ * its counter, and the menu has its order. Of what is old only that goes which an entry of the same
+ * image replaces, for the rest may be what the machine falls back to.
+ */
+static int sync_all(struct esp *e)
+{
+	int r = look_at_systems(e), full;
+
 	if (r)
 		return r;
-	return remove_old(e, is_unwanted);
+	full = make_room(e);
+	if (full && full != -ENOSPC)
+		return full;
+	r = sync_menu(e, !full);
+	if (r == 0 && !full)
+		r = sync_loader(e);
+	if (r == 0)
+		r = remove_old(e, full ? is_replaced : is_unwanted);
+	return r ? r : full;
 }
 
 int esp_sync(struct runner *run, const struct layout *layout, const struct esp_system *systems,

@@ -36,9 +36,9 @@ struct esp_system {
 
 /*
  * Bring the mounted ESP at `path` in step with all of `systems`, the current one first. Kernels
- * without an initramfs that holds their zfs.ko are left out. -ENOSPC when not everything fits,
- * -ENOENT when the current one, or a new one, has no kernel to publish: every entry that is still wanted is then
- * as it was.
+ * without an initramfs that holds their zfs.ko are left out. -ENOSPC when not everything fits: what
+ * is there is in step then, and no kernel was copied. -ENOENT when the current one, or a new one, has no
+ * kernel to publish. In both cases every entry that is still wanted has its files as before.
  */
 int esp_sync(struct runner *run, const struct layout *layout, const struct esp_system *systems,
 	     size_t n_systems, const char *path, struct diag *diag);

@@ -427,7 +427,7 @@ static bool make_small(void)
 	       mount("none", test_path("esp"), "tmpfs", 0, "size=5M") == 0;
 }
 
-/* Nothing is written where not everything fits, and what was there stays. */
+/* No kernel is written where not all of them fit, and what was there stays. */
 static void test_no_room(void **state)
 {
 	const struct esp_system systems[] = { CURRENT, OTHER(before, "before") };
@@ -445,12 +445,46 @@ static void test_no_room(void **state)
 				    "for kernel 6.0 of the environment before: 2.00 MiB are wanted, "));
 	assert_int_equal(count("esp/eyrie"), 1);
 	assert_int_equal(count("esp/loader/entries"), 1);
-	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
+	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian\n");
 
 	/* An initramfs that was made anew stays what it is on the disk, too. */
 	test_write(test_path("debian/boot/initrd.img-6.1"), large, 2 * MIB);
 	assert_int_equal(sync_of(systems, 1, NULL), -ENOSPC);
-	expect_entry("eyrie-6.1-", "\nlinux /eyrie/6.1-");
+	expect_entry("eyrie-debian-6.1-", "\nlinux /eyrie/6.1-");
+	assert_int_equal(umount(test_path("esp")), 0);
+}
+
+/* What is there is put in step also where another kernel finds no room. */
+static void test_no_room_for_another(void **state)
+{
+	_cleanup_free_ char *large = mem_alloc(2 * MIB), *first = NULL, *second = NULL, *plain = NULL;
+	_cleanup_strbuf_ struct strbuf config = STRBUF_NULL;
+	struct esp_system systems[] = { RUNNING(NULL) };
+
+	(void)state;
+	if (!make_small())
+		skip();
+	sync_alone();
+	first = file_of("eyrie-6.1-");
+	add_kernel("debian", "6.1", "two");
+	systems[0].started_by = first;
+	assert_int_equal(sync_of(systems, 1, NULL), 0);
+	second = file_with("\nversion 6.1\n");
+	assert_non_null(strchr(second, '+'));
+	plain = entry_name(second);
+
+	systems[0].started_by = plain;
+	add_kernel("debian", "6.2", "large");
+	test_write(test_path("debian/boot/initrd.img-6.2"), large, 2 * MIB);
+	layout->boot.timeout = 7;
+	assert_int_equal(sync_of(systems, 1, NULL), -ENOSPC);
+	str_set(&second, NULL);
+	second = file_with("\nversion 6.1\n");
+	assert_string_equal(second, plain);
+	expect_none(first);
+	expect_none("eyrie-6.2-");
+	assert_int_equal(file_read(test_path("esp/loader/loader.conf"), &config), 0);
+	assert_non_null(strstr(config.data, "timeout 7\n"));
 	assert_int_equal(umount(test_path("esp")), 0);
 }
 
@@ -817,6 +851,7 @@ int main(void)
 		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
 		TEST(test_edited),	TEST(test_order_of_names), TEST(test_rescued),
 		TEST(test_rescued_made_anew), TEST(test_leftovers),
+		TEST(test_no_room_for_another),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);
