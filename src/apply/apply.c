@@ -111,10 +111,20 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 /* A pool can be busy for a moment: udev looks at a volume, a file is still being closed. */
 #define EXPORT_TRIES 10
 
+static bool is_imported(struct apply_context *cxt, const char *pool)
+{
+	const char *const argv[] = { "zpool", "list", "-H", "-o", "name", pool, NULL };
+
+	return run(cxt->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL) == 0;
+}
+
+/* One that is not there, for its disks are away, needs none. */
 static int export_pool(struct apply_context *cxt, const char *pool)
 {
 	const char *const argv[] = { "zpool", "export", pool, NULL };
 
+	if (!is_imported(cxt, pool))
+		return 0;
 	for (int i = 1; i < EXPORT_TRIES; i++) {
 		if (run(cxt->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL },
 			NULL) == 0)

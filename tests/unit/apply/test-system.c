@@ -11,6 +11,7 @@
 
 static struct layout *layout;
 static const char *fails; /* the first word of a program that fails, or NULL */
+static const char *away;  /* a pool that is not imported, or NULL */
 
 /* Programs run in the target: what dracut is told to make lies below it. */
 static int start(struct runner *runner, const struct command *command, char **ret_output,
@@ -35,7 +36,7 @@ static int start(struct runner *runner, const struct command *command, char **re
 		*ret_output = str_dup("configured:hash\n");
 	if (streq(command->argv[0], "lsinitramfs"))
 		*ret_output = str_dup("usr/lib/modules/6.1/zfs.ko\n");
-	return streq(command->argv[0], fails);
+	return streq(command->argv[0], fails) || (streq(command->argv[0], "zpool") && streq(last, away));
 }
 
 static struct runner runner = { .start = start };
@@ -49,7 +50,7 @@ static int setup(void **state)
 	layout = test_layout(TEST_LAYOUT);
 	cxt = (struct apply_context){ .layout = layout, .run = &runner, .target = test_folder(),
 				      .diag = &diag };
-	fails = NULL;
+	fails = away = NULL;
 	if (file_make_folder(test_path("boot"), NULL) ||
 	    file_make_folder(test_path("usr/lib/modules/6.1"), NULL))
 		return -1;
@@ -119,6 +120,25 @@ static void test_no_boot(void **state)
 	assert_int_equal(diag.n_items, 0);
 }
 
+/* A further pool whose disks are away does not keep the root's pool open. */
+static void test_close(void **state)
+{
+	_cleanup_(layout_freep) struct layout *two = test_layout(
+		TEST_HEAD "disks:\n"
+		"  a: { path: /dev/sda }\n  b: { path: /dev/sdb }\n  c: { path: /dev/sdc }\n"
+		"  d: { path: /dev/sdd }\n"
+		"pool: { name: rpool, vdevs: [mirror: [a, b]] }\n"
+		"pools: { tank: { vdevs: [mirror: [c, d]] } }\n" TEST_DATASETS);
+
+	(void)state;
+	cxt.layout = two;
+	away = "tank";
+	assert_int_equal(apply_close(&cxt), 0);
+	assert_int_equal(diag.n_items, 0);
+	order_expect("run zpool list -H -o name rpool$", "run zpool export rpool$", NULL);
+	assert_false(order_has("run zpool export tank"));
+}
+
 /* The menu of GRUB names kernels that are on the disks. */
 static void test_menu(void **state)
 {
@@ -140,6 +160,7 @@ int main(void)
 		TEST(test_kernel_without_zfs),
 		TEST(test_no_boot),
 		TEST(test_menu),
+		TEST(test_close),
 	};
 
 	return cmocka_run_group_tests_name("system", tests, NULL, NULL);
