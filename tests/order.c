@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "test.h"
@@ -124,6 +126,20 @@ int fsync(int fd)
 int syncfs(int fd)
 {
 	return note_fd("syncfs", fd) ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
+/* Nothing is really frozen. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	void *argument;
+	va_list ap;
+
+	va_start(ap, request);
+	argument = va_arg(ap, void *);
+	va_end(ap);
+	if (request == FIFREEZE || request == FITHAW)
+		return note_fd(request == FIFREEZE ? "freeze" : "thaw", fd) ? -1 : 0;
+	return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
 int rename(const char *from, const char *to)

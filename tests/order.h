@@ -3,7 +3,8 @@
 
 /*
  * In which order a program makes things durable. Linked into a test, fsync(), syncfs(), rename(),
- * unlink() and remove() of the code under test leave a line each, below test_folder() without it:
+ * unlink(), remove(), freezing and thawing of the code under test leave a line each, below test_folder()
+ * without it:
  *
  *	fsync boot/initrd.img-6.1.new
  *	rename boot/initrd.img-6.1.new boot/initrd.img-6.1

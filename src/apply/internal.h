@@ -44,7 +44,8 @@ int boot_unmount(struct apply_context *cxt);
 /*
  * What was written to /boot so far is on the disks. It may lie outside of the pool (ext on md), which
  * `zpool sync` knows nothing of: there an image stays in memory for half a minute, and a power cut
- * leaves an empty one under its name. Within the pool this does no harm.
+ * leaves an empty one under its name. Within the pool this does no harm. On ext4 it is in its place
+ * then, and not in the journal.
  */
 int boot_sync_folder(struct apply_context *cxt);
 int arrays_stop(struct apply_context *cxt);

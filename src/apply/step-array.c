@@ -3,7 +3,13 @@
 /* md arrays, through mdadm(8); what runs is asked of the kernel. */
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "apply/internal.h"
@@ -275,14 +281,47 @@ int boot_unmount(struct apply_context *cxt)
 	return diag_error(cxt->diag, -errno, "cannot unmount %s: %m", folder);
 }
 
+/* A file system of its own that can be written to: the one with the root is never frozen. */
+static bool is_own_mount(int fd, const char *above)
+{
+	struct stat boot, root;
+	struct statvfs fs;
+
+	return fstat(fd, &boot) == 0 && stat(above, &root) == 0 && boot.st_dev != root.st_dev &&
+	       fstatvfs(fd, &fs) == 0 && !(fs.f_flag & ST_RDONLY);
+}
+
+/*
+ * GRUB does not replay a journal, where syncfs() leaves what is new: being frozen, ext4 writes all of it
+ * to its place. What cannot be frozen has none (EOPNOTSUPP), or somebody froze it (EBUSY). A program
+ * that ended in between would leave /boot frozen, and so no signal comes through.
+ */
+static void empty_journal(int fd)
+{
+	sigset_t all, old;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, &old);
+	if (ioctl(fd, FIFREEZE, 0) == 0)
+		(void)ioctl(fd, FITHAW, 0);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 int boot_sync_folder(struct apply_context *cxt)
 {
 	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
+	_cleanup_close_ int fd = -1;
 	int r = file_sync_all(folder);
 
-	if (r == 0 || r == -ENOENT)
+	if (r == -ENOENT)
 		return 0;
-	return diag_error(cxt->diag, r, "cannot write %s to the disks: %s", folder, strerror(-r));
+	if (r)
+		return diag_error(cxt->diag, r, "cannot write %s to the disks: %s", folder,
+				  strerror(-r));
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && is_own_mount(fd, *cxt->target ? cxt->target : "/"))
+		empty_journal(fd);
+	return 0;
 }
 
 static int no_room(struct apply_context *cxt, int r)
@@ -315,7 +354,9 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 	if (file_read(path, &there) == 0)
 		boot_tell_loss(path, there.data, text, cxt->diag);
 	r = boot_sync_folder(cxt);
-	return r ? r : no_room(cxt, file_replace(path, text, 0644, cxt->diag));
+	if (r == 0)
+		r = no_room(cxt, file_replace(path, text, 0644, cxt->diag));
+	return r ? r : boot_sync_folder(cxt);
 }
 
 /*
@@ -336,5 +377,5 @@ int apply_GRUB_INSTALL(struct apply_context *cxt, const struct step *step)
 			.root = *cxt->target ? cxt->target : NULL }, cxt->diag);
 	if (r == -ENOENT)
 		diag_hint(cxt->diag, "apt install grub-pc-bin grub2-common");
-	return r;
+	return r ? r : boot_sync_folder(cxt);
 }

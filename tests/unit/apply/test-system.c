@@ -2,7 +2,9 @@
 
 /* What has reached the disks when the state of the root says that it is done. */
 
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 
 #include "apply/internal.h"
 #include "base/file.h"
@@ -151,6 +153,32 @@ static void test_menu(void **state)
 		     NULL);
 }
 
+/* GRUB sees what is in its place, and nothing that is in a journal only. */
+static void test_journal(void **state)
+{
+	(void)state;
+	assert_int_equal(boot_sync_folder(&cxt), 0);
+	assert_false(order_has("freeze"));
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", test_path("boot"), "tmpfs", 0, NULL))
+		skip();
+	test_write(test_path("boot/vmlinuz-6.1"), "kernel", 6);
+	test_write(test_path("boot/initrd.img-6.1"), "image", 5);
+	test_menu(state);
+	order_expect("rename boot/eyrie/grub/grub.cfg.eyrie-new", "syncfs boot$", "freeze boot$",
+		     "thaw boot$", NULL);
+
+	order_begin();
+	order_fails = "freeze boot$";
+	assert_int_equal(boot_sync_folder(&cxt), 0);
+	assert_false(order_has("thaw"));
+	order_begin();
+	assert_int_equal(mount(NULL, test_path("boot"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	assert_int_equal(boot_sync_folder(&cxt), 0);
+	assert_false(order_has("freeze"));
+	assert_int_equal(umount(test_path("boot")), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -161,6 +189,7 @@ int main(void)
 		TEST(test_no_boot),
 		TEST(test_menu),
 		TEST(test_close),
+		TEST(test_journal),
 	};
 
 	return cmocka_run_group_tests_name("system", tests, NULL, NULL);
