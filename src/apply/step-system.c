@@ -157,13 +157,43 @@ static int write_layout(struct apply_context *cxt)
 	return write_in(cxt, "/etc/eyrie/eyrie.yaml", text.data, 0600);
 }
 
+/*
+ * The texts name every member, and would forget one that dropped out since the plan was made. `without`:
+ * names of those that the plan went on without, or NULL.
+ */
+static int check_members(struct apply_context *cxt, const struct observed *have, const char *without)
+{
+	enum role role = role_of_pool(cxt->layout, &cxt->layout->pool);
+	_cleanup_strv_ struct strv left_out = STRV_NULL;
+	int r = 0;
+
+	strv_split(&left_out, without ? without : "", " ");
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
+	{
+		const struct observed_disk *disk = observed_disk(have, want->path);
+		const struct observed_partition *member =
+			disk ? find_partition(disk, role, want->name) : NULL;
+
+		if ((member && (role == ROLE_DATA || member->luks.uuid)) ||
+		    strv_has(&left_out, want->name))
+			continue;
+		r = diag_error(cxt->diag, -ENODEV, "disk '%s' has no member any more, and the files "
+			       "would forget it: %s", want->name, want->path);
+	}
+	if (r)
+		diag_hint(cxt->diag, "nothing was written; run again, and the plan is made anew");
+	return r;
+}
+
 /* `moving`: what a person wrote into those that every unlock: has alike stays. */
-static int write_generated(struct apply_context *cxt, bool moving)
+static int write_generated(struct apply_context *cxt, bool moving, const char *without)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
 	_cleanup_boot_files_ struct boot_files files = {};
 	int r = observe_machine(cxt->run, cxt->layout, cxt->target, &have, cxt->diag);
 
+	if (r == 0)
+		r = check_members(cxt, have, without);
 	if (r)
 		return r;
 	boot_files(cxt->layout, have, &files);
@@ -174,11 +204,6 @@ static int write_generated(struct apply_context *cxt, bool moving)
 			r = generated_write(cxt->target, file, cxt->diag);
 	}
 	return r;
-}
-
-static int write_boot_files(struct apply_context *cxt)
-{
-	return write_generated(cxt, /* moving= */ false);
 }
 
 /* As it will be without the folder that the target is mounted at. */
@@ -392,14 +417,15 @@ static int set_unlock(struct apply_context *cxt, const char *root)
 int apply_CONFIGURE(struct apply_context *cxt, const struct step *step)
 {
 	static int (*const parts[])(struct apply_context *) = {
-		write_layout, write_boot_files, write_held, write_pool_cache, write_identity,
-		write_network, write_timezone, write_keyboard, write_access, install_debs,
-		enable_services,
+		write_layout, write_held, write_pool_cache, write_identity, write_network,
+		write_timezone, write_keyboard, write_access, install_debs, enable_services,
 	};
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *hash = NULL;
 	int r = get_hash(cxt, root, &hash);
 
+	if (r == 0)
+		r = write_generated(cxt, /* moving= */ false, step->value);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
 		r = parts[i](cxt);
 	if (r == 0)
@@ -430,6 +456,8 @@ int apply_FILE_WRITE(struct apply_context *cxt, const struct step *step)
 	_cleanup_free_ char *hash = NULL;
 	int r = observe_machine(cxt->run, cxt->layout, cxt->target, &have, cxt->diag);
 
+	if (r == 0)
+		r = check_members(cxt, have, NULL);
 	if (r)
 		return r;
 	boot_files(cxt->layout, have, &files);
@@ -462,7 +490,7 @@ int apply_SWITCH(struct apply_context *cxt, const struct step *step)
 	if (r == 0)
 		r = write_layout(cxt);
 	if (r == 0)
-		r = write_generated(cxt, /* moving= */ true);
+		r = write_generated(cxt, /* moving= */ true, NULL);
 	if (r == 0)
 		r = set_state(cxt, root, STATE_CONFIGURED, hash);
 	return r ? r : set_unlock(cxt, root);

@@ -274,6 +274,17 @@ static bool refuse_system_of_others(struct planner *p)
 	return true;
 }
 
+/* Members that the plan goes on without, a space between them; NULL without any. */
+static char *names_missing(const struct planner *p)
+{
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (d->state == DISK_MISSING)
+			strv_add(&names, d->want->name);
+	return names.n_items ? strv_join(&names, " ") : NULL;
+}
+
 static void plan_installation(struct planner *p, const char *state)
 {
 	const char *source = p->layout->system.tarball ? p->layout->system.tarball :
@@ -289,8 +300,9 @@ static void plan_installation(struct planner *p, const char *state)
 			step->destroys = str_dup("a system that was unpacked half");
 	}
 	if (!starts_with(state, STATE_CONFIGURED))
-		(void)planner_add(p, STEP_CONFIGURE, NULL, root->name,
-				  "configure it: crypttab, fstab, host name, initramfs, eyrie itself");
+		planner_add(p, STEP_CONFIGURE, NULL, root->name,
+			    "configure it: crypttab, fstab, host name, initramfs, eyrie itself")
+			->value = names_missing(p);
 	(void)planner_add(p, STEP_INITRD, NULL, root->name, "make the initramfs of each kernel");
 	add_syncs(p);
 }

@@ -153,6 +153,22 @@ static void test_menu(void **state)
 		     NULL);
 }
 
+/* No file is written that would forget a disk, and no state says that images are to be made of it. */
+static void test_disk_dropped(void **state)
+{
+	const struct step write = { .kind = STEP_FILE_WRITE, .object = (char *)"/etc/crypttab" };
+	bool named = false;
+
+	(void)state;
+	assert_int_equal(apply_FILE_WRITE(&cxt, &write), -ENODEV);
+	assert_int_equal(diag.n_errors, 2);
+	for (size_t i = 0; i < diag.n_items; i++)
+		named |= strstr(diag.items[i].text, "disk 'left' has no member any more") != NULL;
+	assert_true(named);
+	assert_false(order_has("run zfs set"));
+	assert_int_equal(access(test_path("etc/crypttab"), F_OK), -1);
+}
+
 /* GRUB sees what is in its place, and nothing that is in a journal only. */
 static void test_journal(void **state)
 {
@@ -189,6 +205,7 @@ int main(void)
 		TEST(test_no_boot),
 		TEST(test_menu),
 		TEST(test_close),
+		TEST(test_disk_dropped),
 		TEST(test_journal),
 	};
 
