@@ -53,6 +53,9 @@ install_openrc() {
 	ldconfig
 	ip link set lo up
 	rm -f /etc/runlevels/*/*
+	# invoke-rc.d asks for the runlevel, which is in utmp where OpenRC is process 1, and starts nothing else.
+	rm -f /sbin/runlevel
+	printf '#!/bin/sh\necho N 2\n' >/sbin/runlevel && chmod +x /sbin/runlevel
 }
 
 make_pools() {
