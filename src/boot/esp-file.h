@@ -9,8 +9,8 @@
 
 /*
  * `source` becomes `name` below the folder `esp`: copied aside, read back from the medium, renamed,
- * and written once more with its folder, so that the name leads to it on the medium. An interrupted copy never has the name of a whole one. The folders above
- * are the caller's to write.
+ * and written once more with its folder, so that the name leads to it on the medium. An interrupted copy
+ * never has the name of a whole one. The folders above are the caller's to write.
  */
 int esp_file_copy(const char *esp, const char *source, const char *name, struct diag *diag);
 bool esp_file_is_same(const char *source, const char *copy); /* both are there, byte for byte */

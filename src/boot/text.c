@@ -212,13 +212,18 @@ bool boot_entry_is_before(const char *entry)
 	return version && boot_version_is_before(version);
 }
 
+char *boot_version_plain(const char *version)
+{
+	size_t n = strlen(version) - (boot_version_is_before(version) ? strlen(BEFORE) : 0);
+
+	return str_printf("%.*s", (int)n, version);
+}
+
 char *boot_entry_version(const char *entry)
 {
-	char *version = version_line(entry);
+	_cleanup_free_ char *version = version_line(entry);
 
-	if (version && boot_version_is_before(version))
-		version[strlen(version) - strlen(BEFORE)] = '\0';
-	return version;
+	return version ? boot_version_plain(version) : NULL;
 }
 
 /* "eyrie-[ENVIRONMENT-]VERSION-HASH.conf"; boot loaders write names in lower case. */

@@ -55,6 +55,7 @@ char *boot_entry_before(const struct layout *layout, const struct environment *e
 char *boot_version_before(const char *version);
 bool boot_version_is_before(const char *version);
 bool boot_entry_is_before(const char *entry); /* its text */
+char *boot_version_plain(const char *version); /* that of the kernel, before or not */
 char *boot_entry_version(const char *entry);  /* that of the kernel; NULL when it says none */
 
 /* The hash in the name of an entry of ours for that version, in any case; or NULL. */

@@ -9,7 +9,8 @@
  *   NAME          "started": only what failed for want of them was not started yet
  *   NAME          "open"
  *   NAME          empty: the wait is over, and it goes on without the data
- *   .locked-NAME  somebody locked it, a gate or what is in one: a key that is a file, or on the network, is left where it is
+ *   .locked-NAME  somebody locked it, a gate or what is in one: a key that is a file, or on the
+ *                 network, is left where it is
  *   .since-NAME   since when it is waited for, until it is open: who watches may be started anew
  *   .ran-NAME     units that ran then, one on each line: they start when it is opened
  *

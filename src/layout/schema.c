@@ -240,7 +240,8 @@ static const struct field boot_fields[] = {
 	  "members." },
 	{ "window", FIELD_NUMBER, AT(layout_boot, window), .fallback = "10", .help =
 	  "With unlock: peer or encryption: native, seconds that members may still come after the "
-	  "passphrase was right (native: was typed)." },
+	  "passphrase was right (native: was typed). A pool that cannot be imported without those that "
+	  "are missing waits for them all the same, with peer for five minutes." },
 	{ "rejoin", FIELD_STRING, AT(layout_boot, rejoin), .fallback = "900", .help =
 	  "With unlock: peer, seconds after a start without a member in which it still joins by "
 	  "itself when it shows up; always, or 0: never. Until then the set key waits in root's "

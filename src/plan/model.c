@@ -669,13 +669,9 @@ static void keep_uncounted(struct model *m, struct menu *menu)
 
 	FOR_EACH_ITEM(struct observed_entry, was, &menu->was->entries)
 	{
-		bool before = boot_version_is_before(was->version);
-		_cleanup_free_ char *suffix = boot_version_before("");
-		_cleanup_free_ char *version = str_printf(
-			"%.*s", (int)(strlen(was->version) - (before ? strlen(suffix) : 0)),
-			was->version);
+		_cleanup_free_ char *version = boot_version_plain(was->version);
 
-		if ((before || !was->counting) && !has_image(menu, was->hash) &&
+		if ((boot_version_is_before(was->version) || !was->counting) && !has_image(menu, was->hash) &&
 		    environment_is_started_by(was->options, current->dataset, true))
 			keep_as_before(m, menu, version, was->hash);
 	}
