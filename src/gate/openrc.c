@@ -5,11 +5,17 @@
 #include <dirent.h>
 
 #include "base/file.h"
+#include "config.h"
 #include "gate/mark.h"
 
 #define SCRIPT	"eyrie-gate"
 #define SCRIPTS "/etc/init.d"
 #define CONF	"/etc/rc.conf.d/eyrie-gate.conf"
+
+/* Debian's packages ask the one before they start or stop a service, who asks the other. */
+#define INVOKE "/usr/sbin/invoke-rc.d"
+#define ASKED  "/usr/sbin/policy-rc.d"
+#define POLICY EYRIE_LIBEXEC "/policy-rc.d"
 
 bool openrc_runs(void)
 {
@@ -104,6 +110,23 @@ static int remove_others(struct runner *run_by, const struct list *gates, struct
 	return r;
 }
 
+/* A file of somebody else's in its place stays. */
+static int answer_packages(struct runner *run_by, const char *root, bool answers,
+			   struct diag *diag)
+{
+	_cleanup_free_ char *invoke = str_printf("%s" INVOKE, root);
+	const char *install[] = { "update-alternatives", "--quiet", "--install", ASKED,
+				  "policy-rc.d", POLICY, "50", NULL };
+	const char *remove[] = { "update-alternatives", "--quiet", "--remove", "policy-rc.d",
+				 POLICY, NULL };
+
+	if (access(invoke, F_OK) < 0)
+		return 0;
+	return run(run_by, &(struct command){
+			.argv = answers ? install : remove,
+			.root = *root ? root : NULL }, diag);
+}
+
 /* OpenRC keeps what it once read of dependencies; who watches, the gates, and ends without any. */
 static int tell(struct runner *run_by, const struct list *gates, struct diag *diag)
 {
@@ -125,6 +148,8 @@ int openrc_put(struct runner *run_by, const char *root, const struct list *gates
 		r = r ? r : add_service(run_by, root, gate->name, diag);
 	if (r == 0)
 		r = file_replace(path, text, 0644, diag);
+	if (r == 0)
+		r = answer_packages(run_by, root, gates->n_items > 0, diag);
 	if (r || *root)
 		return r;
 	r = remove_others(run_by, gates, diag);

@@ -2,6 +2,7 @@
 
 /* What OpenRC is told of gates, and what of them it cannot have. */
 
+#include "config.h"
 #include "gate/openrc.h"
 
 #include "base/file.h"
@@ -56,13 +57,17 @@ static void test_put(void **state)
 	_cleanup_strbuf_ struct strbuf written = STRBUF_NULL;
 	_cleanup_free_ char *wanted =
 		str_printf("rc-update add eyrie-gate.nest+a default in %s\n"
-			   "rc-update add eyrie-gate.cellar default in %s\n",
-			   test_folder(), test_folder());
+			   "rc-update add eyrie-gate.cellar default in %s\n"
+			   "update-alternatives --quiet --install /usr/sbin/policy-rc.d policy-rc.d "
+			   EYRIE_LIBEXEC "/policy-rc.d 50 in %s\n",
+			   test_folder(), test_folder(), test_folder());
 	struct runner runner = { .start = start };
 	char link[32] = "";
 
 	(void)state;
 	assert_int_equal(file_make_folder(test_path("etc/init.d"), &diag), 0);
+	assert_int_equal(file_make_folder(test_path("usr/sbin"), &diag), 0);
+	assert_int_equal(file_replace(test_path("usr/sbin/invoke-rc.d"), "", 0755, &diag), 0);
 	for (int i = 0; i < 2; i++) {
 		strbuf_deinit(&ran);
 		ran = (struct strbuf)STRBUF_NULL;
