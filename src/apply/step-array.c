@@ -335,7 +335,7 @@ static int no_room(struct apply_context *cxt, int r)
 /* One rename: the old menu, or the new one. The kernels that it names are on the disks by then. */
 int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_FOLDER "/grub.cfg", cxt->target);
+	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_MENU, cxt->target);
 	_cleanup_free_ char *text = NULL;
 	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
 	struct list kernels = {};
@@ -356,26 +356,5 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 	r = boot_sync_folder(cxt);
 	if (r == 0)
 		r = no_room(cxt, file_replace(path, text, 0644, cxt->diag));
-	return r ? r : boot_sync_folder(cxt);
-}
-
-/*
- * The system's own grub-install. Interrupted: this disk may not start, which the next observation
- * sees; GRUB on the others is whole, and reads the same modules from /boot.
- */
-int apply_GRUB_INSTALL(struct apply_context *cxt, const struct step *step)
-{
-	_cleanup_free_ char *node = device_disk(cxt, step->disk);
-	int r;
-
-	if (!node)
-		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
-	r = run(cxt->run, &(struct command){
-			.argv = (const char *const[]){ "grub-install", "--target=i386-pc",
-						       "--boot-directory=/boot/eyrie",
-						       "--no-rs-codes", "--no-floppy", node, NULL },
-			.root = *cxt->target ? cxt->target : NULL }, cxt->diag);
-	if (r == -ENOENT)
-		diag_hint(cxt->diag, "apt install grub-pc-bin grub2-common");
 	return r ? r : boot_sync_folder(cxt);
 }

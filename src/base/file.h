@@ -28,6 +28,7 @@ int file_lock(const char *path, int *ret_fd, struct diag *diag);
 int file_publish(const char *aside, const char *path, struct diag *diag);
 
 int file_make_folder(const char *path, struct diag *diag); /* with parents, mode 0755 */
+int file_remove_tree(const char *path); /* what is not there is gone; -errno, no diag */
 int file_sync_folder(const char *path); /* the names in it are on the disk; no diag */
 
 /* Everything written so far to the file system that has this folder is on the disk; no diag. */

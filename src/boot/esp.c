@@ -223,14 +223,6 @@ static bool names_folder(const struct esp *e, const char *file, const char *text
 	return streq(folder, context);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path) < 0 ? -errno : 0;
-}
-
 struct removal {
 	bool (*goes)(const struct esp *e, const char *file, const char *text);
 	struct strv files;
@@ -290,7 +282,7 @@ static void remove_folders(const struct esp *e)
 		_cleanup_free_ char *old = str_printf("%s/%s", e->path, folder);
 
 		if (*entry->d_name != '.' && !is_wanted_folder(e, folder))
-			(void)nftw(old, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+			(void)file_remove_tree(old);
 	}
 	if (dir)
 		closedir(dir);
@@ -394,7 +386,7 @@ static void remove_leftovers(const struct esp *e)
 		_cleanup_free_ char *path = str_printf("%s/%s", e->path, wish->folder);
 
 		if (!wish->published && !for_each_entry(e, names_folder, wish->folder))
-			(void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+			(void)file_remove_tree(path);
 	}
 }
 

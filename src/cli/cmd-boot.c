@@ -25,7 +25,7 @@ static void sync_ends(void *context, const struct step *step, double seconds)
 static bool is_of_boot(const struct step *step)
 {
 	return step->kind == STEP_ESP_SYNC || step->kind == STEP_BOOT_SYNC ||
-	       step->kind == STEP_GRUB_INSTALL ||
+	       step->kind == STEP_GRUB_INSTALL || step->kind == STEP_GRUB_REMOVE ||
 	       step->kind == STEP_ARRAY_ADD;
 }
 

@@ -7,6 +7,7 @@
  * grub-core/boot/i386/pc/{boot,diskboot}.S.
  */
 
+#include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -23,8 +24,7 @@
 
 #define SOURCE "usr/lib/grub/i386-pc/normal.mod"
 #define FOLDER "boot/" GRUB_FOLDER
-#define COPY   FOLDER "/i386-pc/normal.mod"
-#define CORE   FOLDER "/i386-pc/core.img"
+#define DIGITS 16 /* of the hash */
 
 static uint64_t number_at(const uint8_t *sector, size_t at, size_t size)
 {
@@ -88,15 +88,60 @@ static char *hash_of(const char *root, const char *name)
 	return file_hash(path, hash) ? NULL : str_dup(hash);
 }
 
+char *observe_grub_folder(const char *hash)
+{
+	return str_printf(GRUB_FOLDER "/%.*s", DIGITS, hash);
+}
+
+static char *core_in(const char *root, const char *folder)
+{
+	_cleanup_free_ char *config = str_printf("%s/boot/%s/grub/grub.cfg", root, folder);
+	_cleanup_free_ char *core = str_printf("%s/boot/%s/grub/i386-pc/core.img", root, folder);
+
+	return access(config, F_OK) == 0 ? core_hash(core) : NULL;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void find_others(const char *root, const char *mine, struct list *ret)
+{
+	_cleanup_free_ char *path = str_printf("%s/" FOLDER, root);
+	struct dirent **entries = NULL;
+	int n = scandir(path, &entries, NULL, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
+		_cleanup_free_ char *folder = str_printf(GRUB_FOLDER "/%s", name);
+		_cleanup_free_ char *whole = str_printf("%s/boot/%s", root, folder);
+
+		if (*name != '.' && !streq(folder, mine) && is_folder(whole)) {
+			struct observed_grub *other = list_add(ret, &record_observed_grub);
+
+			other->folder = str_dup(folder);
+			other->core = core_in(root, folder);
+		}
+		free(entries[i]);
+	}
+	free(entries);
+}
+
 void observe_grub_system(const char *root, struct observed_system *system)
 {
-	_cleanup_free_ char *core = str_printf("%s/" CORE, root);
-	_cleanup_free_ char *config = str_printf("%s/" FOLDER "/grub.cfg", root);
+	_cleanup_free_ char *menu = str_printf("%s/boot/" GRUB_MENU, root);
+	_cleanup_free_ char *folder = NULL;
 	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
 
 	system->grub = hash_of(root, SOURCE);
-	system->grub_in_boot = hash_of(root, COPY);
-	system->grub_core = core_hash(core);
-	if (file_read(config, &text) == 0)
+	if (system->grub) {
+		folder = observe_grub_folder(system->grub);
+		system->grub_core = core_in(root, folder);
+		find_others(root, folder, &system->grub_others);
+	}
+	if (file_read(menu, &text) == 0)
 		system->grub_config = strbuf_take(&text);
 }

@@ -29,6 +29,14 @@ int observe_pools(struct runner *run, struct observed *observed, struct diag *di
  * comparable with grub_core of the system. NULL when there is none, or it is broken off.
  */
 #define GRUB_FOLDER "eyrie/grub" /* below /boot: /boot/grub belongs to whoever runs update-grub */
+#define GRUB_MENU   GRUB_FOLDER "/grub.cfg"
+
+/*
+ * Where /boot keeps the GRUB of the system's files `hash`, as grub-install lays it down: each in a folder
+ * of its own, so that a disk finds the modules of the GRUB that it starts. Whole once it has its
+ * "grub/grub.cfg", which leads to the menu.
+ */
+char *observe_grub_folder(const char *hash);
 char *observe_grub(const char *disk, uint64_t start);
 void observe_grub_system(const char *root, struct observed_system *system);
 /*

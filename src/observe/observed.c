@@ -136,6 +136,12 @@ static const struct field file_fields[] = {
 };
 const struct record record_observed_file = RECORD(observed_file, file_fields);
 
+static const struct field grub_fields[] = {
+	{ "folder", FIELD_STRING, AT(observed_grub, folder) },
+	{ "core", FIELD_STRING, AT(observed_grub, core) },
+};
+const struct record record_observed_grub = RECORD(observed_grub, grub_fields);
+
 static const struct field system_fields[] = {
 	{ "root", FIELD_STRING, AT(observed_system, root) },
 	{ "running", FIELD_STRING, AT(observed_system, running) },
@@ -143,15 +149,16 @@ static const struct field system_fields[] = {
 	{ "boot-id", FIELD_STRING, AT(observed_system, boot_id) },
 	{ "loader", FIELD_STRING, AT(observed_system, loader) },
 	{ "grub", FIELD_STRING, AT(observed_system, grub) },
-	{ "grub-in-boot", FIELD_STRING, AT(observed_system, grub_in_boot) },
 	{ "grub-core", FIELD_STRING, AT(observed_system, grub_core) },
+	{ "grub-others", FIELD_RECORDS, AT(observed_system, grub_others),
+	  .record = &record_observed_grub },
 	{ "grub-config", FIELD_STRING, AT(observed_system, grub_config) },
 	{ "kernels", FIELD_RECORDS, AT(observed_system, kernels),
 	  .record = &record_observed_kernel },
 	{ "files-known", FIELD_BOOL, AT(observed_system, files_known) },
 	{ "files", FIELD_RECORDS, AT(observed_system, files), .record = &record_observed_file },
 };
-static const struct record record_observed_system = RECORD(observed_system, system_fields);
+const struct record record_observed_system = RECORD(observed_system, system_fields);
 
 static const struct field observed_fields[] = {
 	{ "disks", FIELD_RECORDS, AT(observed, disks), .record = &record_observed_disk },

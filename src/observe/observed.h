@@ -137,6 +137,12 @@ struct observed_file {
 	char *text;
 };
 
+/* A GRUB in /boot that is not of the system's files as they are now. */
+struct observed_grub {
+	char *folder;
+	char *core; /* SHA-256 of its image, or NULL */
+};
+
 struct observed_system {
 	char *root;   /* where its root is mounted: "/" or the target folder; NULL if nowhere */
 	char *running; /* version of the running kernel, when root is "/" */
@@ -145,8 +151,8 @@ struct observed_system {
 	char *boot_id; /* of this start, when root is "/" */
 	char *loader; /* SHA-256 of the boot loader that it would install */
 	char *grub;	     /* the same for BIOS */
-	char *grub_in_boot;  /* of the one whose files are in its /boot */
-	char *grub_core;     /* SHA-256 of the image in /boot that each disk has to start */
+	char *grub_core;     /* SHA-256 of its image in /boot, which each disk has to start; or NULL */
+	struct list grub_others; /* of struct observed_grub */
 	char *grub_config;   /* its boot menu */
 	struct list kernels; /* of struct observed_kernel */
 	bool files_known;    /* those that are not in `files` are not there */
@@ -160,9 +166,10 @@ struct observed {
 	struct observed_system system;
 };
 
-extern const struct record record_observed, record_observed_disk, record_observed_partition,
+extern const struct record record_observed, record_observed_system, record_observed_disk, record_observed_partition,
 	record_observed_esp, record_observed_pool, record_observed_dataset,
-	record_observed_entry, record_observed_kernel, record_observed_file, record_observed_array;
+	record_observed_entry, record_observed_kernel, record_observed_file, record_observed_array,
+	record_observed_system, record_observed_grub;
 
 struct observed *observed_free(struct observed *observed);
 DEFINE_CLEANUP(struct observed *, observed_free)

@@ -577,9 +577,13 @@ static void model_grub_install(struct model *m)
 {
 	struct observed_system *system = &m->have->system;
 
-	str_set(&system->grub_in_boot, system->grub);
 	str_set(&system->grub_core, MODEL_HASH);
 	str_set(&find_partition(m->disk, ROLE_BIOS, m->step->disk)->grub, MODEL_HASH);
+}
+
+static void model_grub_remove(struct model *m)
+{
+	list_deinit(&m->have->system.grub_others, &record_observed_grub);
 }
 
 /* An ESP as a sync finds it, and what it has afterwards. */
@@ -767,6 +771,7 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_INITRD] = model_initrd,
 	[STEP_BOOT_SYNC] = model_boot_sync,
 	[STEP_GRUB_INSTALL] = model_grub_install,
+	[STEP_GRUB_REMOVE] = model_grub_remove,
 	[STEP_ESP_SYNC] = model_esp_sync,
 	[STEP_ARRAY_SYNC] = model_array_sync,
 	[STEP_PEER_REMOVE] = model_peer_remove,

@@ -317,14 +317,49 @@ static bool root_is_closed(const struct planner *p)
 	return have && (!have->mounted || planner_has(p, STEP_BOOT_MOUNT, NULL));
 }
 
+/* A leg of /boot that is not there, or a disk, may come back as it was. */
+static bool any_bios_disk_is_away(const struct planner *p)
+{
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (role_wanted(p->layout, d->want->name, ROLE_BIOS) &&
+		    (d->state != DISK_OURS || !can_take_grub(p, d)))
+			return true;
+	return false;
+}
+
+static bool is_grub_of_before(const struct observed_system *system, const char *core)
+{
+	FOR_EACH_ITEM(struct observed_grub, other, &system->grub_others)
+		if (streq(other->core, core))
+			return true;
+	return false;
+}
+
+/*
+ * GRUB reads /boot from whichever leg comes first. A newer one waits until all are there: on the leg that
+ * was away its files are not, and the one of before is whole on each.
+ */
 static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_system *system = &p->have->system;
-	const struct observed_partition *bios =
-		find_partition(d->have, ROLE_BIOS, d->want->name);
+	const char *core = find_partition(d->have, ROLE_BIOS, d->want->name)->grub;
 
-	return bios->grub && streq(bios->grub, system->grub_core) &&
-	       streq(system->grub, system->grub_in_boot);
+	return core && (streq(core, system->grub_core) ||
+			(any_bios_disk_is_away(p) && is_grub_of_before(system, core)));
+}
+
+static void remove_other_grubs(struct planner *p)
+{
+	_cleanup_strv_ struct strv folders = STRV_NULL;
+	_cleanup_free_ char *text = NULL;
+
+	FOR_EACH_ITEM(struct observed_grub, other, &p->have->system.grub_others)
+		strv_add(&folders, other->folder);
+	if (!folders.n_items || any_bios_disk_is_away(p))
+		return;
+	text = strv_join(&folders, ", ");
+	(void)planner_add(p, STEP_GRUB_REMOVE, NULL, roles[ROLE_BOOT].name,
+			  "remove the GRUB of before from /boot: %s", text);
 }
 
 static void plan_boot(struct planner *p)
@@ -350,6 +385,7 @@ static void plan_boot(struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_take_grub(p, d) && d->state == DISK_OURS && !grub_in_step(p, d))
 			add_grub(p, d);
+	remove_other_grubs(p);
 }
 
 /* moving between shared, keystore and peer */

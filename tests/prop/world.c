@@ -185,9 +185,16 @@ static void forget_system(struct observed_system *system)
 	list_deinit(&system->kernels, &record_observed_kernel);
 	str_set(&system->loader, NULL);
 	str_set(&system->grub, NULL);
-	str_set(&system->grub_in_boot, NULL);
+	list_deinit(&system->grub_others, &record_observed_grub);
 	str_set(&system->grub_core, NULL);
 	str_set(&system->grub_config, NULL);
+}
+
+static void move_list(struct list *to, struct list *from, const struct record *record)
+{
+	list_deinit(to, record);
+	*to = *from;
+	*from = (struct list){};
 }
 
 /* Generated files are on the root itself. */
@@ -219,7 +226,8 @@ static void show_system(struct world *world)
 		return;
 	to->kernels = from->kernels;
 	from->kernels = (struct list){};
-	to->grub_in_boot = take_ptr(from->grub_in_boot);
+	move_list(&to->grub_others, &from->grub_others,
+			  &record_observed_grub);
 	to->grub_core = take_ptr(from->grub_core);
 	to->grub_config = take_ptr(from->grub_config);
 }
@@ -275,7 +283,8 @@ static void remember_system(struct observed_system *to, struct observed_system *
 	if (from->kernels.n_items) {
 		to->kernels = from->kernels;
 		from->kernels = (struct list){};
-		to->grub_in_boot = take_ptr(from->grub_in_boot);
+		move_list(&to->grub_others, &from->grub_others,
+			  &record_observed_grub);
 		to->grub_core = take_ptr(from->grub_core);
 		to->grub_config = take_ptr(from->grub_config);
 	}

@@ -91,6 +91,29 @@ test_broken_grub() {
 	status 0 "then the plan is empty" eyrie plan --check
 }
 
+# grubs: the folders of GRUBs in /boot.
+grubs() {
+	find /boot/eyrie/grub -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | xargs
+}
+
+# A newer GRUB beside the one that disks start; what an interrupted run left of it is made anew.
+test_new_grub() {
+	local before folder mod=/usr/lib/grub/i386-pc/normal.mod
+
+	before=$(grubs)
+	printf x >>"$mod"
+	folder=/boot/eyrie/grub/$(sha256sum "$mod" | cut -c1-16)/grub/i386-pc
+	mkdir -p "$folder" && echo torn >"$folder/core.img" && echo torn >"$folder/normal.mod"
+	status 5 "a newer GRUB: there is something to do" eyrie plan --check
+	says "a newer GRUB: onto the other disk, too" "install GRUB on 'right'"
+	says "a newer GRUB: the one of before goes" \
+		"remove the GRUB of before from /boot: eyrie/grub/$before"
+	status 0 "a newer GRUB: sync" eyrie boot sync
+	check "a newer GRUB: it is whole" cmp "$folder/normal.mod" "$mod"
+	check "a newer GRUB: it is the only one" test "$(grubs)" = "$(cut -d/ -f5 <<<"$folder")"
+	status 0 "a newer GRUB: the plan is empty" eyrie plan --check
+}
+
 test_full() {
 	local before
 
@@ -149,6 +172,7 @@ case $round in
 	test_without_boot
 	test_kernels
 	test_broken_grub
+	test_new_grub
 	test_full
 	echo kestrel >/etc/hostname # an array of this set is one under any name
 	again pulled
@@ -160,6 +184,8 @@ case $round in
 	status 0 "right pulled: the plan is empty" eyrie plan --check
 	check "right pulled: a new initramfs" make_image "$kernel"
 	status 0 "right pulled: kernel hooks" hook "$kernel"
+	printf y >>/usr/lib/grub/i386-pc/normal.mod
+	status 0 "right pulled: a newer GRUB waits for it" eyrie plan --check
 	echo written >/boot/while-it-was-away
 	again
 	;;
@@ -168,7 +194,10 @@ case $round in
 	check "both again: /boot is mounted" boot_is_mounted
 	check "both again: the leg that was away is back" is_whole
 	same "both again: with what was written without it" written "$(cat /boot/while-it-was-away)"
+	status 5 "both again: a newer GRUB is there" eyrie plan --check
+	says "both again: it goes onto both" "install GRUB on 'left'"
 	status 0 "both again: boot sync" eyrie boot sync
+	same "both again: one GRUB for both" 1 "$(grubs | wc -w)"
 	status 0 "both again: the plan is empty" eyrie plan --check
 	;;
 esac

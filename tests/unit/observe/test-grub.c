@@ -43,39 +43,70 @@ static void install(const char *disk)
 	put(disk, START + SECTOR, core + SECTOR, 3 * SECTOR);
 }
 
-static void make_boot(const char *root, struct observed_system *system)
+/* A system whose GRUB is whole in /boot, and the folder of another one. */
+static void make_boot(const char *root)
 {
-	_cleanup_free_ char *folder = str_printf("%s/boot/eyrie/grub/i386-pc", root);
 	_cleanup_free_ char *usr = str_printf("%s/usr/lib/grub/i386-pc", root);
-	_cleanup_free_ char *image = str_printf("%s/core.img", folder);
-	_cleanup_free_ char *copy = str_printf("%s/normal.mod", folder);
 	_cleanup_free_ char *mod = str_printf("%s/normal.mod", usr);
+	_cleanup_free_ char *other = str_printf("%s/boot/eyrie/grub/i386-pc", root);
+	char hash[HASH_HEX_SIZE];
 
-	assert_int_equal(file_make_folder(folder, NULL), 0);
 	assert_int_equal(file_make_folder(usr, NULL), 0);
-	put(image, 0, core, SIZE);
-	put(copy, 0, "module", 6);
+	assert_int_equal(file_make_folder(other, NULL), 0);
 	put(mod, 0, "module", 6);
-	observe_grub_system(root, system);
+	assert_int_equal(data_hash("module", 6, hash), 0);
+
+	_cleanup_free_ char *folder = observe_grub_folder(hash);
+	_cleanup_free_ char *files = str_printf("%s/boot/%s/grub/i386-pc", root, folder);
+	_cleanup_free_ char *image = str_printf("%s/core.img", files);
+	_cleanup_free_ char *config = str_printf("%s/boot/%s/grub/grub.cfg", root, folder);
+
+	assert_int_equal(file_make_folder(files, NULL), 0);
+	put(image, 0, core, SIZE);
+	put(config, 0, "#", 1);
 }
 
 static void test_what_was_installed_is_what_is_in_boot(void **state)
 {
 	const char *disk = test_path("grub.img");
 	struct observed_system system = {};
+	const struct observed_grub *other;
 	_cleanup_free_ char *grub = NULL;
 
 	(void)state;
 	install(disk);
-	make_boot(test_path("grub-root"), &system);
+	make_boot(test_path("grub-root"));
+	observe_grub_system(test_path("grub-root"), &system);
 	grub = observe_grub(disk, START);
 	assert_non_null(grub);
 	assert_string_equal(grub, system.grub_core);
-	assert_string_equal(system.grub, system.grub_in_boot);
+	assert_int_equal(system.grub_others.n_items, 1);
+	other = system.grub_others.items;
+	assert_string_equal(other->folder, "eyrie/grub/i386-pc");
+	assert_null(other->core);
 	assert_null(system.grub_config);
-	free(system.grub);
-	free(system.grub_in_boot);
-	free(system.grub_core);
+	record_deinit(&record_observed_system, &system);
+}
+
+/* What grub-install did not end is nothing that a disk could start. */
+static void test_half_made(void **state)
+{
+	const char *root = test_path("half-root");
+	struct observed_system system = {};
+	char hash[HASH_HEX_SIZE];
+
+	(void)state;
+	make_boot(root);
+	assert_int_equal(data_hash("module", 6, hash), 0);
+
+	_cleanup_free_ char *folder = observe_grub_folder(hash);
+	_cleanup_free_ char *config = str_printf("%s/boot/%s/grub/grub.cfg", root, folder);
+
+	assert_int_equal(unlink(config), 0);
+	observe_grub_system(root, &system);
+	assert_non_null(system.grub);
+	assert_null(system.grub_core);
+	record_deinit(&record_observed_system, &system);
 }
 
 static void expect_none(const char *disk)
@@ -127,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_was_installed_is_what_is_in_boot),
+		cmocka_unit_test(test_half_made),
 		cmocka_unit_test(test_one_bit_is_another_one),
 		cmocka_unit_test(test_broken_off),
 	};
