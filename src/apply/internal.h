@@ -34,6 +34,10 @@ int device_settle(struct apply_context *cxt);
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node);
 
+/* step-disk.c: another name in the GPT for what is there, new or settled. -ENODEV when it is not. */
+int partition_rename(struct apply_context *cxt, const char *disk, enum role role,
+		     const char *name);
+
 /* step-array.c */
 
 enum role role_named(const char *name);

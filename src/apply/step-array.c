@@ -159,30 +159,50 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 }
 
 /*
+ * md takes a part back that has seen more than the array as one that is in step, and copies only what
+ * the array itself has noted: a leg that ran alone would keep blocks of its own. Without its superblock
+ * the whole of it is written.
+ */
+static int add_whole(struct apply_context *cxt, const char *array, const char *node)
+{
+	struct content content = {};
+	int r = content_probe(node, &content);
+
+	if (r)
+		(void)diag_error(cxt->diag, r, "cannot read %s", node);
+	else if (streq(content.type, "linux_raid_member"))
+		r = run_words(cxt->run, cxt->diag, "mdadm", "--quiet", "--zero-superblock", node,
+			      NULL);
+	content_deinit(&content);
+	return r ? r : run_words(cxt->run, cxt->diag, "mdadm", "--quiet", array, "--add", node,
+				 NULL);
+}
+
+/*
  * What the array had is copied over what the part that was away has: two legs that each ran alone
  * come together on the one that runs. Of /boot only the menu is put in step after it, and a kernel that
- * nothing but the other leg had is gone; a key device is never written. Interrupted: the part is not
- * in step, and is no leg until it is.
+ * nothing but the other leg had is gone; a key device is never written. Interrupted: the part is marked
+ * new, or not in step, and is no leg until it is.
  */
 int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
 {
 	enum role role = role_named(step->object);
 	_cleanup_free_ char *array = NULL, *node = NULL, *name = NULL;
+	_cleanup_free_ char *new = name_partition_new(role, step->disk);
 	struct strv one = { .items = &node, .n_items = 1 };
 	int r = device_array(cxt, role, &array);
+	bool settled;
 
 	if (r == 0)
 		r = device_partition(cxt, step->disk, role, &node, &name);
 	if (r == 0)
 		r = stop_arrays(cxt, &one, /* active= */ true);
-	if (r)
-		return r;
-	if (run(cxt->run, &(struct command){
-			.argv = (const char *const[]){ "mdadm", "--quiet", array, "--re-add", node,
-						       NULL },
-			.flags = RUN_OPTIONAL }, NULL) == 0)
-		return 0;
-	return run_words(cxt->run, cxt->diag, "mdadm", "--quiet", array, "--add", node, NULL);
+	settled = name && !streq(name, new);
+	if (r == 0 && settled)
+		r = partition_rename(cxt, step->disk, role, new);
+	if (r == 0)
+		r = add_whole(cxt, array, node);
+	return r == 0 && settled ? partition_rename(cxt, step->disk, role, name) : r;
 }
 
 int apply_ARRAY_SYNC(struct apply_context *cxt, const struct step *step)

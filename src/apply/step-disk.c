@@ -202,7 +202,7 @@ int apply_TABLE(struct apply_context *cxt, const struct step *step)
 	return 0;
 }
 
-static int rename_partition(const char *disk_node, uint64_t number, const char *name)
+static int write_name(const char *disk_node, uint64_t number, const char *name)
 {
 	_cleanup_(fdisk_freep) struct fdisk_context *fdisk = fdisk_new_context();
 	struct fdisk_partition *change = fdisk_new_partition();
@@ -218,6 +218,33 @@ static int rename_partition(const char *disk_node, uint64_t number, const char *
 	if (r == 0)
 		r = fdisk_deassign_device(fdisk, /* nosync= */ 0);
 	fdisk_unref_partition(change);
+	return r;
+}
+
+static int rename_partition(struct apply_context *cxt, const char *disk_node, uint64_t number,
+			    const char *name)
+{
+	int r = write_name(disk_node, number, name);
+
+	return r ? diag_error(cxt->diag, r, "cannot write the partition table of %s: %s",
+			      disk_node, strerror(-r)) : 0;
+}
+
+int partition_rename(struct apply_context *cxt, const char *disk, enum role role,
+		     const char *name)
+{
+	_cleanup_free_ char *node = device_disk(cxt, disk);
+	struct observed_partition *partition;
+	struct observed_disk have = {};
+	int r;
+
+	if (!node)
+		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", disk);
+	r = observe_disk(node, &have, cxt->diag);
+	partition = r ? NULL : find_partition(&have, role, disk);
+	if (r == 0)
+		r = partition ? rename_partition(cxt, node, partition->number, name) : -ENODEV;
+	record_deinit(&record_observed_disk, &have);
 	return r;
 }
 
@@ -257,10 +284,7 @@ int apply_SETTLE(struct apply_context *cxt, const struct step *step)
 			continue;
 		fault = not_whole(cxt, partition, role);
 		r = fault ? diag_error(cxt->diag, -EIO, "disk '%s': %s", step->disk, fault) :
-			    rename_partition(node, partition->number, name);
-		if (!fault && r)
-			(void)diag_error(cxt->diag, r, "cannot write the partition table of %s: %s",
-					 node, strerror(-r));
+			    rename_partition(cxt, node, partition->number, name);
 	}
 	record_deinit(&record_observed_disk, &have);
 	return r;

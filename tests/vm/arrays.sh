@@ -108,6 +108,39 @@ test_leg() {
 	status 0 "it is back: nothing is left to do" plan --check
 }
 
+# run_alone LEG: the array of /boot with that leg, and something that only it has.
+run_alone() {
+	mdadm --quiet --assemble --run --homehost=any /dev/md/eyrie-boot "$(part "$1" boot)" &&
+		mount /dev/md/eyrie-boot /media && head -c 24M /dev/urandom >"/media/$1" &&
+		umount /media && mdadm --quiet --stop /dev/md/eyrie-boot
+}
+
+# Blocks in which the legs differ, by md's own check.
+differences() {
+	local md
+
+	md=/sys/block/$(basename "$(readlink -f /dev/md/eyrie-boot)")/md
+	echo check >"$md/sync_action"
+	while [[ $(cat "$md/sync_action") != idle ]]; do
+		sleep 0.2
+	done
+	cat "$md/mismatch_cnt"
+}
+
+# Each leg ran without the other, the one that is taken back for longer: nothing of it stays.
+test_alone() {
+	stop_all
+	check "alone: left" run_alone left
+	check "alone: right" run_alone right
+	check "alone: right, again" run_alone right
+	check "alone: left is started" mdadm --quiet --assemble --run --homehost=any \
+		/dev/md/eyrie-boot "$(part left boot)"
+	status 0 "alone: apply" apply
+	same "alone: left has what it had" left "$(cd /mnt/eyrie/boot && ls left right 2>/dev/null)"
+	same "alone: both legs are the same" 0 "$(differences)"
+	status 0 "alone: nothing is left to do" plan --check
+}
+
 # What was put on an array that is marked new, as a power cut leaves it.
 begin_array() {
 	printf '#!/bin/sh\nexit 1\n' >/usr/local/sbin/mkfs.ext4
@@ -171,6 +204,7 @@ test_no_bios_partition() {
 test_made
 test_found
 test_leg
+test_alone
 test_half_built
 test_of_others
 test_no_bios_partition
