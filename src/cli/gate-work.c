@@ -400,8 +400,11 @@ enum cli_exit gate_unlock(struct cli *cli, const char *name)
 	_cleanup_close_ int lock = -1;
 	int r, q;
 
-	if (gate_work_begin(cli, &work))
+	if (gate_work_begin(cli, &work)) {
+		diag_hint(&cli->diag, "until it is mended: zfs load-key -r %s && zfs mount -a; gates "
+			  "that are watched open by themselves", name);
 		return CLI_REFUSED;
+	}
 	gate_work_follow(&work);
 	r = read_or_import(&work.cxt, name, &state);
 	if (r)
