@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apply/apply.h"
+#include "boot/environment.h"
 #include "observe/observe.h"
 #include "plan/name.h"
 
@@ -33,6 +34,15 @@ int device_settle(struct apply_context *cxt);
 /* The same by a name that stays with it: below /dev/disk/by-partuuid. */
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node);
+
+/* step-esp.c */
+
+/*
+ * Whether another environment has a zfs.ko for that kernel: 1 or 0. Looked at in a process of its own,
+ * whose mount nobody else sees.
+ */
+int environment_has_zfs(struct apply_context *cxt, const struct environment *environment,
+			const char *version);
 
 /* step-array.c */
 

@@ -183,6 +183,8 @@ static void recall_array(struct world *world, const struct step *step)
 static void forget_system(struct observed_system *system)
 {
 	list_deinit(&system->kernels, &record_observed_kernel);
+	list_deinit(&system->stored, &record_observed_stored);
+	str_set(&system->boot_owner, NULL);
 	str_set(&system->loader, NULL);
 	str_set(&system->grub, NULL);
 	str_set(&system->grub_in_boot, NULL);
@@ -202,6 +204,21 @@ static void move_files(struct observed_system *to, struct observed_system *from)
 	from->files_known = false;
 }
 
+/* What is in /boot, whatever that is on. */
+static void move_boot(struct observed_system *to, struct observed_system *from)
+{
+	to->kernels = from->kernels;
+	from->kernels = (struct list){};
+	list_deinit(&to->stored, &record_observed_stored);
+	to->stored = from->stored;
+	from->stored = (struct list){};
+	free(to->boot_owner);
+	to->boot_owner = take_ptr(from->boot_owner);
+	to->grub_in_boot = take_ptr(from->grub_in_boot);
+	to->grub_core = take_ptr(from->grub_core);
+	to->grub_config = take_ptr(from->grub_config);
+}
+
 /* The root is mounted: its kernels can be seen. */
 static void show_system(struct world *world)
 {
@@ -214,14 +231,8 @@ static void show_system(struct world *world)
 		to->loader = take_ptr(from->loader);
 	if (!to->grub)
 		to->grub = take_ptr(from->grub);
-	/* Kernels and GRUB's own files are in /boot, whatever that is on. */
-	if (to->kernels.n_items || !plan_finds_boot(world->layout, world->have))
-		return;
-	to->kernels = from->kernels;
-	from->kernels = (struct list){};
-	to->grub_in_boot = take_ptr(from->grub_in_boot);
-	to->grub_core = take_ptr(from->grub_core);
-	to->grub_config = take_ptr(from->grub_config);
+	if (!to->kernels.n_items && plan_finds_boot(world->layout, world->have))
+		move_boot(to, from);
 }
 
 void world_do(struct world *world, const struct step *step)
@@ -272,13 +283,8 @@ static void remember_system(struct observed_system *to, struct observed_system *
 		str_set(&to->loader, from->loader);
 	if (from->grub)
 		str_set(&to->grub, from->grub);
-	if (from->kernels.n_items) {
-		to->kernels = from->kernels;
-		from->kernels = (struct list){};
-		to->grub_in_boot = take_ptr(from->grub_in_boot);
-		to->grub_core = take_ptr(from->grub_core);
-		to->grub_config = take_ptr(from->grub_config);
-	}
+	if (from->kernels.n_items)
+		move_boot(to, from);
 	forget_system(from);
 }
 
