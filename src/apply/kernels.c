@@ -10,6 +10,7 @@
 
 #include "apply/internal.h"
 #include "base/file.h"
+#include "boot/files.h"
 #include "boot/text.h"
 
 #define ASIDE ".new" /* what the name of a folder ends with until it is whole */
@@ -329,6 +330,8 @@ static int publish_wishes(struct apply_context *cxt, struct observed *have,
 	uint64_t bytes = r ? 0 : bytes_missing(cxt, wishes, &first);
 	bool full = bytes && bytes_free(cxt) < bytes + SPARE;
 
+	if (full && say)
+		(void)no_room(cxt, first, bytes);
 	if (r == 0)
 		r = set_owner(cxt, list->items[0].name);
 	if (r == 0 && !full)
@@ -336,12 +339,11 @@ static int publish_wishes(struct apply_context *cxt, struct observed *have,
 	if (r == 0)
 		r = write_lists(cxt, have, wishes, full);
 	look_at_store(cxt, have);
-	if (r || !full)
-		return r;
-	return say ? no_room(cxt, first, bytes) : -ENOSPC;
+	return r || !full ? r : -ENOSPC;
 }
 
-int kernels_publish(struct apply_context *cxt, struct observed *have, bool say)
+/* Without room nothing is copied, a list has what is there, and a new environment has none. */
+static int publish_store(struct apply_context *cxt, struct observed *have, bool say)
 {
 	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
 	_cleanup_(wishes_deinit) struct wishes wishes = {};
@@ -420,7 +422,7 @@ static void clean_folders(const struct apply_context *cxt, const struct observed
 	}
 }
 
-int kernels_clean(struct apply_context *cxt, struct observed *have)
+static int clean_store(struct apply_context *cxt, struct observed *have)
 {
 	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
 	_cleanup_free_ char *owner = in_boot(cxt, STORE_OWNER);
@@ -438,6 +440,48 @@ int kernels_clean(struct apply_context *cxt, struct observed *have)
 	return 0;
 }
 
+/* the menu */
+
+static int tell_full(struct apply_context *cxt, int r)
+{
+	if (r == -ENOSPC)
+		diag_hint(cxt->diag, "/boot is full: remove a kernel package that you do not need; "
+			  "what is there still boots");
+	return r;
+}
+
+/* One rename: the old menu, or the new one. What it names is on the disks by then. */
+static int write_menu(struct apply_context *cxt, const struct observed *have)
+{
+	_cleanup_free_ char *path = in_boot(cxt, GRUB_FOLDER "/grub.cfg");
+	_cleanup_free_ char *text = store_menu(cxt->layout, have, cxt->filling);
+	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
+	int r;
+
+	if (file_read(path, &there) == 0)
+		boot_tell_loss(path, there.data, text, cxt->diag);
+	r = boot_sync_folder(cxt);
+	if (r == 0)
+		r = tell_full(cxt, file_replace(path, text, 0644, cxt->diag));
+	return r ? r : boot_sync_folder(cxt);
+}
+
+/* Where copies find no room, what has become old may make some: then once more. */
+int kernels_sync(struct apply_context *cxt, struct observed *have)
+{
+	int r = 0, full = -ENOSPC;
+
+	for (int round = 0; r == 0 && full && round < 2; round++) {
+		full = publish_store(cxt, have, /* say= */ round > 0);
+		r = full == -ENOSPC ? 0 : full;
+		if (r == 0)
+			r = write_menu(cxt, have);
+		if (r == 0)
+			r = clean_store(cxt, have);
+	}
+	return r ? r : full;
+}
+
 /* taking */
 
 struct taking {
@@ -445,7 +489,7 @@ struct taking {
 	const struct observed *have;
 	const struct observed_stored *own; /* NULL: nothing is known of it */
 	int64_t started;
-	struct strv versions;	 /* that lie in /boot itself */
+	struct strv versions;	 /* that lie in /boot itself, and that the store has */
 	struct strv comes, goes; /* of these, and of its own */
 };
 
@@ -511,17 +555,30 @@ static uint64_t bytes_in_boot(const struct taking *t, const char *version)
 	return n;
 }
 
+/* Of some environment; else nobody but /boot has it. */
+static bool is_stored(const struct taking *t, const char *version)
+{
+	FOR_EACH_ITEM(struct observed_stored, stored, &t->have->system.stored)
+		FOR_EACH_ITEM(struct observed_kernel, kernel, &stored->kernels)
+			if (streq(kernel->version, version))
+				return true;
+	return false;
+}
+
+/* By any of its files: an exchange that was interrupted left some. */
 static void find_versions(struct taking *t)
 {
 	_cleanup_strv_ struct strv names = STRV_NULL;
 
 	read_names(t->cxt, "", &names);
-	for (size_t i = 0; i < names.n_items; i++) {
-		const char *version = starts_with(names.items[i], "vmlinuz-");
+	for (size_t i = 0; i < names.n_items; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(files); k++) {
+			const char *dash = starts_with(names.items[i], files[k]);
+			const char *version = dash && *dash == '-' ? dash + 1 : NULL;
 
-		if (version)
-			strv_add(&t->versions, version);
-	}
+			if (version && is_stored(t, version) && !strv_has(&t->versions, version))
+				strv_add(&t->versions, version);
+		}
 }
 
 /* Its own, unless somebody made it anew since it runs; not what only /boot has. */
@@ -570,10 +627,9 @@ static int check_room(const struct taking *t)
 	return no_room(t->cxt, own_kernel(t, last), bytes);
 }
 
-/* The kernel itself last: by it the others are found. */
 static int remove_version(const struct taking *t, const char *version)
 {
-	for (size_t i = ARRAY_SIZE(files); i-- > 0;) {
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		_cleanup_free_ char *path = top_file(t->cxt, i, version);
 
 		if (unlink(path) < 0 && errno != ENOENT)
@@ -582,7 +638,7 @@ static int remove_version(const struct taking *t, const char *version)
 	return 0;
 }
 
-/* The kernel itself last, again. */
+/* The kernel itself last: without it nobody takes the rest for one. */
 static int bring_version(const struct taking *t, const struct observed_kernel *kernel)
 {
 	_cleanup_free_ char *aside = in_boot(t->cxt, FRESH);

@@ -14,13 +14,10 @@
 #include "boot/store.h"
 
 /*
- * Copies and lists; nothing where one environment is alone. -ENOSPC when not everything fits: nothing was
- * copied then, a list has what is there, and a new environment has none. It is said when `say`.
+ * Copies and lists, the menu, and what is old; with one environment alone, the menu. -ENOSPC when not
+ * everything fits: what has no copy is not in the menu, and its image of before stays there.
  */
-int kernels_publish(struct apply_context *cxt, struct observed *have, bool say);
-
-/* What the menu has no more; the menu is on the disks. */
-int kernels_clean(struct apply_context *cxt, struct observed *have);
+int kernels_sync(struct apply_context *cxt, struct observed *have);
 
 /*
  * The kernels in /boot itself become those of the layout's root. What was written there since `started`,

@@ -15,8 +15,6 @@
 #include "apply/internal.h"
 #include "apply/kernels.h"
 #include "base/file.h"
-#include "boot/files.h"
-#include "boot/text.h"
 
 #define SYNC_DEADLINE (4 * 3600)
 
@@ -325,46 +323,6 @@ int boot_sync_folder(struct apply_context *cxt)
 	return 0;
 }
 
-static int no_room(struct apply_context *cxt, int r)
-{
-	if (r == -ENOSPC)
-		diag_hint(cxt->diag, "/boot is full: remove a kernel package that you do not need; "
-			  "what is there still boots");
-	return r;
-}
-
-/* One rename: the old menu, or the new one. What it names is on the disks by then. */
-static int write_menu(struct apply_context *cxt, const struct observed *have)
-{
-	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_FOLDER "/grub.cfg", cxt->target);
-	_cleanup_free_ char *text = store_menu(cxt->layout, have, cxt->filling);
-	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
-	int r;
-
-	if (file_read(path, &there) == 0)
-		boot_tell_loss(path, there.data, text, cxt->diag);
-	r = boot_sync_folder(cxt);
-	if (r == 0)
-		r = no_room(cxt, file_replace(path, text, 0644, cxt->diag));
-	return r ? r : boot_sync_folder(cxt);
-}
-
-/* Where copies find no room, what has become old may make some: then once more. */
-static int put_in_step(struct apply_context *cxt, struct observed *have)
-{
-	int r = 0, full = -ENOSPC;
-
-	for (int round = 0; r == 0 && full && round < 2; round++) {
-		full = kernels_publish(cxt, have, /* say= */ round > 0);
-		r = full == -ENOSPC ? 0 : full;
-		if (r == 0)
-			r = write_menu(cxt, have);
-		if (r == 0)
-			r = kernels_clean(cxt, have);
-	}
-	return r ? r : full;
-}
-
 /* What is interrupted here is explained in apply/kernels.h. */
 int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 {
@@ -383,7 +341,7 @@ int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 	if (!any)
 		return diag_error(cxt->diag, -ENOENT,
 				  "there is no kernel whose initramfs holds its zfs.ko");
-	return put_in_step(cxt, have);
+	return kernels_sync(cxt, have);
 }
 
 /* Seconds since 1970, by the clock of now; nothing is of the system that runs where none does. */
