@@ -314,7 +314,7 @@ static int write_lists(struct apply_context *cxt, const struct observed *have,
 		_cleanup_free_ char *name = str_printf(STORE_LISTS "/%s", wish->environment->name);
 		_cleanup_free_ char *path = in_boot(cxt, name), *text = NULL;
 
-		if (full && (!wish->environment->current || !make_do(cxt, have, wish)))
+		if (full && !make_do(cxt, have, wish))
 			continue;
 		text = store_list(wish->options, &wish->kernels);
 		r = file_replace(path, text, 0644, cxt->diag);
@@ -330,9 +330,11 @@ static int publish_wishes(struct apply_context *cxt, struct observed *have,
 	uint64_t bytes = r ? 0 : bytes_missing(cxt, wishes, &first);
 	bool full = bytes && bytes_free(cxt) < bytes + SPARE;
 
-	if (full && say)
+	if (full && (say || cxt->filling))
 		(void)no_room(cxt, first, bytes);
-	if (r == 0)
+	if (full && cxt->filling)
+		return -ENOSPC;
+	if (r == 0 && (!full || have->system.stored.n_items))
 		r = set_owner(cxt, list->items[0].name);
 	if (r == 0 && !full)
 		r = publish_all(cxt, wishes);
@@ -342,7 +344,7 @@ static int publish_wishes(struct apply_context *cxt, struct observed *have,
 	return r || !full ? r : -ENOSPC;
 }
 
-/* Without room nothing is copied, a list has what is there, and a new environment has none. */
+/* Without room nothing is copied, and a list has what is there; nothing is written for a new environment. */
 static int publish_store(struct apply_context *cxt, struct observed *have, bool say)
 {
 	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
@@ -466,14 +468,17 @@ static int write_menu(struct apply_context *cxt, const struct observed *have)
 	return r ? r : boot_sync_folder(cxt);
 }
 
-/* Where copies find no room, what has become old may make some: then once more. */
+/*
+ * Where copies find no room, what has become old may make some: then once more. A new environment is given
+ * up at once.
+ */
 int kernels_sync(struct apply_context *cxt, struct observed *have)
 {
 	int r = 0, full = -ENOSPC;
 
 	for (int round = 0; r == 0 && full && round < 2; round++) {
 		full = publish_store(cxt, have, /* say= */ round > 0);
-		r = full == -ENOSPC ? 0 : full;
+		r = full == -ENOSPC && !cxt->filling ? 0 : full;
 		if (r == 0)
 			r = write_menu(cxt, have);
 		if (r == 0)

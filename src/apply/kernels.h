@@ -15,7 +15,8 @@
 
 /*
  * Copies and lists, the menu, and what is old; with one environment alone, the menu. -ENOSPC when not
- * everything fits: what has no copy is not in the menu, and its image of before stays there.
+ * everything fits: what has no copy is not in the menu, and its image of before stays there; for a
+ * new environment nothing was written then.
  */
 int kernels_sync(struct apply_context *cxt, struct observed *have);
 

@@ -138,19 +138,24 @@ static const struct environment **sort_environments(const struct environments *l
 	return sorted;
 }
 
+/* Of the current one that finds no room for a copy, what lies in /boot itself has to do. */
 static char *menu_of_several(const struct layout *layout, const struct observed *have,
 			     const struct environments *list)
 {
 	size_t n, n_choices = 0;
 	_cleanup_free_ const struct environment **sorted = sort_environments(list, &n);
 	_cleanup_free_ struct boot_choice *choices = mem_alloc(n * sizeof(*choices));
+	_cleanup_free_ char *options = boot_options(layout);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct observed_stored *stored = store_of(&have->system, sorted[i]->name);
 
-		if (stored)
-			choices[n_choices++] =
-				(struct boot_choice){ sorted[i], stored->options, &stored->kernels };
+		if (stored && stored->kernels.n_items)
+			choices[n_choices++] = (struct boot_choice){
+				sorted[i], true, stored->options, &stored->kernels };
+		else if (sorted[i]->current && !store_is_of_another(layout, have))
+			choices[n_choices++] = (struct boot_choice){ sorted[i], false, options,
+								     &have->system.kernels };
 	}
 	return boot_grub_config(layout, choices, n_choices);
 }
@@ -159,7 +164,7 @@ char *store_menu(const struct layout *layout, const struct observed *have, const
 {
 	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
 	_cleanup_free_ char *options = boot_options(layout);
-	const struct boot_choice alone = { NULL, options, &have->system.kernels };
+	const struct boot_choice alone = { NULL, false, options, &have->system.kernels };
 
 	environments_make(layout, have, filling, &list);
 	return store_is_used(layout, &list) ? menu_of_several(layout, have, &list) :

@@ -120,7 +120,6 @@ static char *quote_for_grub(const char *cmdline)
 	return strbuf_take(&b);
 }
 
-/* One alone is in /boot itself, else in the store: by what its files begin with, and end with. */
 static void add_grub_entry(struct strbuf *b, const struct layout *layout,
 			   const struct boot_choice *choice, const struct observed_kernel *kernel)
 {
@@ -129,9 +128,10 @@ static void add_grub_entry(struct strbuf *b, const struct layout *layout,
 	_cleanup_free_ char *plain = make_cmdline(environment, choice->options);
 	_cleanup_free_ char *cmdline = quote_for_grub(plain);
 	_cleanup_free_ char *folder =
-		environment ? str_printf("/" STORE_FOLDER "/%s-%s", kernel->version, kernel->hash) :
-			      str_dup("");
-	_cleanup_free_ char *end = environment ? str_dup("") : str_printf("-%s", kernel->version);
+		choice->stored ?
+			str_printf("/" STORE_FOLDER "/%s-%s", kernel->version, kernel->hash) :
+			str_dup("");
+	_cleanup_free_ char *end = choice->stored ? str_dup("") : str_printf("-%s", kernel->version);
 
 	strbuf_printf(b, "menuentry '%s, %s%skernel %s' --id '%s%s%s' {\n"
 		      "\tlinux %s/vmlinuz%s %s $extra\n\tinitrd %s/initrd.img%s\n}\n",

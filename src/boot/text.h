@@ -71,11 +71,12 @@ bool boot_came_up(const char *running, const char *started_by, const char *versi
 
 /*
  * GRUB's menu: an entry for each kernel whose initramfs holds its zfs.ko, newest first, each
- * falling back to those after it. One environment alone has its kernels in /boot itself; of several
- * each has them in the store (boot/store.h), and they come in the order of `choices`.
+ * falling back to those after it. One environment alone has its kernels in /boot itself, several have
+ * them in the store (boot/store.h). They come in the order of `choices`.
  */
 struct boot_choice {
 	const struct environment *environment; /* NULL: one alone */
+	bool stored;			       /* its kernels are in the store */
 	const char *options;		       /* kernel parameters without root= */
 	const struct list *kernels;	       /* of struct observed_kernel */
 };

@@ -462,7 +462,7 @@ static void add_kernel(struct list *kernels, const char *version, bool has_zfs)
 static char *grub_config(const struct layout *layout, const struct list *kernels)
 {
 	_cleanup_free_ char *options = boot_options(layout);
-	const struct boot_choice alone = { NULL, options, kernels };
+	const struct boot_choice alone = { NULL, false, options, kernels };
 
 	return boot_grub_config(layout, &alone, 1);
 }
