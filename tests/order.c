@@ -11,12 +11,14 @@
 #include "test.h"
 
 const char *order_fails;
+size_t order_left = ORDER_NO_END;
 static struct strv lines;
 
 void order_begin(void)
 {
 	strv_deinit(&lines);
 	order_fails = NULL;
+	order_left = ORDER_NO_END;
 }
 
 static void note(const char *format, va_list ap) _printf_(1, 0);
@@ -94,7 +96,8 @@ static bool note_call(const char *format, ...)
 	va_start(ap, format);
 	note(format, ap);
 	va_end(ap);
-	fails = order_fails && is_like(lines.items[lines.n_items - 1], order_fails);
+	fails = (order_fails && is_like(lines.items[lines.n_items - 1], order_fails)) || !order_left;
+	order_left -= order_left && order_left != ORDER_NO_END;
 	errno = fails ? EIO : errno;
 	return fails;
 }

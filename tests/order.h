@@ -23,4 +23,8 @@ bool order_has(const char *begin);
 
 /* Such calls fail with EIO and do nothing; NULL: none does. */
 extern const char *order_fails;
+
+/* So many go well, and then each fails, as if the power had failed: nothing more becomes durable. */
+#define ORDER_NO_END SIZE_MAX
+extern size_t order_left;
 void order_print(void);

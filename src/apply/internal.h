@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apply/apply.h"
+#include "boot/environment.h"
 #include "observe/observe.h"
 #include "plan/name.h"
 
@@ -37,6 +38,15 @@ int device_stable(const struct apply_context *cxt, const char *disk, enum role r
 /* step-disk.c: another name in the GPT for what is there, new or settled. -ENODEV when it is not. */
 int partition_rename(struct apply_context *cxt, const char *disk, enum role role,
 		     const char *name);
+
+/* step-esp.c */
+
+/*
+ * Whether another environment has a zfs.ko for that kernel: 1 or 0. Looked at in a process of its own,
+ * whose mount nobody else sees.
+ */
+int environment_has_zfs(struct apply_context *cxt, const struct environment *environment,
+			const char *version);
 
 /* step-array.c */
 

@@ -13,9 +13,8 @@
 #include <time.h>
 
 #include "apply/internal.h"
+#include "apply/kernels.h"
 #include "base/file.h"
-#include "boot/files.h"
-#include "boot/text.h"
 
 #define SYNC_DEADLINE (4 * 3600)
 
@@ -344,37 +343,42 @@ int boot_sync_folder(struct apply_context *cxt)
 	return 0;
 }
 
-static int no_room(struct apply_context *cxt, int r)
-{
-	if (r == -ENOSPC)
-		diag_hint(cxt->diag, "/boot is full: remove a kernel package that you do not need; "
-			  "what is there still boots");
-	return r;
-}
-
-/* One rename: the old menu, or the new one. The kernels that it names are on the disks by then. */
+/* What is interrupted here is explained in apply/kernels.h. */
 int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *path = str_printf("%s/boot/" GRUB_MENU, cxt->target);
-	_cleanup_free_ char *text = NULL;
-	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
-	struct list kernels = {};
+	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
 	bool any = false;
 	int r;
 
 	(void)step;
-	observe_kernels(cxt->run, cxt->target, NULL, &kernels);
-	FOR_EACH_ITEM(struct observed_kernel, kernel, &kernels)
+	r = observe_pools(cxt->run, have, cxt->diag);
+	if (r)
+		return r;
+	observe_kernels(cxt->run, cxt->target, NULL, &have->system.kernels);
+	observe_store(cxt->target, &have->system);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &have->system.kernels)
 		any |= kernel->has_zfs;
-	text = boot_grub_config(cxt->layout, &kernels);
-	list_deinit(&kernels, &record_observed_kernel);
 	if (!any)
 		return diag_error(cxt->diag, -ENOENT,
 				  "there is no kernel whose initramfs holds its zfs.ko");
-	if (file_read(path, &there) == 0)
-		boot_tell_loss(path, there.data, text, cxt->diag);
-	r = boot_sync_folder(cxt);
-	if (r == 0)
-		r = no_room(cxt, file_replace(path, text, 0644, cxt->diag));
-	return r ? r : boot_sync_folder(cxt);
+	return kernels_sync(cxt, have);
+}
+
+/* Seconds since 1970, by the clock of now; nothing is of the system that runs where none does. */
+static int64_t start_of_system(const struct apply_context *cxt)
+{
+	struct timespec up;
+
+	if (*cxt->target || clock_gettime(CLOCK_BOOTTIME, &up) < 0)
+		return INT64_MAX;
+	return (int64_t)time(NULL) - (int64_t)up.tv_sec;
+}
+
+int apply_BOOT_TAKE(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
+
+	(void)step;
+	observe_store(cxt->target, &have->system);
+	return kernels_take(cxt, have, start_of_system(cxt));
 }

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "apply/internal.h"
 #include "base/file.h"
 #include "boot/esp.h"
+#include "boot/store.h"
 
 #define ESP_FOLDER  "/run/eyrie/esp"
 #define ROOT_FOLDER "/run/eyrie/root" /* then "-NAME": other boot environments */
@@ -73,8 +75,58 @@ static char *open_environment(struct apply_context *cxt, const struct environmen
 	return NULL;
 }
 
+/* A mount that only this process sees, and that ends with it. */
+static bool hide_mounts(void)
+{
+	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static _Noreturn void answer_for(struct apply_context *cxt, const struct environment *environment,
+				 const char *version)
+{
+	_cleanup_free_ char *root = hide_mounts() ? open_environment(cxt, environment) : NULL;
+
+	_exit(!root ? 2 : observe_has_zfs(root, version) ? 1 : 0);
+}
+
+int environment_has_zfs(struct apply_context *cxt, const struct environment *environment,
+			const char *version)
+{
+	const char *mounted = environment->have->mounted;
+	int status = -1;
+	pid_t pid;
+
+	if (mounted)
+		return observe_has_zfs(mounted, version);
+	pid = fork();
+	if (pid == 0)
+		answer_for(cxt, environment, version);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status) < 2)
+		return WEXITSTATUS(status);
+	return diag_error(cxt->diag, -EIO, "the boot environment %s cannot be read",
+			  environment->name);
+}
+
+/* What has a /boot in common has the kernels of all others in its store. */
+static char *open_system(struct apply_context *cxt, const struct environment *environment,
+			 const struct observed_system *store, const struct list **ret_stored)
+{
+	const struct observed_stored *stored = store_of(store, environment->name);
+
+	if (environment->current)
+		return str_dup(cxt->target);
+	if (!role_wants_array(cxt->layout, ROLE_BOOT))
+		return open_environment(cxt, environment);
+	if (stored)
+		*ret_stored = &stored->kernels;
+	return stored ? str_dup(cxt->target) : NULL;
+}
+
 static int sync_esp(struct apply_context *cxt, const struct environments *list)
 {
+	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
 	_cleanup_free_ char *running = NULL, *started_by = NULL;
 	_cleanup_free_ struct esp_system *systems = mem_alloc(list->n_items * sizeof(*systems));
 	_cleanup_strv_ struct strv roots = STRV_NULL;
@@ -82,21 +134,22 @@ static int sync_esp(struct apply_context *cxt, const struct environments *list)
 
 	if (!*cxt->target)
 		observe_running(&running, &started_by);
+	observe_store(cxt->target, &have->system);
 	FOR_EACH_ENVIRONMENT(environment, list)
 	{
+		const struct list *stored = NULL;
 		_cleanup_free_ char *root = NULL;
 
 		if (environment->half_made)
 			continue;
-		root = environment->current ? str_dup(cxt->target) :
-					      open_environment(cxt, environment);
+		root = open_system(cxt, environment, &have->system, &stored);
 		if (root)
 			strv_add(&roots, root);
 		systems[n++] = (struct esp_system){
 			environment, root ? roots.items[roots.n_items - 1] : NULL,
 			streq(environment->name, cxt->filling),
 			environment->current ? running : NULL,
-			environment->current ? started_by : NULL };
+			environment->current ? started_by : NULL, stored };
 	}
 	return esp_sync(cxt->run, cxt->layout, systems, n, ESP_FOLDER, cxt->diag);
 }
@@ -115,8 +168,7 @@ static int sync_environments(struct apply_context *cxt)
 }
 
 /*
- * A mount that only this process sees, and that ends with it. What is interrupted here is
- * explained in boot/esp.h. All disks go through this side by side, and a power cut may meet each of
+ * What is interrupted here is explained in boot/esp.h. All disks go through this side by side, and a power cut may meet each of
  * them in the middle: that is safe, since on none of them anything old is removed before what is new
  * is on the medium.
  */
@@ -130,7 +182,7 @@ int apply_ESP_SYNC(struct apply_context *cxt, const struct step *step)
 		r = file_make_folder(ESP_FOLDER, cxt->diag);
 	if (r)
 		return r;
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (!hide_mounts() ||
 	    mount(node, ESP_FOLDER, "vfat", MS_NOSUID | MS_NODEV | MS_NOEXEC, "umask=0077") < 0)
 		return diag_error(cxt->diag, -errno, "cannot mount %s: %m", node);
 	r = sync_environments(cxt);

@@ -205,7 +205,7 @@ int file_publish(const char *aside, const char *path, struct diag *diag)
 
 int file_replace(const char *path, const char *text, mode_t mode, struct diag *diag)
 {
-	_cleanup_free_ char *aside = str_printf("%s.eyrie-new", path);
+	_cleanup_free_ char *aside = str_printf("%s" FILE_ASIDE, path);
 	_cleanup_free_ char *copy = str_dup(path);
 	const char *folder = dirname(copy);
 	_cleanup_close_ int fd = -1;

@@ -12,6 +12,8 @@
 int file_read(const char *path, struct strbuf *ret); /* -errno, -EFBIG; no diag */
 char *file_read_line(const char *path);		     /* first line, trimmed; NULL if none */
 
+#define FILE_ASIDE ".eyrie-new" /* what a name ends with until file_replace() is done */
+
 /*
  * Write `text` to `path`: aside, fsync, rename, fsync again and of the folder, whose parents are made.
  * A crash leaves the old file whole, or the new one. Does nothing when it already says so.

@@ -22,6 +22,13 @@ char *environment_folder(const struct layout *layout)
 			  layout_root(layout)->name);
 }
 
+char *environment_current(const struct layout *layout)
+{
+	const char *name = layout_root(layout)->name, *slash = strrchr(name, '/');
+
+	return str_dup(slash ? slash + 1 : name);
+}
+
 /* The last part of its name when it lies in the folder itself, or NULL. */
 static const char *name_in_folder(const char *folder, const char *dataset)
 {

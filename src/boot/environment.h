@@ -57,8 +57,9 @@ const struct environment *environment_in_menu(const struct environments *list,
  */
 void environment_follow(struct layout *layout, const struct observed *have);
 
-/* The dataset that holds all of them: "rpool/ROOT". */
+/* The dataset that holds all of them: "rpool/ROOT"; the name of the layout's root. */
 char *environment_folder(const struct layout *layout);
+char *environment_current(const struct layout *layout);
 
 /* Lower-case letters, digits, - and _: it is a name on FAT, too. */
 bool environment_name_is_good(const char *name);

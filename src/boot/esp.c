@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "boot/esp-file.h"
 #include "boot/files.h"
+#include "boot/store.h"
 #include "boot/text.h"
 #include "observe/observe.h"
 
@@ -319,6 +320,10 @@ static bool is_published(const struct esp *e, const struct wish *wish)
 
 static char *source_of(const struct wish *wish, const char *file)
 {
+	_cleanup_free_ char *folder = wish->system->stored ? store_folder(wish->kernel) : NULL;
+
+	if (folder)
+		return str_printf("%s/boot/%s/%s", wish->system->root, folder, file);
 	return str_printf("%s/boot/%s-%s", wish->system->root, file, wish->kernel->version);
 }
 
@@ -640,6 +645,12 @@ static int no_kernel(struct esp *e, const struct esp_system *system)
 	return -ENOENT;
 }
 
+static void copy_list(const struct list *from, struct list *to)
+{
+	FOR_EACH_ITEM(struct observed_kernel, kernel, from)
+		record_copy(&record_observed_kernel, list_add(to, &record_observed_kernel), kernel);
+}
+
 static int look_at_systems(struct esp *e)
 {
 	int r = 0;
@@ -650,7 +661,9 @@ static int look_at_systems(struct esp *e)
 
 		if (!system->root && !system->is_new)
 			continue;
-		if (system->root)
+		if (system->stored)
+			copy_list(system->stored, &e->kernels[i]);
+		else if (system->root)
 			observe_kernels(e->run, system->root, i ? &e->kernels[0] : NULL, &e->kernels[i]);
 		add_wishes(e, system, &e->kernels[i]);
 		if (e->n_wishes == n)

@@ -32,6 +32,7 @@ struct esp_system {
 	bool is_new;	  /* it must get an entry */
 	/* Of the current one, when it runs: see struct observed_system. */
 	const char *running, *started_by;
+	const struct list *stored; /* its kernels are these, in the store of that /boot; or NULL */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "keys/keyfile.h"
 #include "layout/gate.h"
 #include "layout/paths.h"
+#include "observe/observe.h"
 #include "plan/name.h"
 #include "unlock/config.h"
 
@@ -41,15 +42,27 @@ bool boot_is_sealed(const char *text)
 	return at && *at == ' ' && strncmp(at + 1, seal, SEAL_SIZE) == 0 && at[1 + SEAL_SIZE] == '\n';
 }
 
+char *boot_options(const struct layout *layout)
+{
+	/* Else systemd of the initramfs starts the one that it finds in the root. */
+	const char *init = layout->system.init == INIT_OPENRC ? "init=/sbin/init" : "";
+	const char *further = layout->boot.cmdline ? layout->boot.cmdline : "";
+
+	return str_printf("%s%s%s", init, *init && *further ? " " : "", further);
+}
+
+/* AUTO: the pool's bootfs decides which dataset. */
+static char *make_cmdline(const struct environment *environment, const char *options)
+{
+	return str_printf("root=zfs:%s%s%s", environment ? environment->dataset : "AUTO",
+			  is_empty(options) ? "" : " ", options ? options : "");
+}
+
 char *boot_cmdline(const struct layout *layout, const struct environment *environment)
 {
-	const char *further = layout->boot.cmdline;
-	/* Else systemd of the initramfs starts the one that it finds in the root. */
-	const char *init = layout->system.init == INIT_OPENRC ? " init=/sbin/init" : "";
+	_cleanup_free_ char *options = boot_options(layout);
 
-	/* AUTO: the pool's bootfs decides which dataset. */
-	return str_printf("root=zfs:%s%s%s%s", environment ? environment->dataset : "AUTO", init,
-			  is_empty(further) ? "" : " ", further ? further : "");
+	return make_cmdline(environment, options);
 }
 
 char *boot_loader_conf(const struct layout *layout)
@@ -107,15 +120,45 @@ static char *quote_for_grub(const char *cmdline)
 	return strbuf_take(&b);
 }
 
-char *boot_grub_config(const struct layout *layout, const struct list *kernels)
+static void add_grub_entry(struct strbuf *b, const struct layout *layout,
+			   const struct boot_choice *choice, const struct observed_kernel *kernel)
 {
-	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
-	_cleanup_free_ char *plain = boot_cmdline(layout, NULL);
+	const struct environment *environment = choice->environment;
+	const char *name = environment ? environment->name : "";
+	_cleanup_free_ char *plain = make_cmdline(environment, choice->options);
 	_cleanup_free_ char *cmdline = quote_for_grub(plain);
-	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_BOOT);
-	size_t n;
-	_cleanup_free_ const struct observed_kernel **sorted = sort_kernels(kernels, &n);
+	_cleanup_free_ char *folder =
+		choice->stored ?
+			str_printf("/" STORE_FOLDER "/%s-%s", kernel->version, kernel->hash) :
+			str_dup("");
+	_cleanup_free_ char *end = choice->stored ? str_dup("") : str_printf("-%s", kernel->version);
 
+	strbuf_printf(b, "menuentry '%s, %s%skernel %s' --id '%s%s%s' {\n"
+		      "\tlinux %s/vmlinuz%s %s $extra\n\tinitrd %s/initrd.img%s\n}\n",
+		      layout->host, name, environment ? ", " : "", kernel->version, name,
+		      environment ? "-" : "", kernel->version, folder, end, cmdline, folder, end);
+}
+
+static size_t add_grub_entries(struct strbuf *b, const struct layout *layout,
+			       const struct boot_choice *choice)
+{
+	size_t n;
+	_cleanup_free_ const struct observed_kernel **sorted = sort_kernels(choice->kernels, &n);
+
+	for (size_t i = 0; i < n; i++)
+		add_grub_entry(b, layout, choice, sorted[i]);
+	return n;
+}
+
+char *boot_grub_config(const struct layout *layout, const struct boot_choice *choices,
+		       size_t n_choices)
+{
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL, entries = STRBUF_NULL;
+	_cleanup_free_ char *uuid = name_inside_uuid(layout->id, ROLE_BOOT);
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_choices; i++)
+		n += add_grub_entries(&entries, layout, &choices[i]);
 	strbuf_printf(&b, HEADER "set timeout=%llu\nset default=0\n",
 		      (unsigned long long)layout->boot.timeout);
 	if (n > 1) {
@@ -126,11 +169,8 @@ char *boot_grub_config(const struct layout *layout, const struct list *kernels)
 	}
 	strbuf_printf(&b, "search --no-floppy --fs-uuid --set=root %s\n", uuid);
 	strbuf_add(&b, "insmod smbios\ninsmod regexp\n" GRUB_EXTRA);
-	for (size_t i = 0; i < n; i++)
-		strbuf_printf(&b, "menuentry '%s, kernel %s' --id '%s' {\n"
-			      "\tlinux /vmlinuz-%s %s $extra\n\tinitrd /initrd.img-%s\n}\n",
-			      layout->host, sorted[i]->version, sorted[i]->version,
-			      sorted[i]->version, cmdline, sorted[i]->version);
+	if (entries.size)
+		strbuf_add(&b, entries.data);
 	return boot_seal(strbuf_take(&b));
 }
 

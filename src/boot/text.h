@@ -25,6 +25,7 @@ bool boot_is_sealed(const char *text);
  * environment_in_menu().
  */
 char *boot_cmdline(const struct layout *layout, const struct environment *environment);
+char *boot_options(const struct layout *layout); /* the same without root= */
 char *boot_loader_conf(const struct layout *layout); /* loader.conf of systemd-boot */
 
 /*
@@ -70,9 +71,17 @@ bool boot_came_up(const char *running, const char *started_by, const char *versi
 
 /*
  * GRUB's menu: an entry for each kernel whose initramfs holds its zfs.ko, newest first, each
- * falling back to those after it. `kernels`: of struct observed_kernel.
+ * falling back to those after it. One environment alone has its kernels in /boot itself, several have
+ * them in the store (boot/store.h). They come in the order of `choices`.
  */
-char *boot_grub_config(const struct layout *layout, const struct list *kernels);
+struct boot_choice {
+	const struct environment *environment; /* NULL: one alone */
+	bool stored;			       /* its kernels are in the store */
+	const char *options;		       /* kernel parameters without root= */
+	const struct list *kernels;	       /* of struct observed_kernel */
+};
+
+char *boot_grub_config(const struct layout *layout, const struct boot_choice *choices, size_t n);
 char *boot_mdadm_conf(const struct layout *layout);
 
 /* Each disk of the layout as it lies in `have`, which may lack some. */

@@ -9,6 +9,7 @@
 
 #include "apply/environment.h"
 #include "apply/lock.h"
+#include "boot/store.h"
 #include "cli/boot.h"
 #include "observe/observe.h"
 #include "plan/name.h"
@@ -76,14 +77,19 @@ static void list_kernels(const struct machine *m, const struct environment *envi
 			 struct strv *ret)
 {
 	const struct list *kernels = &m->have->system.kernels;
+	const struct observed_stored *stored = store_of(&m->have->system, environment->name);
+	bool in_boot = environment->current && !store_is_of_another(m->layout, m->have);
 	struct list entries = {};
 
-	if (environment->current && kernels->n_items) {
+	if (in_boot && kernels->n_items) {
 		FOR_EACH_ITEM(struct observed_kernel, kernel, kernels)
 			if (kernel->has_zfs)
 				strv_add(ret, kernel->version);
 		return;
 	}
+	if (stored)
+		FOR_EACH_ITEM(struct observed_kernel, kernel, &stored->kernels)
+			strv_add(ret, kernel->version);
 	environment_entries(m->layout, m->have, environment, &entries);
 	FOR_EACH_ITEM(struct observed_entry, entry, &entries)
 		if (!strv_has(ret, entry->version))
@@ -196,22 +202,38 @@ static enum cli_exit refused(int r)
 	return CLI_REFUSED;
 }
 
-/* With GRUB, kernels lie on a /boot of their own: a clone of the root would not have them. */
+/* What has its kernels in a /boot of its own is nothing without it. */
+static enum cli_exit check_boot(struct machine *m)
+{
+	struct diag *diag = &m->cli->diag;
+
+	if (!plan_finds_boot(m->layout, m->have)) {
+		(void)diag_error(diag, -ENOENT, "/boot is not mounted, which has the kernels of all boot "
+				 "environments");
+		diag_hint(diag, "eyrie apply starts its array and mounts it");
+		return CLI_REFUSED;
+	}
+	if (role_wants_array(m->layout, ROLE_BOOT) && !m->have->system.grub) {
+		(void)diag_error(diag, -ENOENT, "the system has no GRUB for BIOS machines");
+		diag_hint(diag, "apt install grub-pc-bin grub2-common");
+		return CLI_REFUSED;
+	}
+	if (store_is_of_another(m->layout, m->have)) {
+		(void)diag_error(diag, -EBUSY, "the kernels in /boot are still those of another boot "
+				 "environment");
+		diag_hint(diag, "eyrie boot sync exchanges them; it runs at each start, too");
+		return CLI_REFUSED;
+	}
+	return CLI_OK;
+}
+
 static enum cli_exit check_machine(struct machine *m)
 {
 	struct diag *diag = &m->cli->diag;
 	const struct observed_pool *pool = observed_pool(m->have, m->layout->pool.name);
 
-	if (role_wants_array(m->layout, ROLE_BOOT)) {
-		(void)diag_error(diag, -EOPNOTSUPP, "this machine starts from a /boot of its own, "
-				 "which is not in its root: a clone of the root would have no "
-				 "kernels");
-		diag_hint(diag, "boot environments want firmware: uefi; zfs snapshot and zfs "
-			  "rollback work in any case");
-		return CLI_REFUSED;
-	}
 	if (pool && !pool->altroot && is_running(&m->list.items[0]))
-		return CLI_OK;
+		return check_boot(m);
 	return refused(diag_error(diag, -ENODEV, "boot environments are those of the system that "
 				    "runs, and %s is not its root", m->list.items[0].dataset));
 }
@@ -440,6 +462,17 @@ static void count_entries(const struct machine *m, const struct environment *env
 	list_deinit(&entries, &record_observed_entry);
 }
 
+/* With firmware: both in the two of them. One alone is in GRUB's without a copy of what it has. */
+static bool is_in_menus(const struct machine *m, const struct environment *environment,
+			size_t n_entries)
+{
+	const struct observed_stored *stored = store_of(&m->have->system, environment->name);
+
+	return (n_entries || !layout_boots_uefi(m->layout)) &&
+	       (environment->current || !role_wants_array(m->layout, ROLE_BOOT) ||
+		(stored && stored->kernels.n_items));
+}
+
 static enum cli_exit check_activation(struct machine *m, const struct environment *environment)
 {
 	size_t n, n_without_tries;
@@ -456,7 +489,7 @@ static enum cli_exit check_activation(struct machine *m, const struct environmen
 		diag_hint(&m->cli->diag, "choose it in the menu; once it is up, its tries are "
 			  "forgotten");
 	}
-	if (n)
+	if (is_in_menus(m, environment, n))
 		return CLI_OK;
 	(void)diag_error(&m->cli->diag, -ENOENT, "'%s' is in no boot menu: no disk would start it",
 			 environment->name);

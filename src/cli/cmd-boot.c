@@ -25,7 +25,8 @@ static void sync_ends(void *context, const struct step *step, double seconds)
 static bool is_of_boot(const struct step *step)
 {
 	return step->kind == STEP_ESP_SYNC || step->kind == STEP_BOOT_SYNC ||
-	       step->kind == STEP_GRUB_INSTALL || step->kind == STEP_GRUB_REMOVE ||
+	       step->kind == STEP_BOOT_TAKE || step->kind == STEP_GRUB_INSTALL ||
+	       step->kind == STEP_GRUB_REMOVE ||
 	       step->kind == STEP_ARRAY_ADD;
 }
 
@@ -71,6 +72,30 @@ enum cli_exit boot_sync_disks(struct cli *cli, const struct layout *layout,
 	return CLI_OK;
 }
 
+static bool has_taken(const struct plan *plan)
+{
+	FOR_EACH_ITEM(struct step, step, &plan->steps)
+		if (step->kind == STEP_BOOT_TAKE)
+			return true;
+	return false;
+}
+
+/* What one environment leaves in /boot to another is seen once it is there. */
+static enum cli_exit sync_once_more(struct cli *cli, struct layout *layout, struct plan *plan)
+{
+	_cleanup_(observed_freep) struct observed *have = NULL;
+	_cleanup_(plan_freep) struct plan *rest = NULL;
+	enum cli_exit status;
+
+	if (cli_observe(cli, layout, &have))
+		return CLI_FAILED;
+	status = boot_sync_disks(cli, layout, have, NULL, &rest);
+	if (status == CLI_OK)
+		FOR_EACH_ITEM(struct step, step, &rest->steps)
+			record_copy(&record_step, list_add(&plan->steps, &record_step), step);
+	return status;
+}
+
 static enum cli_exit boot_sync(struct cli *cli)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
@@ -84,6 +109,8 @@ static enum cli_exit boot_sync(struct cli *cli)
 	if (lock_take(&lock, &cli->diag) || cli_observe(cli, layout, &have))
 		return CLI_FAILED;
 	status = boot_sync_disks(cli, layout, have, NULL, &plan);
+	if (status == CLI_OK && has_taken(plan))
+		status = sync_once_more(cli, layout, plan);
 	if (status == CLI_OK && cli->options.json)
 		view_json(record_to_json(&record_plan, plan), stdout);
 	return status;

@@ -45,6 +45,14 @@ void observe_grub_system(const char *root, struct observed_system *system);
  */
 void observe_kernels(struct runner *run, const char *root, const struct list *known,
 		     struct list *kernels);
+/*
+ * Kernels that /boot below `root` keeps for boot environments (boot/store.h), and whose those are that
+ * lie in /boot itself.
+ */
+#define STORE_FOLDER "eyrie/kernels"	 /* below /boot: VERSION-HASH/vmlinuz, initrd.img ... */
+#define STORE_LISTS  "eyrie/environments" /* which of them an environment has, in a file of its name */
+#define STORE_OWNER  "eyrie/owner"
+void observe_store(const char *root, struct observed_system *system);
 bool observe_has_zfs(const char *root, const char *version); /* a module for that kernel */
 /* Those of the generated files that are below `root`, of struct observed_file. */
 void observe_files(const char *root, struct list *files);

@@ -130,6 +130,14 @@ static const struct field kernel_fields[] = {
 };
 const struct record record_observed_kernel = RECORD(observed_kernel, kernel_fields);
 
+static const struct field stored_fields[] = {
+	{ "name", FIELD_STRING, AT(observed_stored, name) },
+	{ "options", FIELD_STRING, AT(observed_stored, options) },
+	{ "kernels", FIELD_RECORDS, AT(observed_stored, kernels),
+	  .record = &record_observed_kernel },
+};
+const struct record record_observed_stored = RECORD(observed_stored, stored_fields);
+
 static const struct field file_fields[] = {
 	{ "path", FIELD_STRING, AT(observed_file, path) },
 	{ "text", FIELD_STRING, AT(observed_file, text) },
@@ -155,6 +163,9 @@ static const struct field system_fields[] = {
 	{ "grub-config", FIELD_STRING, AT(observed_system, grub_config) },
 	{ "kernels", FIELD_RECORDS, AT(observed_system, kernels),
 	  .record = &record_observed_kernel },
+	{ "boot-owner", FIELD_STRING, AT(observed_system, boot_owner) },
+	{ "stored", FIELD_RECORDS, AT(observed_system, stored),
+	  .record = &record_observed_stored },
 	{ "files-known", FIELD_BOOL, AT(observed_system, files_known) },
 	{ "files", FIELD_RECORDS, AT(observed_system, files), .record = &record_observed_file },
 };

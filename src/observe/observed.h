@@ -131,6 +131,13 @@ struct observed_kernel {
 	uint64_t size;	 /* bytes of both together; 0: not known */
 };
 
+/* Kernels that /boot keeps for one boot environment, where GRUB starts it. */
+struct observed_stored {
+	char *name;    /* of the environment */
+	char *options; /* kernel parameters, but for root= */
+	struct list kernels; /* of struct observed_kernel, whose files are there, whole */
+};
+
 /* One that eyrie generates, or somebody else in its place. */
 struct observed_file {
 	char *path; /* below the root of the system */
@@ -155,6 +162,8 @@ struct observed_system {
 	struct list grub_others; /* of struct observed_grub */
 	char *grub_config;   /* its boot menu */
 	struct list kernels; /* of struct observed_kernel */
+	char *boot_owner;    /* the environment that they belong to; NULL: there is one alone */
+	struct list stored;  /* of struct observed_stored */
 	bool files_known;    /* those that are not in `files` are not there */
 	struct list files;   /* of struct observed_file */
 };
@@ -166,10 +175,10 @@ struct observed {
 	struct observed_system system;
 };
 
-extern const struct record record_observed, record_observed_system, record_observed_disk, record_observed_partition,
+extern const struct record record_observed, record_observed_disk, record_observed_partition,
 	record_observed_esp, record_observed_pool, record_observed_dataset,
 	record_observed_entry, record_observed_kernel, record_observed_file, record_observed_array,
-	record_observed_system, record_observed_grub;
+	record_observed_stored, record_observed_system, record_observed_grub;
 
 struct observed *observed_free(struct observed *observed);
 DEFINE_CLEANUP(struct observed *, observed_free)

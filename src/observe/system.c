@@ -216,6 +216,7 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 		system->loader = str_dup(hash);
 	observe_grub_system(root, system);
 	observe_kernels(run_by, root, NULL, &system->kernels);
+	observe_store(root, system);
 	observe_files(root, &system->files);
 	system->files_known = true;
 	return 0;

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "boot/files.h"
+#include "boot/store.h"
 #include "boot/text.h"
 #include "plan/name.h"
 #include "plan/plan.h"
@@ -567,10 +568,16 @@ static void model_initrd(struct model *m)
 	}
 }
 
+static void model_boot_take(struct model *m)
+{
+	store_model_take(m->layout, m->have);
+}
+
 static void model_boot_sync(struct model *m)
 {
+	store_model(m->layout, m->have, m->options->filling);
 	free(m->have->system.grub_config);
-	m->have->system.grub_config = boot_grub_config(m->layout, &m->have->system.kernels);
+	m->have->system.grub_config = store_menu(m->layout, m->have, m->options->filling);
 }
 
 static void model_grub_install(struct model *m)
@@ -764,6 +771,7 @@ static void (*const models[STEP_KIND_MAX])(struct model *m) = {
 	[STEP_SWAP_FORMAT] = model_swap_format,
 	[STEP_MOUNT] = model_mount,
 	[STEP_BOOT_MOUNT] = model_boot_mount,
+	[STEP_BOOT_TAKE] = model_boot_take,
 	[STEP_UNPACK] = model_unpack,
 	[STEP_CONFIGURE] = model_configure,
 	[STEP_FILE_WRITE] = model_file_write,

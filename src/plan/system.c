@@ -3,6 +3,7 @@
 /* The operating system, and what each disk needs to boot it alone. */
 
 #include "boot/files.h"
+#include "boot/store.h"
 #include "boot/text.h"
 #include "layout/paths.h"
 #include "plan/internal.h"
@@ -362,6 +363,27 @@ static void remove_other_grubs(struct planner *p)
 			  "remove the GRUB of before from /boot: %s", text);
 }
 
+/* The menu as it will be, and whether it has another environment that nothing would start. */
+static char *make_menu(const struct planner *p)
+{
+	_cleanup_(observed_freep) struct observed *then = observed_copy(p->have);
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+
+	store_model(p->layout, then, p->options->filling);
+	environments_make(p->layout, then, p->options->filling, &list);
+	FOR_EACH_ENVIRONMENT(other, &list)
+	{
+		const struct observed_stored *stored = store_of(&then->system, other->name);
+
+		if (other->current || other->half_made || (stored && stored->kernels.n_items))
+			continue;
+		diag_warning(p->diag, "the boot environment %s has no kernel in /boot, and is not in "
+			     "GRUB's menu", other->name);
+		diag_hint(p->diag, "eyrie boot destroy %s", other->name);
+	}
+	return store_menu(p->layout, then, p->options->filling);
+}
+
 static void plan_boot(struct planner *p)
 {
 	const struct observed_system *system = &p->have->system;
@@ -378,8 +400,9 @@ static void plan_boot(struct planner *p)
 		diag_hint(p->diag, "apt install grub-pc-bin grub2-common");
 		return;
 	}
-	config = boot_grub_config(p->layout, &system->kernels);
-	if (!streq(system->grub_config, config))
+	config = make_menu(p);
+	if (!streq(system->grub_config, config) ||
+	    !store_in_step(p->layout, p->have, p->options->filling))
 		add_boot_sync(p)->details = system->grub_config ?
 			boot_file_difference(system->grub_config, config) : NULL;
 	FOR_EACH_PLANNED_MEMBER(d, p)
@@ -654,26 +677,55 @@ static bool has_kernels(struct planner *p, const char *state)
 	return system->root && system->kernels.n_items;
 }
 
+/*
+ * Another environment was worked on last: before anything is made of what lies in /boot, it has to be this
+ * one's. True when that comes first.
+ */
+static bool plan_take(struct planner *p, const char *state)
+{
+	const char *owner = p->have->system.boot_owner;
+	_cleanup_free_ char *name = environment_current(p->layout);
+	bool standing = starts_with(state, STATE_DONE) || starts_with(state, STATE_CONFIGURED);
+
+	if (!standing || root_is_closed(p) || !plan_finds_boot(p->layout, p->have) ||
+	    !store_is_of_another(p->layout, p->have))
+		return false;
+	if (streq(owner, STORE_NOBODY))
+		(void)planner_add(p, STEP_BOOT_TAKE, NULL, name,
+				  "put the kernels of the boot environment %s into /boot", name);
+	else
+		(void)planner_add(p, STEP_BOOT_TAKE, NULL, name,
+				  "put the kernels of the boot environment %s into /boot, in the "
+				  "place of those of %s", name, owner);
+	return true;
+}
+
+/* What is on a root that nobody has looked at yet is seen when it is mounted. True as plan_standing(). */
+static bool plan_as_it_stands(struct planner *p, const char *state)
+{
+	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE)) {
+		if (*state || !root_is_closed(p))
+			plan_installation(p, state);
+		return false;
+	}
+	return !root_is_closed(p) && has_kernels(p, state) && plan_standing(p, state);
+}
+
 void plan_system(struct planner *p)
 {
 	const char *state = root_property(p, NAME_STATE_PROPERTY);
-	bool has_moved = false;
+	bool takes, has_moved;
 
 	state = state ? state : "";
 	check_environments(p);
 	if (layout_has_system(p->layout) && !*state && refuse_system_of_others(p))
 		return;
-	/* What is on a root that nobody has looked at yet is seen when it is mounted. */
-	if (layout_has_system(p->layout) && !starts_with(state, STATE_DONE)) {
-		if (*state || !root_is_closed(p))
-			plan_installation(p, state);
-	}
-	else if (!root_is_closed(p) && has_kernels(p, state))
-		has_moved = plan_standing(p, state);
+	takes = plan_take(p, state);
+	has_moved = !takes && plan_as_it_stands(p, state);
 	plan_array_sync(p);
 	if (has_moved)
 		plan_removal(p);
-	if (planner_has(p, STEP_ARRAY_START, NULL) || (root_is_closed(p) &&
+	if (takes || planner_has(p, STEP_ARRAY_START, NULL) || (root_is_closed(p) &&
 	    !planner_has(p, STEP_INITRD, NULL)))
 		(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
 				  "look at the system on it, and plan the rest");

@@ -11,8 +11,12 @@
 #define FAULTS_MAX  2	/* of the emulator, in one drill */
 #define PROMPTS_MAX 12	/* then it asks for ever, and is left alone */
 #define OFF_SECONDS 240 /* to switch itself off once everything was reported */
-#define MENU_WAITS  "Boot in " /* in the words of systemd-boot, until a key is pressed */
-#define MENU_DOWN   "j"
+
+/* What a boot menu says until a key is pressed, and a key by which it goes down. */
+static const struct menu {
+	const char *waits, *down;
+} menus[] = { [false] = { "Boot in ", "j" }, /* systemd-boot */
+	      [true] = { "executed automatically in ", "v" } /* GRUB, on a BIOS */ };
 
 /* What systemd-cryptsetup asks on the console, whichever disk is first. */
 static const char *const boot_prompts[] = { "enter passphrase for disk" };
@@ -203,7 +207,7 @@ static void on_line(void *context, const char *line)
 {
 	struct session *s = context;
 
-	if (s->menu == MENU_UNSEEN && strstr(line, MENU_WAITS))
+	if (s->menu == MENU_UNSEEN && s->start && strstr(line, menus[s->start->bios].waits))
 		s->menu = MENU_WAITING;
 	s->emulator_fault |= s->context->accel == VM_TCG && vm_tells_emulator_fault(line);
 	for (size_t i = 0; i < ARRAY_SIZE(dead_ends) && !s->dead_end; i++)
@@ -277,7 +281,7 @@ static void choose_entry(struct session *s)
 	if (!s->start || !s->start->second_entry || s->menu != MENU_WAITING)
 		return;
 	s->menu = MENU_DONE;
-	type_words(s, MENU_DOWN);
+	type_words(s, menus[s->start->bios].down);
 }
 
 /* Wrong ones first, where the drill has them. */

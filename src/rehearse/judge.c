@@ -235,10 +235,11 @@ static void add_stale_first(struct drills *drills, const struct layout *layout)
 }
 
 /* The system breaks after a boot environment was made of it, which is one entry away in the menu. */
-static void add_environment(struct drills *drills, const struct layout *layout)
+static void add_environment(struct drills *drills, const struct layout *layout, bool other)
 {
 	const char *root = layout_root(layout)->name, *slash = strrchr(root, '/');
-	struct drill *drill = add_on_request(drills, str_dup("boot environment"));
+	struct drill *drill = add_on_request(drills, str_printf("%sboot environment",
+								other ? "BIOS: " : ""));
 	struct drill_start *start = add_start(drill, layout);
 
 	start->task = str_dup("environment " ENVIRONMENT);
@@ -250,6 +251,8 @@ static void add_environment(struct drills *drills, const struct layout *layout)
 	free(start->expect.root);
 	start->expect.root = str_printf("%s/%.*s" ENVIRONMENT, layout->pool.name,
 					slash ? (int)(slash + 1 - root) : 0, root);
+	for (size_t i = 0; other && i < drill->n_starts; i++)
+		drill->starts[i].bios = true;
 }
 
 /* With all disks, and without each of them; `other`: by the other of two kinds of firmware. */
@@ -292,8 +295,9 @@ void drills_make(const struct layout *layout, struct drills *ret)
 	if (layout->firmware == FIRMWARE_BOTH)
 		add_boots(ret, layout, true);
 	add_most_pulled(ret, layout);
-	if (!layout_boots_bios(layout))
-		add_environment(ret, layout);
+	add_environment(ret, layout, false);
+	if (layout->firmware == FIRMWARE_BOTH)
+		add_environment(ret, layout, true);
 	if (is_opened_by_eyrie(layout))
 		add_unlock(ret, layout);
 }

@@ -1187,6 +1187,33 @@ static void set_root(struct one *one, const char *name)
 	((struct layout_dataset *)layout_root(one->layout))->name = str_dup(name);
 }
 
+static void set_kernel(struct one *one, const char *hash)
+{
+	struct observed_kernel *kernel = one->world.have->system.kernels.items;
+
+	free(kernel->hash);
+	kernel->hash = str_dup(hash);
+}
+
+/* Its own kernels come with its root, or /boot keeps them for it. */
+static void start_another(struct one *one, const char *root, const char *hash)
+{
+	struct observed_system *system = &one->world.have->system;
+	const struct observed_kernel *kernel = system->kernels.items;
+	struct observed_stored *stored;
+
+	set_root(one, root);
+	if (!role_wants_array(one->layout, ROLE_BOOT)) {
+		set_kernel(one, hash);
+		return;
+	}
+	stored = list_add(&system->stored, &record_observed_stored);
+	stored->name = environment_current(one->layout);
+	record_copy(&record_observed_kernel, list_add(&stored->kernels, &record_observed_kernel), kernel);
+	free(((struct observed_kernel *)stored->kernels.items)->hash);
+	((struct observed_kernel *)stored->kernels.items)->hash = str_dup(hash);
+}
+
 /* Another environment is started and left again: what the first one falls back to stays. */
 static void visit_another(struct one *one, const char *hash, bool said)
 {
@@ -1197,12 +1224,11 @@ static void visit_another(struct one *one, const char *hash, bool said)
 	_cleanup_free_ char *dataset = str_printf("%s/before", folder);
 	_cleanup_free_ char *root = layout_root(one->layout)->name;
 	_cleanup_free_ char *first = name_dataset(&one->layout->pool, root);
-	_cleanup_free_ char *image = kernel->hash;
+	_cleanup_free_ char *image = str_dup(kernel->hash);
 
 	pair_set(&observed_dataset(pool, dataset)->properties, NAME_UNLOCK_PROPERTY,
 		 layout_unlock_name(one->layout->encryption.unlock));
-	set_root(one, dataset + strlen(pool_name) + 1);
-	kernel->hash = str_dup(hash);
+	start_another(one, dataset + strlen(pool_name) + 1, hash);
 	if (said)
 		start_by(one, hash);
 	do_prefix(one, random_below(&one->r, 12), false);
@@ -1211,8 +1237,8 @@ static void visit_another(struct one *one, const char *hash, bool said)
 
 	free(layout_root(one->layout)->name);
 	set_root(one, root);
-	free(kernel->hash);
-	kernel->hash = str_dup(image);
+	if (!role_wants_array(one->layout, ROLE_BOOT))
+		set_kernel(one, image);
 	if (said)
 		start_by(one, hash);
 	expect_finished(one);
@@ -1261,6 +1287,7 @@ static void test_new_image_is_on_trial(void **state)
 		if (when < 2 && random_one_in(&one.r, 2))
 			visit_another(&one, before, said);
 
+		kernel = system->kernels.items;
 		if (said)
 			start_by(&one, kernel->hash);
 		do_prefix(&one, random_below(&one.r, 12), false);

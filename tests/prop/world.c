@@ -183,6 +183,8 @@ static void recall_array(struct world *world, const struct step *step)
 static void forget_system(struct observed_system *system)
 {
 	list_deinit(&system->kernels, &record_observed_kernel);
+	list_deinit(&system->stored, &record_observed_stored);
+	str_set(&system->boot_owner, NULL);
 	str_set(&system->loader, NULL);
 	str_set(&system->grub, NULL);
 	list_deinit(&system->grub_others, &record_observed_grub);
@@ -209,6 +211,18 @@ static void move_files(struct observed_system *to, struct observed_system *from)
 	from->files_known = false;
 }
 
+/* What is in /boot, whatever that is on. */
+static void move_boot(struct observed_system *to, struct observed_system *from)
+{
+	move_list(&to->kernels, &from->kernels, &record_observed_kernel);
+	move_list(&to->stored, &from->stored, &record_observed_stored);
+	move_list(&to->grub_others, &from->grub_others, &record_observed_grub);
+	free(to->boot_owner);
+	to->boot_owner = take_ptr(from->boot_owner);
+	to->grub_core = take_ptr(from->grub_core);
+	to->grub_config = take_ptr(from->grub_config);
+}
+
 /* The root is mounted: its kernels can be seen. */
 static void show_system(struct world *world)
 {
@@ -221,15 +235,8 @@ static void show_system(struct world *world)
 		to->loader = take_ptr(from->loader);
 	if (!to->grub)
 		to->grub = take_ptr(from->grub);
-	/* Kernels and GRUB's own files are in /boot, whatever that is on. */
-	if (to->kernels.n_items || !plan_finds_boot(world->layout, world->have))
-		return;
-	to->kernels = from->kernels;
-	from->kernels = (struct list){};
-	move_list(&to->grub_others, &from->grub_others,
-			  &record_observed_grub);
-	to->grub_core = take_ptr(from->grub_core);
-	to->grub_config = take_ptr(from->grub_config);
+	if (!to->kernels.n_items && plan_finds_boot(world->layout, world->have))
+		move_boot(to, from);
 }
 
 void world_do(struct world *world, const struct step *step)
@@ -280,14 +287,8 @@ static void remember_system(struct observed_system *to, struct observed_system *
 		str_set(&to->loader, from->loader);
 	if (from->grub)
 		str_set(&to->grub, from->grub);
-	if (from->kernels.n_items) {
-		to->kernels = from->kernels;
-		from->kernels = (struct list){};
-		move_list(&to->grub_others, &from->grub_others,
-			  &record_observed_grub);
-		to->grub_core = take_ptr(from->grub_core);
-		to->grub_config = take_ptr(from->grub_config);
-	}
+	if (from->kernels.n_items)
+		move_boot(to, from);
 	forget_system(from);
 }
 

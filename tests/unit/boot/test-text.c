@@ -459,6 +459,14 @@ static void add_kernel(struct list *kernels, const char *version, bool has_zfs)
 }
 
 /* Newest first by the numbers in it; one without its zfs.ko is not there. */
+static char *grub_config(const struct layout *layout, const struct list *kernels)
+{
+	_cleanup_free_ char *options = boot_options(layout);
+	const struct boot_choice alone = { NULL, false, options, kernels };
+
+	return boot_grub_config(layout, &alone, 1);
+}
+
 static void test_grub_config(void **state)
 {
 	_cleanup_(layout_freep) struct layout *layout =
@@ -471,7 +479,7 @@ static void test_grub_config(void **state)
 	add_kernel(&kernels, "6.12.9-x", true);
 	add_kernel(&kernels, "6.13.1-x", false);
 	add_kernel(&kernels, "6.12.100-x", true);
-	text = boot_grub_config(layout, &kernels);
+	text = grub_config(layout, &kernels);
 	expect_sealed(text, HEADER
 	       "set timeout=5\nset default=0\nset fallback=\"1 2\"\n"
 	       "search --no-floppy --fs-uuid --set=root fdd5f4f9-55ee-8104-9262-29e59eed602e\n"
@@ -504,7 +512,7 @@ static void test_grub_config_quotes(void **state)
 	(void)state;
 	kernel->version = str_dup("6.1");
 	kernel->has_zfs = true;
-	text = boot_grub_config(layout, &kernels);
+	text = grub_config(layout, &kernels);
 	assert_non_null(strstr(text, "\tlinux /vmlinuz-6.1 root=zfs:AUTO memmap=64M\\$1G a\\;b "
 				     "dyndbg=\"file \\$x; +p\" $extra\n"));
 	list_deinit(&kernels, &record_observed_kernel);

@@ -93,11 +93,17 @@ static void test_drill_of_an_environment(void **state)
 	assert_string_equal(drill->starts[1].expect.root, "tank/ROOT/before");
 	assert_string_equal(drill->starts[1].expect.seen, "1 2");
 
-	/* With a /boot of its own there are none. */
+	/* Each of two menus has it. */
 	assert_int_equal(layout_parse("test", LAYOUT("shared") "firmware: both\n", &both, NULL), 0);
 	drills_make(both, &of_both);
-	for (size_t i = 0; i < of_both.n_items; i++)
-		assert_string_not_equal(of_both.items[i].name, "boot environment");
+	assert_true(of_both.n_items > 2);
+	for (size_t i = 0; i < 2; i++) {
+		drill = &of_both.items[of_both.n_items - 2 + i];
+		assert_string_equal(drill->name, i ? "BIOS: boot environment" : "boot environment");
+		assert_int_equal(drill->starts[0].bios, i);
+		assert_int_equal(drill->starts[1].bios, i);
+		assert_true(drill->starts[1].second_entry);
+	}
 	drills_deinit(&of_both);
 }
 
@@ -298,18 +304,18 @@ static void test_kinds_of_vdevs(void **state)
 
 static void check_bios(const struct drills *own)
 {
-	assert_int_equal(own->n_items, 4);
+	assert_int_equal(own->n_items, 5);
 	for (size_t i = 1; i < own->n_items; i++)
 		assert_true(own->items[i].starts[0].bios);
 }
 
 static void check_both(const struct drills *own)
 {
-	assert_int_equal(own->n_items, 7);
+	assert_int_equal(own->n_items, 9);
 	assert_string_equal(own->items[4].name, "BIOS: all disks");
 	assert_string_equal(own->items[5].name, "BIOS: left pulled");
 	for (size_t i = 1; i < own->n_items; i++)
-		assert_int_equal(own->items[i].starts[0].bios, i > 3);
+		assert_int_equal(own->items[i].starts[0].bios, i > 3 && i != 7);
 	assert_null(own->items[1].starts[0].expect.closed);
 }
 
