@@ -168,9 +168,9 @@ static int sync_environments(struct apply_context *cxt)
 }
 
 /*
- * What is interrupted here is explained in boot/esp.h. All disks go through this side by side, and a power cut may meet each of
- * them in the middle: that is safe, since on none of them anything old is removed before what is new
- * is on the medium.
+ * What is interrupted here is explained in boot/esp.h. All disks go through this side by side, and a
+ * power cut may meet each of them in the middle: that is safe, since on none of them anything old is
+ * removed before what is new is on the medium.
  */
 int apply_ESP_SYNC(struct apply_context *cxt, const struct step *step)
 {

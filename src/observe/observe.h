@@ -53,6 +53,8 @@ void observe_kernels(struct runner *run, const char *root, const struct list *kn
 #define STORE_LISTS  "eyrie/environments" /* which of them an environment has, in a file of its name */
 #define STORE_OWNER  "eyrie/owner"
 void observe_store(const char *root, struct observed_system *system);
+/* The text of a list, "options PARAMETERS" and lines "kernel VERSION HASH", as store_list() has it. */
+void stored_parse(const char *text, struct observed_stored *ret);
 bool observe_has_zfs(const char *root, const char *version); /* a module for that kernel */
 /* Those of the generated files that are below `root`, of struct observed_file. */
 void observe_files(const char *root, struct list *files);

@@ -7,50 +7,63 @@
 #include "base/file.h"
 #include "observe/observe.h"
 
-static const struct observed_kernel *find_known(const struct list *stored, const char *version,
-						const char *hash)
+#define HASH_DIGITS (KERNEL_HASH_SIZE - 1)
+
+/* Both become names of a folder. */
+static void take_kernel(const char *words, struct list *kernels)
+{
+	size_t n = strcspn(words, " ");
+	const char *hash = words[n] ? words + n + 1 : "";
+	struct observed_kernel *kernel;
+
+	if (!n || strchr(words, '/') || strlen(hash) != HASH_DIGITS ||
+	    strspn(hash, "0123456789abcdef") != HASH_DIGITS)
+		return;
+	kernel = list_add(kernels, &record_observed_kernel);
+	kernel->version = str_printf("%.*s", (int)n, words);
+	kernel->hash = str_dup(hash);
+	kernel->has_zfs = true;
+}
+
+void stored_parse(const char *text, struct observed_stored *ret)
+{
+	_cleanup_strv_ struct strv lines = STRV_NULL;
+
+	strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.n_items; i++) {
+		const char *options = starts_with(lines.items[i], "options ");
+		const char *kernel = starts_with(lines.items[i], "kernel ");
+
+		if (options)
+			str_set(&ret->options, options);
+		if (kernel)
+			take_kernel(kernel, &ret->kernels);
+	}
+}
+
+static const struct observed_kernel *find_known(const struct list *stored,
+						const struct observed_kernel *wanted)
 {
 	FOR_EACH_ITEM(struct observed_stored, other, stored)
 		FOR_EACH_ITEM(struct observed_kernel, kernel, &other->kernels)
-			if (streq(kernel->version, version) && streq(kernel->hash, hash))
+			if (streq(kernel->version, wanted->version) &&
+			    streq(kernel->hash, wanted->hash))
 				return kernel;
 	return NULL;
 }
 
 /* One whose files are gone, or are not what they were, starts nothing. */
-static void add_kernel(const char *root, const struct list *known, const char *version,
-		       const char *hash, struct list *kernels)
+static bool is_whole(const char *root, const struct list *known, struct observed_kernel *kernel)
 {
-	_cleanup_free_ char *folder = str_printf("%s/boot/" STORE_FOLDER "/%s-%s", root, version, hash);
+	_cleanup_free_ char *folder = str_printf("%s/boot/" STORE_FOLDER "/%s-%s", root,
+						 kernel->version, kernel->hash);
 	_cleanup_free_ char *image = str_printf("%s/vmlinuz", folder);
 	_cleanup_free_ char *initrd = str_printf("%s/initrd.img", folder);
-	const struct observed_kernel *same = find_known(known, version, hash);
-	struct observed_kernel *kernel;
-	char is[KERNEL_HASH_SIZE];
+	char hash[KERNEL_HASH_SIZE];
 
-	if (!same && (kernel_hash(image, initrd, is) || !streq(is, hash)))
-		return;
-	kernel = list_add(kernels, &record_observed_kernel);
-	kernel->version = str_dup(version);
-	kernel->hash = str_dup(hash);
-	kernel->has_zfs = true;
-	kernel->size = same ? same->size : file_size(image) + file_size(initrd);
-}
-
-/* "options PARAMETERS" and "kernel VERSION HASH", as store_list() has it. */
-static void take_line(const char *root, const struct list *known, const char *line,
-		      struct observed_stored *stored)
-{
-	const char *options = starts_with(line, "options "), *rest = starts_with(line, "kernel ");
-	_cleanup_strv_ struct strv words = STRV_NULL;
-
-	if (options)
-		str_set(&stored->options, options);
-	if (!rest || strchr(rest, '/'))
-		return;
-	strv_split(&words, rest, " ");
-	if (words.n_items == 2)
-		add_kernel(root, known, words.items[0], words.items[1], &stored->kernels);
+	kernel->size = file_size(image) + file_size(initrd);
+	return find_known(known, kernel) ||
+	       (kernel_hash(image, initrd, hash) == 0 && streq(hash, kernel->hash));
 }
 
 static void read_list(const char *root, const struct list *known, const char *name,
@@ -58,14 +71,21 @@ static void read_list(const char *root, const struct list *known, const char *na
 {
 	_cleanup_free_ char *path = str_printf("%s/boot/" STORE_LISTS "/%s", root, name);
 	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
-	_cleanup_strv_ struct strv lines = STRV_NULL;
+	struct observed_kernel *all;
+	size_t n = 0;
 
 	stored->name = str_dup(name);
 	if (file_read(path, &text) || !text.size)
 		return;
-	strv_split(&lines, text.data, "\n");
-	for (size_t i = 0; i < lines.n_items; i++)
-		take_line(root, known, lines.items[i], stored);
+	stored_parse(text.data, stored);
+	all = stored->kernels.items;
+	for (size_t i = 0; i < stored->kernels.n_items; i++) {
+		if (is_whole(root, known, &all[i]))
+			all[n++] = all[i];
+		else
+			record_deinit(&record_observed_kernel, &all[i]);
+	}
+	stored->kernels.n_items = n;
 }
 
 /* Of an interrupted file_replace(). */

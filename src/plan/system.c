@@ -384,6 +384,15 @@ static char *make_menu(const struct planner *p)
 	return store_menu(p->layout, then, p->options->filling);
 }
 
+/* Of several the menu names copies, of images that this plan makes anew as of others. */
+static bool outdates_copies(const struct planner *p)
+{
+	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+
+	environments_make(p->layout, p->have, p->options->filling, &list);
+	return planner_has(p, STEP_INITRD, NULL) && store_is_used(p->layout, &list);
+}
+
 static void plan_boot(struct planner *p)
 {
 	const struct observed_system *system = &p->have->system;
@@ -402,7 +411,7 @@ static void plan_boot(struct planner *p)
 	}
 	config = make_menu(p);
 	if (!streq(system->grub_config, config) ||
-	    !store_in_step(p->layout, p->have, p->options->filling))
+	    !store_in_step(p->layout, p->have, p->options->filling) || outdates_copies(p))
 		add_boot_sync(p)->details = system->grub_config ?
 			boot_file_difference(system->grub_config, config) : NULL;
 	FOR_EACH_PLANNED_MEMBER(d, p)

@@ -249,6 +249,36 @@ static void test_shared_kernel(void **state)
 	expect_entry("eyrie-before-6.1-", "\noptions root=zfs:rpool/ROOT/before\n");
 }
 
+/* With a /boot that all share, what another one has comes out of the store there. */
+static void test_stored_kernel(void **state)
+{
+	_cleanup_free_ char *folder = NULL, *path = NULL;
+	struct list stored = {};
+	struct observed_kernel *kernel = list_add(&stored, &record_observed_kernel);
+	struct esp_system systems[] = { CURRENT, OTHER(before, "debian") };
+
+	(void)state;
+	add_kernel("elsewhere", "6.0", "zero");
+	kernel->version = str_dup("6.0");
+	kernel->hash = mem_alloc(KERNEL_HASH_SIZE);
+	kernel->has_zfs = true;
+	assert_int_equal(kernel_hash(test_path("elsewhere/boot/vmlinuz-6.0"),
+				     test_path("elsewhere/boot/initrd.img-6.0"), kernel->hash), 0);
+	folder = str_printf("debian/boot/" STORE_FOLDER "/6.0-%s", kernel->hash);
+	make_folder("%s%s", folder, "");
+	path = str_printf("%s/vmlinuz", folder);
+	write_text(path, "6.0");
+	str_set(&path, NULL);
+	path = str_printf("%s/initrd.img", folder);
+	write_text(path, "zero");
+	systems[1].stored = &stored;
+	assert_int_equal(sync_of(systems, 2, NULL), 0);
+	assert_int_equal(count("esp/loader/entries"), 2);
+	expect_entry("eyrie-before-6.0-", "\noptions root=zfs:rpool/ROOT/before\n");
+	assert_int_equal(count("esp/eyrie"), 2);
+	list_deinit(&stored, &record_observed_kernel);
+}
+
 /* The newer one removes its old kernel: the older environment keeps it. */
 static void test_kernel_of_another(void **state)
 {
@@ -844,6 +874,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_alone),	TEST(test_shared_kernel), TEST(test_kernel_of_another),
+		TEST(test_stored_kernel),
 		TEST(test_gone),	TEST(test_unread),	  TEST(test_activated),
 		TEST(test_counters),	TEST(test_alike),	  TEST(test_without_zfs),
 		TEST(test_no_room),	TEST(test_torn),	  TEST(test_order),
