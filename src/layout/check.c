@@ -49,6 +49,9 @@ static void check_host(struct checker *c)
 		return;
 	if (!*host || strlen(host) > 63 || !made_of(host, "-") || *host == '-')
 		finding(c, "host", "'%s' is no host name: 1 to 63 of a-z, 0-9 and '-'", host);
+	/* The label of a member is HOST-DISK. */
+	if (streq(host, "eyrie-new"))
+		finding(c, "host", "a host that is called '%s' would mark its members as new for ever", host);
 }
 
 static void check_disk(struct checker *c, const struct layout_disk *disk)

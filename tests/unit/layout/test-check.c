@@ -37,6 +37,8 @@ static const struct wrong wrong_host[] = {
 	  "2:7: '-falcon' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
 	{ "id: " TEST_ID "\nhost: \"\"\n" TEST_DISKS TEST_POOL REST,
 	  "2:8: '' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\nhost: eyrie-new\n" TEST_DISKS TEST_POOL REST,
+	  "2:7: a host that is called 'eyrie-new' would mark its members as new for ever" },
 	{ "id: " TEST_ID "\nhost: nest.example\n" TEST_DISKS TEST_POOL REST,
 	  "2:7: 'nest.example' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
 	{ "id: " TEST_ID "\nhost: "
