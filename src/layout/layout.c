@@ -82,6 +82,12 @@ const struct layout_disk *layout_disk(const struct layout *layout, const char *n
 	return NULL;
 }
 
+bool layout_is_partition(const struct layout_disk *disk)
+{
+	return starts_with(disk->path, LAYOUT_BY_PARTLABEL) ||
+	       starts_with(disk->path, LAYOUT_BY_PARTUUID);
+}
+
 const struct layout_dataset *layout_root(const struct layout *layout)
 {
 	const struct layout_dataset *datasets = layout->pool.datasets.items;
