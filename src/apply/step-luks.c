@@ -107,6 +107,7 @@ static int format(struct apply_context *cxt, struct crypt_device *cd, const char
 					     .label = label, .subsystem = subsystem };
 	int r;
 
+	/* The key slot last: without one a header whose label is new is of a device that is new. */
 	r = crypt_set_data_offset(cd, DATA_OFFSET / 512);
 	if (r == 0)
 		r = crypt_set_pbkdf_type(cd, &digest);
@@ -115,12 +116,12 @@ static int format(struct apply_context *cxt, struct crypt_device *cd, const char
 				 e->key_size / 8, &params);
 	if (r == 0)
 		r = crypt_set_pbkdf_type(cd, &kdf);
+	if (r == 0 && e->discards)
+		r = crypt_persistent_flags_set(cd, CRYPT_FLAGS_ACTIVATION,
+					       CRYPT_ACTIVATE_ALLOW_DISCARDS);
 	if (r == 0)
 		r = crypt_keyslot_add_by_volume_key(cd, 0, NULL, 0, cxt->passphrase->data,
 						    cxt->passphrase->size);
-	if (r >= 0 && e->discards)
-		r = crypt_persistent_flags_set(cd, CRYPT_FLAGS_ACTIVATION,
-					       CRYPT_ACTIVATE_ALLOW_DISCARDS);
 	return MIN_OF(r, 0);
 }
 
