@@ -28,20 +28,25 @@ enum role role_named(const char *name)
 	return role;
 }
 
-/* Its parts on the disks that are there, and the name of each in the GPT. */
-static void find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes,
-		       struct strv *names)
+/* Its parts on the disks that are there, and how many of them are new. */
+static size_t find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes)
 {
-	FOR_EACH_MEMBER_DISK(want, cxt->layout)
-	{
-		_cleanup_free_ char *disk = device_disk(cxt, want->name);
-		_cleanup_free_ char *node = NULL, *name = NULL;
+	size_t n_new = 0;
 
-		if (!disk || device_partition(cxt, want->name, role, &node, &name))
+	FOR_EACH_DISK(want, cxt->layout)
+	{
+		_cleanup_free_ char *disk = NULL, *node = NULL;
+		bool is_new;
+
+		if (!role_wanted(cxt->layout, want->name, role))
+			continue;
+		disk = device_disk(cxt, want->name);
+		if (!disk || device_partition(cxt, want->name, role, &node, &is_new))
 			continue;
 		strv_add(nodes, node);
-		strv_add(names, name);
+		n_new += is_new;
 	}
+	return n_new;
 }
 
 /* The md device that has the partition, without /dev/, or NULL. */
@@ -64,9 +69,9 @@ static bool is_active(const char *md)
 
 int device_array(const struct apply_context *cxt, enum role role, char **ret_node)
 {
-	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
 
-	find_parts(cxt, role, &nodes, &names);
+	(void)find_parts(cxt, role, &nodes);
 	for (size_t i = 0; i < nodes.n_items; i++) {
 		_cleanup_free_ char *md = array_over(nodes.items[i]);
 
@@ -119,15 +124,14 @@ static int create(struct apply_context *cxt, enum role role, const struct strv *
 int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 {
 	enum role role = role_named(step->object);
-	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+	size_t n_new = find_parts(cxt, role, &nodes);
 	int r;
 
-	find_parts(cxt, role, &nodes, &names);
-	for (size_t i = 0; i < names.n_items; i++)
-		if (!starts_with(names.items[i], "eyrie-new-"))
-			return diag_error(cxt->diag, -EEXIST, "%s is not new any more",
-					  nodes.items[i]);
-	if (nodes.n_items != layout_n_members(cxt->layout))
+	if (n_new < nodes.n_items)
+		return diag_error(cxt->diag, -EEXIST, "a partition for the %s is not new any more",
+				  roles[role].title);
+	if (nodes.n_items != role_count(cxt->layout, role))
 		return diag_error(cxt->diag, -ENODEV, "not every disk has a partition for the %s",
 				  roles[role].title);
 	r = stop_arrays(cxt, &nodes, /* active= */ true);
@@ -142,10 +146,10 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 	enum role role = role_named(step->object);
 	_cleanup_free_ char *name = name_array(role);
 	_cleanup_free_ char *uuid = name_array_uuid(cxt->layout->id, role);
-	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL, argv = STRV_NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL, argv = STRV_NULL;
 	int r;
 
-	find_parts(cxt, role, &nodes, &names);
+	(void)find_parts(cxt, role, &nodes);
 	r = stop_arrays(cxt, &nodes, /* active= */ false);
 	if (r)
 		return r;
@@ -167,12 +171,12 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
 {
 	enum role role = role_named(step->object);
-	_cleanup_free_ char *array = NULL, *node = NULL, *name = NULL;
+	_cleanup_free_ char *array = NULL, *node = NULL;
 	struct strv one = { .items = &node, .n_items = 1 };
 	int r = device_array(cxt, role, &array);
 
 	if (r == 0)
-		r = device_partition(cxt, step->disk, role, &node, &name);
+		r = device_partition(cxt, step->disk, role, &node, NULL);
 	if (r == 0)
 		r = stop_arrays(cxt, &one, /* active= */ true);
 	if (r)
@@ -224,11 +228,11 @@ int arrays_stop(struct apply_context *cxt)
 	int r = 0;
 
 	for (enum role role = 0; r == 0 && role < ROLE_MAX; role++) {
-		_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+		_cleanup_strv_ struct strv nodes = STRV_NULL;
 
 		if (!role_wants_array(cxt->layout, role))
 			continue;
-		find_parts(cxt, role, &nodes, &names);
+		(void)find_parts(cxt, role, &nodes);
 		r = stop_arrays(cxt, &nodes, /* active= */ true);
 	}
 	return r;

@@ -260,15 +260,6 @@ uint64_t layout_key_size(const struct layout *layout)
 	return e->unlock == UNLOCK_KEYSTORE ? LAYOUT_KEY_SIZE : 0;
 }
 
-size_t layout_n_members(const struct layout *layout)
-{
-	size_t n = 0;
-
-	FOR_EACH_MEMBER_DISK(disk, layout)
-		n++;
-	return n;
-}
-
 bool layout_has_system(const struct layout *layout)
 {
 	return layout->system.suite || layout->system.tarball;

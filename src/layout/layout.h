@@ -219,7 +219,6 @@ bool layout_wants_passphrase(const struct list *properties);
 
 /* What a dataset, or a whole pool, is made with, by its full name; NULL when nothing is. */
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
-size_t layout_n_members(const struct layout *layout); /* disks that the root pool is on */
 bool layout_has_system(const struct layout *layout);
 /* It is the one that `swap: on: volume` makes, and no volume of its owner. */
 bool layout_is_swap(const struct layout *layout, const struct layout_pool *pool,

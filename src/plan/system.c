@@ -220,7 +220,7 @@ static bool can_sync(const struct planner *p, const struct planned_disk *d)
 	if (d->state != DISK_OURS)
 		return d->state == DISK_BLANK &&
 		       !observed_pool(p->have, p->layout->pool.name);
-	esp = find_partition(d->have, ROLE_ESP, d->want->name);
+	esp = find_partition(p->layout, d->have, ROLE_ESP, d->want->name);
 	return esp && (partition_is_new(esp) || streq(esp->content, "vfat"));
 }
 
@@ -231,7 +231,7 @@ static bool can_take_grub(const struct planner *p, const struct planned_disk *d)
 	if (d->state != DISK_OURS)
 		return d->state == DISK_BLANK &&
 		       !observed_pool(p->have, p->layout->pool.name);
-	return find_partition(d->have, ROLE_BIOS, d->want->name) != NULL;
+	return find_partition(p->layout, d->have, ROLE_BIOS, d->want->name) != NULL;
 }
 
 static struct step *add_boot_sync(struct planner *p)
@@ -321,7 +321,7 @@ static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_system *system = &p->have->system;
 	const struct observed_partition *bios =
-		find_partition(d->have, ROLE_BIOS, d->want->name);
+		find_partition(p->layout, d->have, ROLE_BIOS, d->want->name);
 
 	return bios->grub && streq(bios->grub, system->grub_core) &&
 	       streq(system->grub, system->grub_in_boot);
@@ -478,7 +478,7 @@ static bool key_device_is_there(const struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		const struct observed_partition *part =
-			d->have ? find_partition(d->have, ROLE_KEY, d->want->name) : NULL;
+			d->have ? find_partition(p->layout, d->have, ROLE_KEY, d->want->name) : NULL;
 
 		if (part && streq(part->array, uuid))
 			return true;
@@ -547,7 +547,7 @@ static void plan_kernels(struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		const struct observed_partition *esp =
-			d->have ? find_partition(d->have, ROLE_ESP, d->want->name) : NULL;
+			d->have ? find_partition(p->layout, d->have, ROLE_ESP, d->want->name) : NULL;
 
 		if (!esp || !can_sync(p, d) || in_step(p, &esp->esp))
 			continue;
