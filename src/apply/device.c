@@ -25,25 +25,34 @@ int device_wait(const char *node)
 
 /* What is asked of a partition; each is the caller's to free. */
 struct found {
-	char *node, *name, *uuid;
+	char *node, *uuid;
+	bool is_new;
 };
 
-static bool look_for(const char *disk_node, enum role role, const char *disk, struct found *ret)
+/* One that is a disk itself has no mark yet when it is blank. */
+static bool is_unmarked(const struct observed_disk *disk)
+{
+	return disk->on && disk->partitions.n_items && !disk->unreadable &&
+	       partition_is_blank(disk->partitions.items);
+}
+
+static bool look_for(const struct apply_context *cxt, const char *disk_node, enum role role,
+		     const char *disk, struct found *ret)
 {
 	struct observed_disk have = {};
-	struct observed_partition *partition;
-	bool found = false;
+	struct observed_partition *partition = NULL;
+	bool unmarked = false;
 
-	if (observe_disk(disk_node, &have, NULL) == 0) {
-		partition = find_partition(&have, role, disk);
-		found = partition && partition->path;
-		if (found)
-			*ret = (struct found){ take_ptr(partition->path),
-					       take_ptr(partition->name),
-					       take_ptr(partition->uuid) };
+	if (observe_as_disk(disk_node, &have, NULL) == 0) {
+		unmarked = role_wanted(cxt->layout, disk, role) && is_unmarked(&have);
+		partition = unmarked ? have.partitions.items :
+				       find_partition(cxt->layout, &have, role, disk);
 	}
+	if (partition && partition->path)
+		*ret = (struct found){ take_ptr(partition->path), take_ptr(partition->uuid),
+				       unmarked || partition_is_new(partition) };
 	record_deinit(&record_observed_disk, &have);
-	return found;
+	return ret->node;
 }
 
 static int find(const struct apply_context *cxt, const char *disk, enum role role,
@@ -52,7 +61,7 @@ static int find(const struct apply_context *cxt, const char *disk, enum role rol
 	_cleanup_free_ char *disk_node = device_disk(cxt, disk);
 
 	for (int i = 0; disk_node && i < 50; i++) {
-		if (look_for(disk_node, role, disk, ret))
+		if (look_for(cxt, disk_node, role, disk, ret))
 			return device_wait(ret->node);
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
 	}
@@ -61,33 +70,35 @@ static int find(const struct apply_context *cxt, const char *disk, enum role rol
 }
 
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
-		     char **ret_node, char **ret_name)
+		     char **ret_node, bool *ret_new)
 {
 	struct found found = {};
 	int r = find(cxt, disk, role, &found);
 
 	*ret_node = found.node;
-	*ret_name = found.name;
+	if (ret_new)
+		*ret_new = found.is_new;
 	free(found.uuid);
 	return r;
 }
 
 int device_new_partition(const struct apply_context *cxt, const char *disk, enum role role,
-			 const char *settled, char **ret_node)
+			 char **ret_node)
 {
-	_cleanup_free_ char *node = NULL, *name = NULL;
-	int r = device_partition(cxt, disk, role, &node, &name);
+	_cleanup_free_ char *node = NULL;
+	bool is_new;
+	int r = device_partition(cxt, disk, role, &node, &is_new);
 
 	if (r)
 		return r;
-	if (streq(name, settled))
+	if (!is_new)
 		return diag_error(cxt->diag, -EEXIST, "%s is not new any more", node);
 	*ret_node = take_ptr(node);
 	return 0;
 }
 
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
-		  char **ret_node)
+		  char **ret_node, bool *ret_new)
 {
 	_cleanup_free_ char *uuid = NULL;
 	struct found found = {};
@@ -100,8 +111,9 @@ int device_stable(const struct apply_context *cxt, const char *disk, enum role r
 		if (r)
 			(void)diag_error(cxt->diag, r, "%s did not appear", *ret_node);
 	}
+	if (ret_new)
+		*ret_new = found.is_new;
 	free(found.node);
-	free(found.name);
 	free(found.uuid);
 	return r;
 }

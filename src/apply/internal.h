@@ -16,14 +16,15 @@
 char *device_disk(const struct apply_context *cxt, const char *disk); /* its node, or NULL */
 
 /*
- * The node and GPT name of the partition of a role on a disk of the layout, new or settled.
- * Waits for udev's and the kernel's sake. -ENODEV with a diag when it is not there.
+ * The node of the partition of a role on a disk of the layout, and whether it is new; `ret_new` may be NULL.
+ * Of a disk that is a partition itself: that one, when it is blank or of this set. Waits for udev's and
+ * the kernel's sake. -ENODEV with a diag when it is not there.
  */
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
-		     char **ret_node, char **ret_name);
-/* The node of a partition that is still marked new; -EEXIST when `settled` is its name. */
+		     char **ret_node, bool *ret_new);
+/* One that is still new; -EEXIST when it is not. */
 int device_new_partition(const struct apply_context *cxt, const char *disk, enum role role,
-			 const char *settled, char **ret_node);
+			 char **ret_node);
 /* The running md array of a role: its node. -ENODEV with a diag when none runs. */
 int device_array(const struct apply_context *cxt, enum role role, char **ret_node);
 int device_wait(const char *node); /* until it can be opened; -ETIMEDOUT after ten seconds */
@@ -33,7 +34,7 @@ int device_settle(struct apply_context *cxt);
 
 /* The same by a name that stays with it: below /dev/disk/by-partuuid. */
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
-		  char **ret_node);
+		  char **ret_node, bool *ret_new);
 
 /* step-disk.c: another name in the GPT for what is there, new or settled. -ENODEV when it is not. */
 int partition_rename(struct apply_context *cxt, const char *disk, enum role role,

@@ -27,20 +27,25 @@ enum role role_named(const char *name)
 	return role;
 }
 
-/* Its parts on the disks that are there, and the name of each in the GPT. */
-static void find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes,
-		       struct strv *names)
+/* Its parts on the disks that are there, and how many of them are new. */
+static size_t find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes)
 {
-	FOR_EACH_MEMBER_DISK(want, cxt->layout)
-	{
-		_cleanup_free_ char *disk = device_disk(cxt, want->name);
-		_cleanup_free_ char *node = NULL, *name = NULL;
+	size_t n_new = 0;
 
-		if (!disk || device_partition(cxt, want->name, role, &node, &name))
+	FOR_EACH_DISK(want, cxt->layout)
+	{
+		_cleanup_free_ char *disk = NULL, *node = NULL;
+		bool is_new;
+
+		if (!role_wanted(cxt->layout, want->name, role))
+			continue;
+		disk = device_disk(cxt, want->name);
+		if (!disk || device_partition(cxt, want->name, role, &node, &is_new))
 			continue;
 		strv_add(nodes, node);
-		strv_add(names, name);
+		n_new += is_new;
 	}
+	return n_new;
 }
 
 /* The md device that has the partition, without /dev/, or NULL. */
@@ -63,9 +68,9 @@ static bool is_active(const char *md)
 
 int device_array(const struct apply_context *cxt, enum role role, char **ret_node)
 {
-	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
 
-	find_parts(cxt, role, &nodes, &names);
+	(void)find_parts(cxt, role, &nodes);
 	for (size_t i = 0; i < nodes.n_items; i++) {
 		_cleanup_free_ char *md = array_over(nodes.items[i]);
 
@@ -118,15 +123,14 @@ static int create(struct apply_context *cxt, enum role role, const struct strv *
 int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 {
 	enum role role = role_named(step->object);
-	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+	size_t n_new = find_parts(cxt, role, &nodes);
 	int r;
 
-	find_parts(cxt, role, &nodes, &names);
-	for (size_t i = 0; i < names.n_items; i++)
-		if (!starts_with(names.items[i], "eyrie-new-"))
-			return diag_error(cxt->diag, -EEXIST, "%s is not new any more",
-					  nodes.items[i]);
-	if (nodes.n_items != layout_n_members(cxt->layout))
+	if (n_new < nodes.n_items)
+		return diag_error(cxt->diag, -EEXIST, "a partition for the %s is not new any more",
+				  roles[role].title);
+	if (nodes.n_items != role_count(cxt->layout, role))
 		return diag_error(cxt->diag, -ENODEV, "not every disk has a partition for the %s",
 				  roles[role].title);
 	r = stop_arrays(cxt, &nodes, /* active= */ true);
@@ -141,10 +145,10 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 	enum role role = role_named(step->object);
 	_cleanup_free_ char *name = name_array(role);
 	_cleanup_free_ char *uuid = name_array_uuid(cxt->layout->id, role);
-	_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL, argv = STRV_NULL;
+	_cleanup_strv_ struct strv nodes = STRV_NULL, argv = STRV_NULL;
 	int r;
 
-	find_parts(cxt, role, &nodes, &names);
+	(void)find_parts(cxt, role, &nodes);
 	r = stop_arrays(cxt, &nodes, /* active= */ false);
 	if (r)
 		return r;
@@ -186,22 +190,22 @@ static int add_whole(struct apply_context *cxt, const char *array, const char *n
 int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
 {
 	enum role role = role_named(step->object);
-	_cleanup_free_ char *array = NULL, *node = NULL, *name = NULL;
-	_cleanup_free_ char *new = name_partition_new(role, step->disk);
+	_cleanup_free_ char *array = NULL, *node = NULL;
+	_cleanup_free_ char *name = name_partition(role, step->disk);
+	_cleanup_free_ char *name_new = name_partition_new(role, step->disk);
 	struct strv one = { .items = &node, .n_items = 1 };
 	int r = device_array(cxt, role, &array);
-	bool settled;
+	bool is_new = false;
 
 	if (r == 0)
-		r = device_partition(cxt, step->disk, role, &node, &name);
+		r = device_partition(cxt, step->disk, role, &node, &is_new);
 	if (r == 0)
 		r = stop_arrays(cxt, &one, /* active= */ true);
-	settled = name && !streq(name, new);
-	if (r == 0 && settled)
-		r = partition_rename(cxt, step->disk, role, new);
+	if (r == 0 && !is_new)
+		r = partition_rename(cxt, step->disk, role, name_new);
 	if (r == 0)
 		r = add_whole(cxt, array, node);
-	return r == 0 && settled ? partition_rename(cxt, step->disk, role, name) : r;
+	return r == 0 && !is_new ? partition_rename(cxt, step->disk, role, name) : r;
 }
 
 int apply_ARRAY_SYNC(struct apply_context *cxt, const struct step *step)
@@ -243,11 +247,11 @@ int arrays_stop(struct apply_context *cxt)
 	int r = 0;
 
 	for (enum role role = 0; r == 0 && role < ROLE_MAX; role++) {
-		_cleanup_strv_ struct strv nodes = STRV_NULL, names = STRV_NULL;
+		_cleanup_strv_ struct strv nodes = STRV_NULL;
 
 		if (!role_wants_array(cxt->layout, role))
 			continue;
-		find_parts(cxt, role, &nodes, &names);
+		(void)find_parts(cxt, role, &nodes);
 		r = stop_arrays(cxt, &nodes, /* active= */ true);
 	}
 	return r;

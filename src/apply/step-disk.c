@@ -54,7 +54,7 @@ static int same_node(struct apply_context *cxt, const struct step *step, char **
 }
 
 /*
- * Partitions first, then the disk: interrupted, the disk still shows its table, and so is still
+ * Of a partition its own, and nothing else. Partitions first, then the disk: interrupted, the disk still shows its table, and so is still
  * known to carry something.
  */
 int apply_WIPE(struct apply_context *cxt, const struct step *step)
@@ -65,7 +65,7 @@ int apply_WIPE(struct apply_context *cxt, const struct step *step)
 
 	if (r)
 		return r;
-	r = observe_disk(node, &have, cxt->diag);
+	r = observe_as_disk(node, &have, cxt->diag);
 	FOR_EACH_ITEM(struct observed_partition, partition, &have.partitions)
 		if (r == 0 && partition->path)
 			r = wipe_signatures(partition->path, cxt->diag);
@@ -241,7 +241,7 @@ int partition_rename(struct apply_context *cxt, const char *disk, enum role role
 	if (!node)
 		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", disk);
 	r = observe_disk(node, &have, cxt->diag);
-	partition = r ? NULL : find_partition(&have, role, disk);
+	partition = r ? NULL : find_partition(cxt->layout, &have, role, disk);
 	if (r == 0)
 		r = partition ? rename_partition(cxt, node, partition->number, name) : -ENODEV;
 	record_deinit(&record_observed_disk, &have);
@@ -276,7 +276,7 @@ int apply_SETTLE(struct apply_context *cxt, const struct step *step)
 	if (observe_disk(node, &have, cxt->diag))
 		return -EIO;
 	for (enum role role = 0; role < ROLE_MAX; role++) {
-		struct observed_partition *partition = find_partition(&have, role, step->disk);
+		struct observed_partition *partition = find_partition(cxt->layout, &have, role, step->disk);
 		_cleanup_free_ char *name = name_partition(role, step->disk);
 		const char *fault;
 

@@ -22,7 +22,7 @@
 int apply_ESP_FORMAT(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *node = NULL;
-	int r = device_new_partition(cxt, step->disk, ROLE_ESP, step->object, &node);
+	int r = device_new_partition(cxt, step->disk, ROLE_ESP, &node);
 
 	return r ? r : run_words(cxt->run, cxt->diag, "mkfs.vfat", "-F", "32", "-n", "EYRIE", node, NULL);
 }
@@ -174,10 +174,10 @@ static int sync_environments(struct apply_context *cxt)
  */
 int apply_ESP_SYNC(struct apply_context *cxt, const struct step *step)
 {
-	_cleanup_free_ char *node = NULL, *name = NULL;
+	_cleanup_free_ char *node = NULL;
 	int r;
 
-	r = device_partition(cxt, step->disk, ROLE_ESP, &node, &name);
+	r = device_partition(cxt, step->disk, ROLE_ESP, &node, NULL);
 	if (r == 0)
 		r = file_make_folder(ESP_FOLDER, cxt->diag);
 	if (r)

@@ -98,7 +98,7 @@ static int check_disk(struct apply_context *cxt, const struct layout_disk *want,
 	int r = node ? observe_disk(node, &disk, cxt->diag) : -ENODEV;
 
 	if (r == 0) {
-		bios = find_partition(&disk, ROLE_BIOS, want->name);
+		bios = find_partition(cxt->layout, &disk, ROLE_BIOS, want->name);
 		if (!bios || !bios->grub || !streq(bios->grub, system->grub_core))
 			r = -EBUSY;
 	}

@@ -107,6 +107,7 @@ static int format(struct apply_context *cxt, struct crypt_device *cd, const char
 					     .label = label, .subsystem = subsystem };
 	int r;
 
+	/* The key slot last: without one a header whose label is new is of a device that is new. */
 	r = crypt_set_data_offset(cd, DATA_OFFSET / 512);
 	if (r == 0)
 		r = crypt_set_pbkdf_type(cd, &digest);
@@ -115,22 +116,26 @@ static int format(struct apply_context *cxt, struct crypt_device *cd, const char
 				 e->key_size / 8, &params);
 	if (r == 0)
 		r = crypt_set_pbkdf_type(cd, &kdf);
+	if (r == 0 && e->discards)
+		r = crypt_persistent_flags_set(cd, CRYPT_FLAGS_ACTIVATION,
+					       CRYPT_ACTIVATE_ALLOW_DISCARDS);
 	if (r == 0)
 		r = crypt_keyslot_add_by_volume_key(cd, 0, NULL, 0, cxt->passphrase->data,
 						    cxt->passphrase->size);
-	if (r >= 0 && e->discards)
-		r = crypt_persistent_flags_set(cd, CRYPT_FLAGS_ACTIVATION,
-					       CRYPT_ACTIVATE_ALLOW_DISCARDS);
 	return MIN_OF(r, 0);
 }
 
-/* Interrupted: anything may be in a partition that is marked new, and it is made again. */
+/*
+ * Interrupted: anything may be in a partition that is marked new, and it is made again. One that is a disk
+ * itself is blank while its header is wiped, and new until that has a key slot; a header that is torn
+ * is nobody's, and goes with consent.
+ */
 int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
 	_cleanup_strbuf_ struct strbuf said = STRBUF_NULL;
 	_cleanup_free_ char *node = NULL, *label = name_label_new(step->disk);
-	int r = device_new_partition(cxt, step->disk, ROLE_MEMBER, step->object, &node);
+	int r = device_new_partition(cxt, step->disk, ROLE_MEMBER, &node);
 
 	if (r)
 		return r;
@@ -145,8 +150,8 @@ int apply_LUKS_FORMAT(struct apply_context *cxt, const struct step *step)
 /* The header of a member; diag says whose it is when it cannot be used. */
 static int load_member(struct apply_context *cxt, const struct step *step, struct luks **ret)
 {
-	_cleanup_free_ char *node = NULL, *name = NULL;
-	int r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, &name);
+	_cleanup_free_ char *node = NULL;
+	int r = device_partition(cxt, step->disk, ROLE_MEMBER, &node, NULL);
 
 	if (r)
 		return r;
@@ -209,8 +214,8 @@ static int find_members(struct apply_context *cxt, struct members *ret)
 	ret->items = mem_alloc(cxt->layout->disks.n_items * sizeof(*ret->items));
 	FOR_EACH_MEMBER_DISK(want, cxt->layout)
 	{
-		_cleanup_free_ char *node = NULL, *name = NULL;
-		int r = device_partition(cxt, want->name, ROLE_MEMBER, &node, &name);
+		_cleanup_free_ char *node = NULL;
+		int r = device_partition(cxt, want->name, ROLE_MEMBER, &node, NULL);
 
 		if (r)
 			return r;
@@ -246,10 +251,10 @@ static int check_passphrase(struct apply_context *cxt)
 	FOR_EACH_MEMBER_DISK(want, cxt->layout)
 	{
 		_cleanup_(luks_freep) struct luks *luks = NULL;
-		_cleanup_free_ char *node = NULL, *name = NULL;
+		_cleanup_free_ char *node = NULL;
+		bool is_new;
 
-		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &name) ||
-		    starts_with(name, "eyrie-new-") || luks_load(node, &luks, NULL))
+		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &is_new) || is_new || luks_load(node, &luks, NULL))
 			continue;
 		if (crypt_activate_by_passphrase(luks->cd, NULL, CRYPT_ANY_SLOT, cxt->passphrase->data,
 						 cxt->passphrase->size, 0) >= 0)

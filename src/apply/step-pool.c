@@ -65,18 +65,21 @@ static void add_properties(struct strv *argv, const char *option, const struct l
 	}
 }
 
-/* The device of a disk in its pool: the open member, or the partition. */
+/* The device of a disk in a pool to be made: the open member, or a partition that is new. */
 static int add_device(struct apply_context *cxt, const struct layout_pool *pool, const char *disk,
 		      struct strv *argv)
 {
 	_cleanup_free_ char *mapping = name_mapping(cxt->layout, disk);
 	_cleanup_free_ char *node = NULL;
+	bool is_new = true;
 	int r = 0;
 
 	if (layout_has_luks(cxt->layout, pool))
 		strv_addf(argv, "/dev/mapper/%s", mapping);
 	else
-		r = device_stable(cxt, disk, ROLE_DATA, &node);
+		r = device_stable(cxt, disk, ROLE_DATA, &node, &is_new);
+	if (r == 0 && !is_new)
+		return diag_error(cxt->diag, -EEXIST, "%s is not new any more", node);
 	if (node)
 		strv_add(argv, node);
 	return r;
@@ -123,7 +126,8 @@ static int add_vdevs(struct apply_context *cxt, const struct layout_pool *pool, 
 /*
  * Interrupted: the members' LUKS labels are still new, or the partitions of a pool without LUKS, and
  * the pool is made again. -f because they may carry the labels of such a torn pool; nothing else
- * can be on them. In the running system a further pool stays in zpool.cache, by which stock
+ * can be on them. A partition that is a disk itself, without LUKS, is blank; with such labels it is
+ * nobody's, and they go with consent. In the running system a further pool stays in zpool.cache, by which stock
  * units import it at boot.
  */
 int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
@@ -169,7 +173,7 @@ static char *place_of(struct apply_context *cxt, const struct layout_pool *pool,
 		node = str_printf("/dev/mapper/%s", mapping);
 		if (access(node, F_OK) == 0)
 			return node;
-	} else if (device_stable(cxt, disk, ROLE_DATA, &node) == 0) {
+	} else if (device_stable(cxt, disk, ROLE_DATA, &node, NULL) == 0) {
 		return node;
 	}
 	free(node);

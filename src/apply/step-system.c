@@ -172,7 +172,7 @@ static int check_members(struct apply_context *cxt, const struct observed *have,
 	{
 		const struct observed_disk *disk = observed_disk(have, want->path);
 		const struct observed_partition *member =
-			disk ? find_partition(disk, role, want->name) : NULL;
+			disk ? find_partition(cxt->layout, disk, role, want->name) : NULL;
 
 		if ((member && (role == ROLE_DATA || member->luks.uuid)) ||
 		    strv_has(&left_out, want->name))

@@ -22,7 +22,7 @@ static bool add_members(struct set *set, const struct observed *have, const char
 	FOR_EACH_ITEM(struct observed_disk, disk, &have->disks)
 		FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
 		{
-			if (!partition->path || !streq(partition->luks.subsystem, subsystem))
+			if (partition->bare || !partition->path || !streq(partition->luks.subsystem, subsystem))
 				continue;
 			set_add(set, partition->path);
 			enrolled |= partition->luks.generation != 0;

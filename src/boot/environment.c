@@ -200,7 +200,7 @@ void environment_entries(const struct layout *layout, const struct observed *hav
 	{
 		const struct observed_disk *disk = observed_disk(have, want->path);
 		const struct observed_partition *esp =
-			disk ? find_partition(disk, ROLE_ESP, want->name) : NULL;
+			disk ? find_partition(layout, disk, ROLE_ESP, want->name) : NULL;
 
 		if (!esp)
 			continue;

@@ -315,12 +315,12 @@ char *boot_entry_folder(const char *entry)
 	return n > 1 ? str_printf("%.*s", (int)n - 1, from) : NULL;
 }
 
-static struct observed_partition *partition_of(const struct observed *have,
+static struct observed_partition *partition_of(const struct layout *layout, const struct observed *have,
 					       const struct layout_disk *want, enum role role)
 {
 	struct observed_disk *disk = observed_disk(have, want->path);
 
-	return disk ? find_partition(disk, role, want->name) : NULL;
+	return disk ? find_partition(layout, disk, role, want->name) : NULL;
 }
 
 /*
@@ -363,7 +363,7 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 		add_key_device(&b, layout);
 	FOR_EACH_DISK(want, layout)
 	{
-		struct observed_partition *member = partition_of(have, want, ROLE_MEMBER);
+		struct observed_partition *member = partition_of(layout, have, want, ROLE_MEMBER);
 
 		/* With unlock: peer no stock tool opens them: eyrie-unlock does. */
 		if (member && member->luks.uuid && layout->encryption.unlock != UNLOCK_PEER)
@@ -371,7 +371,7 @@ char *boot_crypttab(const struct layout *layout, const struct observed *have)
 	}
 	FOR_EACH_DISK(want, layout)
 	{
-		struct observed_partition *swap = partition_of(have, want, ROLE_SWAP);
+		struct observed_partition *swap = partition_of(layout, have, want, ROLE_SWAP);
 		/* As udev writes it in /dev/disk/by-partuuid. */
 		_cleanup_free_ char *uuid = str_lower(swap ? swap->uuid : NULL);
 
@@ -432,7 +432,7 @@ char *boot_unlock_conf(const struct layout *layout, const struct observed *have)
 		config.share |= gate->share_passphrase;
 	FOR_EACH_DISK(want, layout)
 	{
-		struct observed_partition *partition = partition_of(have, want, role);
+		struct observed_partition *partition = partition_of(layout, have, want, role);
 		const char *uuid = !partition ? NULL : config.native ? partition->uuid :
 								       partition->luks.uuid;
 		struct unlock_member *member;

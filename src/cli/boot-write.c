@@ -43,7 +43,7 @@ static bool has_every_disk(struct writing *w)
 		enum role role = role_of_pool(w->layout, &w->layout->pool);
 		struct observed_disk *disk = observed_disk(w->have, want->path);
 		struct observed_partition *member =
-			disk ? find_partition(disk, role, want->name) : NULL;
+			disk ? find_partition(w->layout, disk, role, want->name) : NULL;
 
 		if (member && (role == ROLE_DATA || member->luks.uuid))
 			continue;

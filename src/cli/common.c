@@ -48,6 +48,9 @@ int cli_observe(struct cli *cli, struct layout *layout, struct observed **ret)
 			read_observed(cli, cli->options.observed, ret) :
 			observe_machine(&cli->run, layout, cli_target(cli), ret, &cli->diag);
 
+	if (r == 0 && layout && cli->options.observed)
+		FOR_EACH_DISK(wanted, layout)
+			observed_name(*ret, wanted->path, wanted->path);
 	if (r == 0 && layout)
 		environment_follow(layout, *ret);
 	return r;

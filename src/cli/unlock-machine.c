@@ -46,12 +46,14 @@ static void add_member(struct unlock_config *config, const struct observed_disk 
 		       const struct observed_partition *partition)
 {
 	struct unlock_member *member = list_add(&config->members, &record_unlock_member);
+	const char *label = partition->luks.label;
 	const char *name = partition->name ? starts_with(partition->name, PARTITION) : NULL;
 
+	if (!name && label) /* the mark where the disk is a partition itself */
+		name = starts_with(label, PARTITION);
 	member->uuid = str_dup(partition->luks.uuid);
 	member->name = str_dup(name ? name : partition->path);
-	member->mapping = partition->luks.label ? str_dup(partition->luks.label) :
-						  str_printf("eyrie-%s", partition->luks.uuid);
+	member->mapping = label ? str_dup(label) : str_printf("eyrie-%s", partition->luks.uuid);
 	member->disk = str_printf("%s, serial %s", disk->model ? disk->model : "unknown model",
 				  disk->serial ? disk->serial : "unknown");
 }

@@ -49,6 +49,9 @@ static void check_host(struct checker *c)
 		return;
 	if (!*host || strlen(host) > 63 || !made_of(host, "-") || *host == '-')
 		finding(c, "host", "'%s' is no host name: 1 to 63 of a-z, 0-9 and '-'", host);
+	/* The label of a member is HOST-DISK. */
+	if (streq(host, "eyrie-new"))
+		finding(c, "host", "a host that is called '%s' would mark its members as new for ever", host);
 }
 
 static void check_disk(struct checker *c, const struct layout_disk *disk)
@@ -142,6 +145,35 @@ static void check_vdev_disks(struct checker *c, const struct layout_vdev *vdev,
 	}
 }
 
+/*
+ * What eyrie makes of a whole disk lies in partitions of its own, alike on all disks of a vdev, and
+ * the root's pool is started from them; of a partition there is only the inside.
+ */
+static void check_vdev_partitions(struct checker *c, const struct layout_pool *pool, enum vdev_kind kind,
+				  const struct strv *disks, const char *at)
+{
+	const char *whole = NULL, *partition = NULL;
+
+	for (size_t i = 0; i < disks->n_items; i++) {
+		const struct layout_disk *disk = layout_disk(c->layout, disks->items[i]);
+
+		if (disk && disk->path)
+			*(layout_is_partition(disk) ? &partition : &whole) = disk->name;
+	}
+	if (partition && !vdev_kinds[kind].class) {
+		finding(c, at, "'%s' is a partition, and a disk that holds the data of a pool is a whole one",
+			partition);
+		diag_hint(c->diag, pool == &c->layout->pool ?
+				  "each of them starts the machine, and has partitions for that; a log, "
+				  "cache, special or spare may be a partition" :
+				  "a log, cache, special or spare may be a partition");
+	} else if (partition && whole) {
+		finding(c, at, "'%s' is a partition, and '%s' a whole disk", partition, whole);
+		diag_hint(c->diag, "a %s is of whole disks, which eyrie partitions alike, or of partitions",
+			  vdev_kinds[kind].name);
+	}
+}
+
 static void check_vdev_size(struct checker *c, enum vdev_kind kind, size_t n, const char *at)
 {
 	const struct vdev_kind_info *info = &vdev_kinds[kind];
@@ -174,6 +206,7 @@ static void check_vdev(struct checker *c, const struct layout_pool *pool, size_t
 		n_kinds++;
 		check_vdev_size(c, kind, disks->n_items, at_kind);
 		check_vdev_disks(c, vdev, disks, at_kind);
+		check_vdev_partitions(c, pool, kind, disks, at_kind);
 	}
 	if (n_kinds == 1)
 		return;

@@ -82,6 +82,12 @@ const struct layout_disk *layout_disk(const struct layout *layout, const char *n
 	return NULL;
 }
 
+bool layout_is_partition(const struct layout_disk *disk)
+{
+	return starts_with(disk->path, LAYOUT_BY_PARTLABEL) ||
+	       starts_with(disk->path, LAYOUT_BY_PARTUUID);
+}
+
 const struct layout_dataset *layout_root(const struct layout *layout)
 {
 	const struct layout_dataset *datasets = layout->pool.datasets.items;
@@ -252,15 +258,6 @@ uint64_t layout_key_size(const struct layout *layout)
 	if (e->key_device_size)
 		return e->key_device_size;
 	return e->unlock == UNLOCK_KEYSTORE ? LAYOUT_KEY_SIZE : 0;
-}
-
-size_t layout_n_members(const struct layout *layout)
-{
-	size_t n = 0;
-
-	FOR_EACH_MEMBER_DISK(disk, layout)
-		n++;
-	return n;
 }
 
 bool layout_has_system(const struct layout *layout)

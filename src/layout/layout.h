@@ -192,6 +192,11 @@ int layout_keyboard(const struct layout *layout, char **ret_layout, char **ret_v
 
 /* The disk of that name, or NULL. */
 const struct layout_disk *layout_disk(const struct layout *layout, const char *name);
+
+/* It is a partition of a disk that is somebody else's: its path is below /dev/disk/by-part*. */
+bool layout_is_partition(const struct layout_disk *disk);
+#define LAYOUT_BY_PARTLABEL "/dev/disk/by-partlabel/"
+#define LAYOUT_BY_PARTUUID  "/dev/disk/by-partuuid/"
 const struct layout_dataset *layout_root(const struct layout *layout); /* mountpoint "/" */
 bool layout_mounts(const struct layout_dataset *dataset); /* zfs mount -a would: canmount=on */
 /* Its own, or what it inherits; NULL when it has none. A parent that is not listed has none. */
@@ -214,7 +219,6 @@ bool layout_wants_passphrase(const struct list *properties);
 
 /* What a dataset, or a whole pool, is made with, by its full name; NULL when nothing is. */
 const struct list *layout_properties(const struct layout *layout, const char *dataset);
-size_t layout_n_members(const struct layout *layout); /* disks that the root pool is on */
 bool layout_has_system(const struct layout *layout);
 /* It is the one that `swap: on: volume` makes, and no volume of its owner. */
 bool layout_is_swap(const struct layout *layout, const struct layout_pool *pool,
@@ -245,7 +249,7 @@ int layout_rejoin(const struct layout *layout, uint64_t *ret); /* seconds; -EINV
 					(layout)->disks.n_items;                               \
 	     disk++)
 
-/* Those of the root's pool: each has a LUKS2 member and all that boots it. */
+/* Those of the root's pool: each has a LUKS2 member, and but for partitions all that boots it. */
 #define FOR_EACH_MEMBER_DISK(disk, layout)                                                     \
 	FOR_EACH_DISK(disk, layout)                                                            \
 		if (!layout_is_member(layout, disk->name))                                     \

@@ -24,10 +24,14 @@ static const struct field disk_fields[] = {
 	  "The name that you give to the disk: 1 to 16 of a-z, 0-9 and '-'. It is in partition "
 	  "names, in messages and in options such as --wipe." },
 	{ "path", FIELD_STRING, AT(layout_disk, path), FIELD_REQUIRED, .help =
-	  "A stable path, best one of /dev/disk/by-id: /dev/sda may be another disk tomorrow." },
+	  "A stable path, best one of /dev/disk/by-id: /dev/sda may be another disk tomorrow. Below "
+	  "/dev/disk/by-partlabel or by-partuuid it is a partition of a GPT, which may be in a log, "
+	  "cache, special or spare: eyrie writes to that partition, and to nothing else of its disk, "
+	  "whose table is not eyrie's. What holds data is a whole disk, since each of those of the root's "
+	  "pool starts the machine. The disk that a partition is on is none of this layout." },
 	{ "size", FIELD_SIZE, AT(layout_disk, size), .help =
 	  "The size that you expect. Less is an error, more is a word; the rehearsal makes its "
-	  "virtual disk this large." },
+	  "virtual disk, or the partition on one, this large." },
 	{ "sector-size", FIELD_NUMBER, AT(layout_disk, sector_size), .help =
 	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). A BIOS starts nothing from "
 	  "the latter, so it is refused with firmware: bios or both; else either is good, and another "
@@ -102,14 +106,15 @@ static const struct field vdev_fields[] = {
 	  "Disks of which any three may be lost." },
 	{ "special", FIELD_STRINGS, AT_VDEV(VDEV_SPECIAL), .help =
 	  "A mirror for metadata and small blocks. The pool is lost with it, so it wants two "
-	  "disks or more." },
+	  "disks or more: whole ones, or partitions." },
 	{ "log", FIELD_STRINGS, AT_VDEV(VDEV_LOG), .help =
 	  "A mirror for synchronous writes. Two disks or more: ZFS does not import a pool whose "
-	  "log is gone." },
+	  "log is gone. They may be partitions." },
 	{ "cache", FIELD_STRINGS, AT_VDEV(VDEV_CACHE), .help =
-	  "Disks for a second level of the read cache; the pool does without them." },
+	  "Disks, or partitions, for a second level of the read cache; the pool does without them." },
 	{ "spare", FIELD_STRINGS, AT_VDEV(VDEV_SPARE), .help =
-	  "Disks that wait to take the place of one that fails." },
+	  "Disks, or partitions, that wait to take the place of one that fails. The machine does not "
+	  "start from a partition." },
 };
 const struct record record_layout_vdev = RECORD(layout_vdev, vdev_fields);
 
@@ -267,11 +272,11 @@ static const struct field layout_fields[] = {
 	{ "disks", FIELD_RECORDS, AT(layout, disks), FIELD_REQUIRED,
 	  .record = &record_layout_disk, .help =
 	  "The disks, by a name of yours. A disk that is not named here is never opened for "
-	  "writing." },
+	  "writing; of one that only a partition of is, that partition is." },
 	{ "encryption", FIELD_RECORD, AT(layout, encryption), .record = &record_encryption,
 	  .help = "How the root's pool is encrypted: LUKS2 on every member, but for native." },
 	{ "pool", FIELD_RECORD, AT(layout, pool), FIELD_REQUIRED, .record = &record_root_pool,
-	  .help = "The ZFS pool of the root; each of its disks boots the machine." },
+	  .help = "The ZFS pool of the root; each of its whole disks boots the machine." },
 	{ "datasets", FIELD_RECORDS, AT(layout, pool.datasets), FIELD_REQUIRED,
 	  .record = &record_layout_dataset, .help =
 	  "File systems of that pool, by their name below it." },

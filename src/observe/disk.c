@@ -126,12 +126,16 @@ static void observe_partition_content(struct observed_partition *partition)
 {
 	_cleanup_(content_deinit) struct content content = {};
 
-	if (content_probe(partition->path, &content) == 0) {
+	partition->unreadable = content_probe(partition->path, &content) != 0;
+	if (!partition->unreadable) {
+		partition->table = take_ptr(content.table);
 		partition->content = content.ambiguous ? str_dup("ambiguous") :
 							 take_ptr(content.type);
 		partition->label = take_ptr(content.label);
 		if (streq(partition->content, "linux_raid_member"))
 			partition->array = take_ptr(content.uuid);
+		if (streq(partition->content, "zfs_member"))
+			partition->pool = take_ptr(content.uuid);
 	}
 	partition->mounted = device_mounted(partition->path);
 	partition->held = device_holder(partition->path);
@@ -275,6 +279,29 @@ int observe_disk(const char *node, struct observed_disk *disk, struct diag *diag
 	observe_table(disk);
 	disk->held = disk->partitions.n_items ? first_holder(device) : device_holder(node);
 	return 0;
+}
+
+char *device_on(const char *node)
+{
+	const char *device = base_name(node);
+	_cleanup_free_ char *number = sys_read("/sys/class/block/%s/partition", device);
+	_cleanup_free_ char *link = str_printf("/sys/class/block/%s/..", device);
+	_cleanup_free_ char *folder = number ? realpath(link, NULL) : NULL;
+
+	return folder ? str_printf("/dev/%s", base_name(folder)) : NULL;
+}
+
+int observe_as_disk(const char *node, struct observed_disk *disk, struct diag *diag)
+{
+	_cleanup_free_ char *on_node = device_on(node);
+	struct observed_disk on = {};
+	int r = observe_disk(on_node ? on_node : node, on_node ? &on : disk, diag);
+
+	FOR_EACH_ITEM(struct observed_partition, partition, &on.partitions)
+		if (streq(partition->path, node))
+			observed_as_disk(&on, partition, disk);
+	record_deinit(&record_observed_disk, &on);
+	return r;
 }
 
 /* Virtual devices that eyrie itself or others make out of disks. */

@@ -7,10 +7,9 @@ static void add_layout_names(struct observed *observed, const struct layout *lay
 	FOR_EACH_DISK(wanted, layout)
 	{
 		_cleanup_free_ char *node = realpath(wanted->path, NULL);
-		struct observed_disk *disk = node ? observed_disk(observed, node) : NULL;
 
-		if (disk && !observed_disk(observed, wanted->path))
-			strv_add(&disk->names, wanted->path);
+		if (node)
+			observed_name(observed, node, wanted->path);
 	}
 }
 

@@ -19,6 +19,9 @@ int observe_machine(struct runner *run, const struct layout *layout, const char 
 
 int observe_disks(struct observed *observed, struct diag *diag);
 int observe_disk(const char *node, struct observed_disk *disk, struct diag *diag);
+/* The same, or a partition as a disk: without a path when the disk that it is on does not list it. */
+int observe_as_disk(const char *node, struct observed_disk *disk, struct diag *diag);
+char *device_on(const char *node); /* the node of the disk that a partition is on, or NULL */
 void observe_luks(const char *node, struct observed_luks *luks);
 void observe_esp(const char *node, const char *mounted, struct observed_esp *esp);
 void observe_arrays(struct observed *observed); /* after the disks */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "observe/observed.h"
 
+#include "layout/layout.h"
+
 #define AT(type, member) .offset = offsetof(struct type, member)
 
 static const char *const luks_states[] = { "none", "whole", "primary-damaged",
@@ -48,8 +50,12 @@ static const struct field partition_fields[] = {
 	{ "type", FIELD_STRING, AT(observed_partition, type) },
 	{ "start", FIELD_SIZE, AT(observed_partition, start) },
 	{ "size", FIELD_SIZE, AT(observed_partition, size) },
+	{ "bare", FIELD_BOOL, AT(observed_partition, bare) },
+	{ "unreadable", FIELD_BOOL, AT(observed_partition, unreadable) },
 	{ "content", FIELD_STRING, AT(observed_partition, content) },
 	{ "label", FIELD_STRING, AT(observed_partition, label) },
+	{ "pool", FIELD_STRING, AT(observed_partition, pool) },
+	{ "table", FIELD_STRING, AT(observed_partition, table) },
 	{ "mounted", FIELD_STRING, AT(observed_partition, mounted) },
 	{ "held", FIELD_STRING, AT(observed_partition, held) },
 	{ "array", FIELD_STRING, AT(observed_partition, array) },
@@ -74,6 +80,7 @@ const struct record record_observed_array = RECORD(observed_array, array_fields)
 
 static const struct field disk_fields[] = {
 	{ "path", FIELD_STRING, AT(observed_disk, path) },
+	{ "on", FIELD_STRING, AT(observed_disk, on) },
 	{ "names", FIELD_STRINGS, AT(observed_disk, names) },
 	{ "model", FIELD_STRING, AT(observed_disk, model) },
 	{ "serial", FIELD_STRING, AT(observed_disk, serial) },
@@ -115,6 +122,7 @@ static const struct field pool_fields[] = {
 	{ "guid", FIELD_STRING, AT(observed_pool, guid) },
 	{ "health", FIELD_STRING, AT(observed_pool, health) },
 	{ "altroot", FIELD_STRING, AT(observed_pool, altroot) },
+	{ "devices", FIELD_STRINGS, AT(observed_pool, devices) },
 	{ "properties", FIELD_RECORDS, AT(observed_pool, properties), FIELD_PAIRS,
 	  .record = &record_pair },
 	{ "datasets", FIELD_RECORDS, AT(observed_pool, datasets),
@@ -217,6 +225,63 @@ const char *observed_file(const struct observed *observed, const char *path)
 		if (streq(file->path, path))
 			return file->text;
 	return NULL;
+}
+
+static bool is_called(const struct observed_partition *partition, const char *path)
+{
+	const char *name = starts_with(path, LAYOUT_BY_PARTLABEL);
+	const char *uuid = starts_with(path, LAYOUT_BY_PARTUUID);
+
+	return streq(partition->path, path) || (name && streq(partition->name, name)) ||
+	       (uuid && partition->uuid && strcasecmp(partition->uuid, uuid) == 0);
+}
+
+void observed_as_disk(const struct observed_disk *on, const struct observed_partition *partition,
+		      struct observed_disk *ret)
+{
+	struct observed_partition *only = list_add(&ret->partitions, &record_observed_partition);
+
+	record_copy(&record_observed_partition, only, partition);
+	only->bare = true;
+	ret->path = str_dup(partition->path);
+	ret->on = str_dup(on->path);
+	ret->model = str_dup(on->model);
+	ret->serial = str_dup(on->serial);
+	ret->size = partition->size;
+	ret->sector_size = on->sector_size;
+	ret->physical_sector_size = on->physical_sector_size;
+	ret->read_only = on->read_only;
+	ret->removable = on->removable;
+	ret->unreadable = on->unreadable || partition->unreadable;
+	ret->ambiguous = streq(partition->content, "ambiguous");
+	ret->table = str_dup(partition->table);
+}
+
+static struct observed_disk *add_as_disk(struct observed *observed, const char *path)
+{
+	FOR_EACH_ITEM(struct observed_disk, on, &observed->disks)
+		FOR_EACH_ITEM(struct observed_partition, partition, &on->partitions)
+		{
+			struct observed_disk disk = {}, *added;
+
+			if (on->on || !partition->path || !is_called(partition, path))
+				continue;
+			observed_as_disk(on, partition, &disk);
+			added = list_add(&observed->disks, &record_observed_disk);
+			*added = disk;
+			return added;
+		}
+	return NULL;
+}
+
+void observed_name(struct observed *observed, const char *path, const char *name)
+{
+	struct observed_disk *disk = observed_disk(observed, path);
+
+	if (!disk)
+		disk = add_as_disk(observed, path);
+	if (disk && !observed_disk(observed, name))
+		strv_add(&disk->names, name);
 }
 
 struct observed_disk *observed_disk(const struct observed *observed, const char *path)

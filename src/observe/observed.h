@@ -57,8 +57,12 @@ struct observed_partition {
 	char *uuid; /* of the GPT entry */
 	char *type; /* GUID */
 	uint64_t start, size; /* bytes */
+	bool bare;	/* it is the disk, as `on` says; its mark is what is in it */
+	bool unreadable; /* nothing is known about its content */
 	char *content; /* blkid type: vfat, crypto_LUKS, swap ...; NULL when blank */
 	char *label;
+	char *pool;    /* GUID of the pool that it is of, when it is a zfs_member and says so */
+	char *table;   /* a partition table inside, gpt, dos ..., or NULL */
 	char *mounted; /* where, or NULL */
 	char *held;    /* by whom: "dm-0", "md0", or NULL */
 	char *array;   /* UUID of the md array that it is a part of, or NULL */
@@ -82,6 +86,7 @@ struct observed_array {
 
 struct observed_disk {
 	char *path;	  /* the node: /dev/vda */
+	char *on; /* the node of the disk that this one is a partition of: it has that as its only one */
 	struct strv names; /* its stable names, links in /dev/disk/by-id and by-path */
 	char *model;
 	char *serial;
@@ -119,6 +124,7 @@ struct observed_pool {
 	char *guid;
 	char *health;
 	char *altroot; /* NULL without one */
+	struct strv devices; /* nodes */
 	struct list properties; /* of struct pair */
 	struct list datasets;	/* of struct observed_dataset */
 };
@@ -189,6 +195,16 @@ int observed_from_json(struct json_object *json, struct observed **ret, struct d
 
 /* The text of a generated file that is there, or NULL. */
 const char *observed_file(const struct observed *observed, const char *path);
+
+/*
+ * The disk at `path` has that name as well. A partition there, by its node or by a name of udev's that is
+ * its name or UUID in the table, becomes a disk; it stays in the table of the one that it is on.
+ */
+void observed_name(struct observed *observed, const char *path, const char *name);
+
+/* A partition as a disk: what is known of it, and of the disk that it is on. */
+void observed_as_disk(const struct observed_disk *on, const struct observed_partition *partition,
+		      struct observed_disk *ret);
 
 /* The disk that a path of the layout means: its node or one of its names. NULL when absent. */
 struct observed_disk *observed_disk(const struct observed *observed, const char *path);

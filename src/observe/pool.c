@@ -126,6 +126,22 @@ static int observe_datasets(struct runner *run_by, struct observed_pool *pool, s
 	return 0;
 }
 
+/* Every device in the pool, its cache and spares too; those that are away have no node. */
+static void observe_devices(struct runner *run_by, struct observed_pool *pool)
+{
+	_cleanup_strv_ struct strv rows = STRV_NULL;
+
+	if (read_rows(run_by, (const char *const[]){ "zpool", "list", "-vHLP", pool->name, NULL }, &rows,
+		      NULL))
+		return;
+	for (size_t i = 0; i < rows.n_items; i++) {
+		_cleanup_free_ char *node = column(rows.items[i], *rows.items[i] == '\t');
+
+		if (starts_with(node, "/dev/") && !strv_has(&pool->devices, node))
+			strv_add(&pool->devices, node);
+	}
+}
+
 static int observe_pool(struct runner *run_by, struct observed_pool *pool, const char *row,
 			struct diag *diag)
 {
@@ -143,6 +159,7 @@ static int observe_pool(struct runner *run_by, struct observed_pool *pool, const
 	if (r)
 		return r;
 	take_properties(&properties, pool->name, &pool->properties);
+	observe_devices(run_by, pool);
 	return observe_datasets(run_by, pool, diag);
 }
 

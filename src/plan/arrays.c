@@ -18,9 +18,17 @@ struct parts {
 	size_t n_there; /* settled ones that belong to the array */
 };
 
-static const struct observed_partition *part_of(const struct planned_disk *d, enum role role)
+/* Disks that have a part of it. */
+#define FOR_EACH_LEG(d, p, role)                                                               \
+	FOR_EACH_PLANNED_MEMBER(d, p)                                                          \
+		if (!role_wanted((p)->layout, d->want->name, role))                            \
+			continue;                                                              \
+		else
+
+static const struct observed_partition *part_of(const struct planner *p, const struct planned_disk *d,
+						enum role role)
 {
-	return d->state == DISK_OURS ? find_partition(d->have, role, d->want->name) : NULL;
+	return d->state == DISK_OURS ? find_partition(p->layout, d->have, role, d->want->name) : NULL;
 }
 
 const struct observed_array *planner_array(const struct planner *p, enum role role)
@@ -35,13 +43,13 @@ static void refuse_foreign(struct planner *p, const struct planned_disk *d, enum
 	planner_refuse(p, "disk '%s': its %s is a part of an md array of another machine",
 		       d->want->name, roles[role].title);
 	diag_hint(p->diag, "mdadm --examine %s shows which; eyrie neither uses nor erases it",
-		  part_of(d, role)->path);
+		  part_of(p, d, role)->path);
 }
 
 /* A settled partition is a part of our array, or it is left alone. */
 static void count_settled(struct planner *p, const struct planned_disk *d, struct parts *parts)
 {
-	const struct observed_partition *part = part_of(d, parts->role);
+	const struct observed_partition *part = part_of(p, d, parts->role);
 
 	parts->n_settled++;
 	if (streq(part->array, parts->uuid)) {
@@ -64,17 +72,17 @@ static bool is_fresh(const struct planner *p, const struct planned_disk *d)
 
 static bool is_new(const struct planner *p, const struct planned_disk *d, enum role role)
 {
-	const struct observed_partition *part = part_of(d, role);
+	const struct observed_partition *part = part_of(p, d, role);
 
 	return is_fresh(p, d) || (part && partition_is_new(part));
 }
 
 static void count(struct planner *p, struct parts *parts)
 {
-	FOR_EACH_PLANNED_MEMBER(d, p)
+	FOR_EACH_LEG(d, p, parts->role)
 		if (is_new(p, d, parts->role))
 			parts->n_new++;
-		else if (part_of(d, parts->role))
+		else if (part_of(p, d, parts->role))
 			count_settled(p, d, parts);
 		else
 			parts->n_missing++;
@@ -82,7 +90,7 @@ static void count(struct planner *p, struct parts *parts)
 
 static void add_settles(struct planner *p, enum role role)
 {
-	FOR_EACH_PLANNED_MEMBER(d, p)
+	FOR_EACH_LEG(d, p, role)
 		if (is_new(p, d, role))
 			planner_settle(p, d, role);
 }
@@ -123,7 +131,7 @@ static bool is_held_by(const struct observed_partition *part, const struct obser
 static bool is_outside(const struct planner *p, const struct planned_disk *d,
 		       const struct parts *parts)
 {
-	const struct observed_partition *part = part_of(d, parts->role);
+	const struct observed_partition *part = part_of(p, d, parts->role);
 
 	if (!part)
 		return is_fresh(p, d);
@@ -157,9 +165,9 @@ static void add_missing_parts(struct planner *p, const struct parts *parts)
 {
 	size_t n_outside = 0;
 
-	FOR_EACH_PLANNED_MEMBER(d, p)
+	FOR_EACH_LEG(d, p, parts->role)
 	{
-		const struct observed_partition *part = part_of(d, parts->role);
+		const struct observed_partition *part = part_of(p, d, parts->role);
 
 		if (!is_outside(p, d, parts))
 			continue;

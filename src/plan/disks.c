@@ -4,7 +4,8 @@
  * Which disk is which, and whether it may be touched.
  *
  * Blank or of this set: touched. In use or ambiguous: refused, always. Anything else: refused
- * until --wipe names that very disk. Of a machine that was made, a disk that may not or cannot be
+ * until --wipe names that very disk. A disk that is a partition is judged in the same way, and nothing
+ * outside of it is looked at, or written. Of a machine that was made, a disk that may not or cannot be
  * touched is as one that is not there: the others go on without it.
  */
 
@@ -16,12 +17,12 @@
 
 uint64_t disk_size_min(const struct layout *layout, const char *disk)
 {
-	uint64_t size = TABLE_SIZE + MEMBER_SIZE_MIN;
+	uint64_t size = MEMBER_SIZE_MIN;
 
 	for (enum role role = 0; role < ROLE_MAX; role++)
 		if (role_wanted(layout, disk, role))
 			size += role_size(layout, role);
-	return size;
+	return layout_is_partition(layout_disk(layout, disk)) ? size : TABLE_SIZE + size;
 }
 
 bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum role role)
@@ -32,13 +33,13 @@ bool planner_is_new(const struct planner *p, const struct planned_disk *d, enum 
 		return false;
 	if (d->state == DISK_BLANK)
 		return true;
-	partition = find_partition(d->have, role, d->want->name);
+	partition = find_partition(p->layout, d->have, role, d->want->name);
 	return partition && partition_is_new(partition);
 }
 
 static void check_esp(struct planner *p, const struct planned_disk *d)
 {
-	const struct observed_partition *esp = find_partition(d->have, ROLE_ESP, d->want->name);
+	const struct observed_partition *esp = find_partition(p->layout, d->have, ROLE_ESP, d->want->name);
 
 	if (!esp || !esp->path || streq(esp->content, "vfat"))
 		return;
@@ -68,6 +69,8 @@ void planner_settle(struct planner *p, const struct planned_disk *d, enum role r
 {
 	_cleanup_free_ char *name = name_partition(role, d->want->name);
 
+	if (layout_is_partition(d->want))
+		return;
 	(void)planner_add(p, STEP_SETTLE, d->want->name, name, "read back the %s of '%s'",
 			  roles[role].title, d->want->name);
 }
@@ -78,6 +81,8 @@ static char *describe_disk(const struct observed_disk *disk)
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 	_cleanup_free_ char *size = str_size_for_people(disk->size);
 
+	if (disk->on)
+		strbuf_add(&b, "a partition of ");
 	strbuf_add(&b, is_empty(disk->model) ? disk->path : disk->model);
 	if (!is_empty(disk->serial))
 		strbuf_printf(&b, ", serial %s", disk->serial);
@@ -85,10 +90,24 @@ static char *describe_disk(const struct observed_disk *disk)
 	return strbuf_take(&b);
 }
 
+static void describe_inside(struct strbuf *b, const char *content, const char *label)
+{
+	if (content)
+		strbuf_printf(b, "%s%s", b->size ? "; " : "", content);
+	if (!is_empty(label))
+		strbuf_printf(b, " '%s'", label);
+}
+
 static void describe_partition(struct strbuf *b, const struct observed_partition *partition)
 {
 	_cleanup_free_ char *size = str_size_for_people(partition->size);
 
+	if (partition->bare) {
+		bool luks = !partition->content && partition->luks.state != LUKS_NONE;
+
+		describe_inside(b, luks ? "a LUKS header" : partition->content, partition->label);
+		return;
+	}
 	strbuf_printf(b, "; partition %llu (%s", (unsigned long long)partition->number, size);
 	if (!is_empty(partition->name))
 		strbuf_printf(b, ", '%s'", partition->name);
@@ -105,29 +124,35 @@ static char *describe_content(const struct observed_disk *disk)
 
 	if (disk->table)
 		strbuf_printf(&b, "a partition table (%s)", disk->table);
-	if (disk->content)
-		strbuf_printf(&b, "%s%s", b.size ? "; " : "", disk->content);
-	if (!is_empty(disk->label))
-		strbuf_printf(&b, " '%s'", disk->label);
+	describe_inside(&b, disk->content, disk->label);
 	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
 		describe_partition(&b, partition);
 	return b.size ? strbuf_take(&b) : NULL;
 }
 
+/* The kernel says that a pool has it, and not which. */
+static char *describe_holder(const struct planner *p, const char *path, const char *holder)
+{
+	FOR_EACH_ITEM(struct observed_pool, pool, &p->have->pools)
+		if (strv_has(&pool->devices, path))
+			return str_printf("%s is in use by the pool '%s'", path, pool->name);
+	return str_printf("%s is in use by %s", path, holder);
+}
+
 /* Why nobody may touch it now, or NULL. */
-static char *describe_use(const struct observed_disk *disk)
+static char *describe_use(const struct planner *p, const struct observed_disk *disk)
 {
 	if (disk->mounted)
 		return str_printf("%s is mounted on %s", disk->path, disk->mounted);
 	if (disk->held)
-		return str_printf("%s is in use by %s", disk->path, disk->held);
+		return describe_holder(p, disk->path, disk->held);
 	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions) {
 		const char *path = partition->path ? partition->path : partition->name;
 
 		if (partition->mounted)
 			return str_printf("%s is mounted on %s", path, partition->mounted);
 		if (partition->held)
-			return str_printf("%s is in use by %s", path, partition->held);
+			return describe_holder(p, path, partition->held);
 	}
 	return NULL;
 }
@@ -135,8 +160,12 @@ static char *describe_use(const struct observed_disk *disk)
 static bool has_set_of_others(const struct observed_disk *disk)
 {
 	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
-		if (partition->name && starts_with(partition->name, "eyrie-"))
+	{
+		const char *mark = partition->bare ? partition->luks.subsystem : partition->name;
+
+		if (mark && starts_with(mark, partition->bare ? "eyrie:" : "eyrie-"))
 			return true;
+	}
 	return false;
 }
 
@@ -144,8 +173,14 @@ static void add_wipe(struct planner *p, const struct planned_disk *d)
 {
 	_cleanup_free_ char *title = describe_disk(d->have);
 	struct step *step = planner_add(p, STEP_WIPE, d->want->name, d->have->path,
-					"erase the disk '%s': %s", d->want->name, title);
+					"erase the %s '%s': %s", d->have->on ? "partition" : "disk",
+					d->want->name, title);
 
+	if (d->torn) {
+		step->destroys = str_printf("what a pool of this set left on %s that was not made whole",
+					    d->have->path);
+		return;
+	}
 	step->destroys = str_printf("everything on %s: %s%s", d->have->path, d->found,
 				    has_set_of_others(d->have) ?
 					    " (made by eyrie for another machine or set)" :
@@ -159,6 +194,8 @@ void planner_add_table(struct planner *p, const struct planned_disk *d)
 
 	if (d->found)
 		add_wipe(p, d);
+	if (layout_is_partition(d->want))
+		return;
 	for (enum role role = 0; role < ROLE_MAX; role++) {
 		_cleanup_free_ char *size = str_size_for_people(role_size(p->layout, role));
 
@@ -179,7 +216,7 @@ static bool is_sick(const struct planned_disk *d)
 
 /*
  * Once one disk of a pool has a table of this set, the machine goes on without the others; and without all
- * those of a further pool, when the root's has one.
+ * those of a further pool, when the root's has one. Partitions hold no data, and say nothing of it.
  */
 static bool has_disk_of_set(const struct planner *p, const struct layout_pool *pool)
 {
@@ -187,6 +224,8 @@ static bool has_disk_of_set(const struct planner *p, const struct layout_pool *p
 
 	FOR_EACH_PLANNED_OF(d, p, pool)
 	{
+		if (layout_is_partition(d->want))
+			continue;
 		any |= d->have && !is_sick(d);
 		if (d->state == DISK_OURS)
 			return true;
@@ -222,12 +261,12 @@ static void set_aside(struct planner *p, struct planned_disk *d, const char *for
 static void classify_foreign(struct planner *p, struct planned_disk *d, const char *found)
 {
 	const char *name = d->want->name;
-	_cleanup_free_ char *use = describe_use(d->have);
+	_cleanup_free_ char *use = describe_use(p, d->have);
 	_cleanup_free_ char *title = describe_disk(d->have);
 
 	if (use) {
 		set_aside(p, d, "disk '%s' (%s) is in use: %s", name, title, use);
-		diag_hint(p->diag, has_disk_of_set(p, d->pool) ?
+		diag_hint(p->diag, has_disk_of_set(p, d->pool) && !d->have->on ?
 				  "it has: %s. If it is a disk of this set, both copies of its "
 				  "partition table are lost" :
 				  "it has: %s. Stop what uses it; eyrie never touches a disk in use",
@@ -261,17 +300,82 @@ static void recognize(struct planner *p, struct planned_disk *d)
 	    !name_uuid_is_marked(p->layout->id, d->have->table_uuid))
 		return;
 	d->state = DISK_OURS;
-	d->member = find_partition(d->have, role_of_pool(p->layout, d->pool), d->want->name);
+	d->member = find_partition(p->layout, d->have, role_of_pool(p->layout, d->pool), d->want->name);
+}
+
+static bool is_made(const struct planner *p, const struct layout_pool *pool)
+{
+	FOR_EACH_PLANNED_OF(d, p, pool)
+		if (d->state == DISK_OURS && !d->have->on && d->member && !partition_is_new(d->member))
+			return true;
+	return false;
+}
+
+/* Of the pool that its whole disks are of, which have marks. */
+static bool is_beside(const struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_partition *partition = d->have->partitions.items;
+
+	FOR_EACH_PLANNED_OF(other, p, d->pool)
+		if (other->state == DISK_OURS && !other->have->on && other->member && partition->pool &&
+		    streq(other->member->pool, partition->pool))
+			return true;
+	return false;
+}
+
+/* What a cache and a spare carry does not say of which pool they are, and may look blank. */
+static bool says_nothing(const struct planned_disk *d)
+{
+	const struct observed_partition *partition = d->have->partitions.items;
+
+	return !vdev_kinds[layout_vdev_kind(d->vdev)].group &&
+	       (partition_is_blank(partition) ||
+		(streq(partition->content, "zfs_member") && !partition->pool));
+}
+
+/*
+ * Without LUKS nothing on a partition says that it is of this set: its pool does. To what is ours in this
+ * way nothing is written; what is left of a pool that was not made whole is wiped, and not asked about.
+ */
+static void recognize_data(struct planner *p, struct planned_disk *d)
+{
+	const struct observed_pool *pool = planner_pool(p, d->pool);
+	bool made = pool || is_made(p, d->pool);
+	bool ours = pool ? strv_has(&pool->devices, d->have->path) :
+			   is_beside(p, d) || (made && says_nothing(d));
+
+	d->torn = ours && !made;
+	if (!ours || d->torn)
+		return;
+	d->state = DISK_OURS;
+	d->member = d->have->partitions.items;
+}
+
+/* After the whole ones. */
+static void recognize_partition(struct planner *p, struct planned_disk *d)
+{
+	const struct observed_partition *member =
+		find_partition(p->layout, d->have, role_of_pool(p->layout, d->pool), d->want->name);
+
+	if (is_sick(d) || d->have->ambiguous || !member)
+		return;
+	if (!layout_has_luks(p->layout, d->pool)) {
+		recognize_data(p, d);
+		return;
+	}
+	d->state = DISK_OURS;
+	d->member = member;
 }
 
 static void classify_other(struct planner *p, struct planned_disk *d)
 {
 	_cleanup_free_ char *found = describe_content(d->have);
+	_cleanup_free_ char *use = describe_use(p, d->have);
 
 	d->state = DISK_BLANK;
 	if (found || d->have->ambiguous)
 		classify_foreign(p, d, found ? found : "several signatures");
-	else if (d->have->mounted || d->have->held)
+	else if (use)
 		classify_foreign(p, d, "no signature");
 }
 
@@ -285,7 +389,9 @@ static void check_size(struct planner *p, struct planned_disk *d)
 		lacking = str_size_for_people(MAX_OF(least, want) - have);
 		set_aside(p, d, "disk '%s' is too small by %s: it has %s", d->want->name,
 			  lacking, is);
-		diag_hint(p->diag, have < least ?
+		diag_hint(p->diag, have < least && d->have->on ?
+				  "take a larger partition" :
+			  have < least ?
 				  "make esp-size or swap smaller, or take a larger disk" :
 				  "correct its size: in the layout if this is the right disk");
 	} else if (want && have > want) {
@@ -355,6 +461,22 @@ static void note_unequal_sizes(struct planner *p, const struct layout_vdev *vdev
 	}
 }
 
+static void warn_of_one_disk(struct planner *p, const struct layout_vdev *vdev)
+{
+	const struct planned_disk *before = NULL;
+
+	FOR_EACH_PLANNED(d, p)
+	{
+		if (d->vdev != vdev || !d->have || !d->have->on)
+			continue;
+		if (before && streq(before->have->on, d->have->on))
+			diag_warning(p->diag, "'%s' and '%s' are partitions of one disk, %s: a %s of both "
+				     "is lost with it", before->want->name, d->want->name, d->have->on,
+				     vdev_kinds[layout_vdev_kind(vdev)].name);
+		before = d;
+	}
+}
+
 static void note_missing(struct planner *p, size_t n_found)
 {
 	FOR_EACH_PLANNED(d, p)
@@ -367,7 +489,10 @@ static void note_missing(struct planner *p, size_t n_found)
 			continue;
 		}
 		planner_refuse(p, "disk '%s' is not there: %s", d->want->name, d->want->path);
-		diag_hint(p->diag, n_found ? "ls -l /dev/disk/by-id shows the disks that are" :
+		diag_hint(p->diag, layout_is_partition(d->want) ?
+				  "lsblk -o NAME,PARTLABEL,PARTUUID shows the partitions that are; it "
+				  "is one of a GPT" :
+			  n_found ? "ls -l /dev/disk/by-id shows the disks that are" :
 					     "eyrie init shows the disks that are");
 	}
 }
@@ -377,7 +502,7 @@ static bool is_elsewhere(const struct planner *p, const struct planned_disk *d, 
 {
 	FOR_EACH_PLANNED_OF(other, p, d->pool)
 		if (other != d && other->state == DISK_OURS &&
-		    find_partition(other->have, role, other->want->name))
+		    find_partition(p->layout, other->have, role, other->want->name))
 			return true;
 	return false;
 }
@@ -396,12 +521,16 @@ static bool is_another(struct planner *p, const struct planned_disk *d)
 {
 	FOR_EACH_PLANNED(other, p)
 	{
-		if (other == d || d->member ||
-		    !find_partition(d->have, role_of_pool(p->layout, other->pool), other->want->name))
+		enum role role = role_of_pool(p->layout, other->pool);
+
+		if (other == d || d->member || (d->have->on && role == ROLE_DATA) ||
+		    !find_partition(p->layout, d->have, role, other->want->name))
 			continue;
 		planner_refuse(p, "the path of disk '%s' leads to the disk '%s' of this set: %s",
 			       d->want->name, other->want->name, d->have->path);
-		diag_hint(p->diag, "correct the path; those in /dev/disk/by-id stay with a disk");
+		diag_hint(p->diag, d->have->on ?
+				  "correct the path" :
+				  "correct the path; those in /dev/disk/by-id stay with a disk");
 		return true;
 	}
 	return false;
@@ -418,7 +547,7 @@ static void check_partitions(struct planner *p, struct planned_disk *d)
 		bool lost;
 
 		if (!role_wanted(p->layout, d->want->name, role) ||
-		    find_partition(d->have, role, d->want->name))
+		    find_partition(p->layout, d->have, role, d->want->name))
 			continue;
 		lost = is_elsewhere(p, d, role);
 		if (lost)
@@ -444,14 +573,14 @@ static bool fits_firmware(struct planner *p, const struct planned_disk *d)
 {
 	static const enum role firmware_roles[] = { ROLE_ESP, ROLE_BIOS, ROLE_BOOT };
 	const char *name = d->want->name;
-	bool uefi = find_partition(d->have, ROLE_ESP, name) != NULL;
-	bool bios = find_partition(d->have, ROLE_BIOS, name) != NULL;
+	bool uefi = find_partition(p->layout, d->have, ROLE_ESP, name) != NULL;
+	bool bios = find_partition(p->layout, d->have, ROLE_BIOS, name) != NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(firmware_roles); i++) {
 		enum role role = firmware_roles[i];
 
 		if (!layout_is_member(p->layout, name) || role_wanted(p->layout, name, role) ||
-		    !find_partition(d->have, role, name))
+		    !find_partition(p->layout, d->have, role, name))
 			continue;
 		planner_refuse(p, "disk '%s' has %s %s, which 'firmware: %s' does not use", name,
 			       role == ROLE_ESP ? "an" : "a", roles[role].title,
@@ -463,8 +592,40 @@ static bool fits_firmware(struct planner *p, const struct planned_disk *d)
 	return true;
 }
 
+/* A partition is where the layout says that one is, and on a disk that eyrie does not partition. */
+static bool is_in_place(struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_partition *partition = d->have->partitions.items;
+
+	if (!d->have->on && !layout_is_partition(d->want))
+		return true;
+	if (!d->have->on || !partition || !partition->bare) {
+		planner_refuse(p, "disk '%s' is no partition of a GPT: %s", d->want->name, d->want->path);
+		return false;
+	}
+	if (!layout_is_partition(d->want)) {
+		planner_refuse(p, "disk '%s' is a partition of %s: %s", d->want->name, d->have->on,
+			       d->have->path);
+		diag_hint(p->diag, "a log, cache, special or spare may be one, by its name below "
+			  "/dev/disk/by-partlabel or by-partuuid; what holds data is a whole disk");
+		return false;
+	}
+	FOR_EACH_PLANNED(other, p)
+	{
+		if (!other->have || !streq(other->have->path, d->have->on))
+			continue;
+		planner_refuse(p, "disk '%s' is a partition of the disk '%s', which is partitioned by "
+			       "eyrie alone: %s", d->want->name, other->want->name, d->have->path);
+		diag_hint(p->diag, "take a partition of a disk that the layout does not name");
+		return false;
+	}
+	return true;
+}
+
 static void plan_disk(struct planner *p, struct planned_disk *d)
 {
+	if (!is_in_place(p, d))
+		return;
 	if (is_named_before(p, d)) {
 		planner_refuse(p, "disk '%s' is a second name for a disk that is named already: %s",
 			       d->want->name, d->have->path);
@@ -479,6 +640,8 @@ static void plan_disk(struct planner *p, struct planned_disk *d)
 			  d->want->name, d->have->path);
 		return;
 	}
+	if (d->have->on && is_another(p, d))
+		return;
 	if (d->state != DISK_OURS) {
 		classify_other(p, d);
 		if (d->state == DISK_BLANK)
@@ -509,9 +672,12 @@ void plan_disks(struct planner *p)
 		d->pool = layout_pool_of(p->layout, want->name, &d->vdev);
 		d->have = observed_disk(p->have, want->path);
 		n_found += d->have != NULL;
-		if (d->have)
+		if (d->have && !d->have->on)
 			recognize(p, d);
 	}
+	FOR_EACH_PLANNED(d, p)
+		if (d->have && d->have->on)
+			recognize_partition(p, d);
 	check_consents(p);
 	FOR_EACH_PLANNED(d, p)
 		if (d->have)
@@ -519,5 +685,9 @@ void plan_disks(struct planner *p)
 	note_missing(p, n_found);
 	FOR_EACH_POOL(pool, p->layout)
 		FOR_EACH_VDEV(vdev, pool)
+		{
 			note_unequal_sizes(p, vdev);
+			if (vdev_kinds[layout_vdev_kind(vdev)].group)
+				warn_of_one_disk(p, vdev);
+		}
 }

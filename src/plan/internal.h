@@ -7,7 +7,7 @@
 enum disk_state {
 	DISK_MISSING, /* not in the machine, or not to be touched: goes on without it */
 	DISK_BLANK,   /* gets a table of this set; what is on it, `found`, goes with consent */
-	DISK_OURS,    /* a partition table of this set */
+	DISK_OURS,    /* a partition table of this set, or a partition that is its member */
 };
 
 /* A disk of the layout, beside what is there. */
@@ -16,6 +16,7 @@ struct planned_disk {
 	const struct observed_disk *have; /* NULL when it is not in the machine */
 	enum disk_state state;
 	char *found; /* what a blank disk carries all the same, for people; or NULL */
+	bool torn;   /* and that is of a pool of this set that was not made whole: it goes without consent */
 	const struct layout_pool *pool;		 /* that its partition belongs to */
 	const struct layout_vdev *vdev;
 	const struct observed_partition *member; /* that partition; NULL until the table is there */

@@ -78,9 +78,11 @@ static void add_disk(struct planner *p, const struct planned_disk *d, enum progr
 		planner_add_esp(p, d);
 	if (progress == MEMBER_UNMADE) {
 		_cleanup_free_ char *member = name_partition(ROLE_MEMBER, name);
+		_cleanup_free_ char *where = layout_is_partition(d->want) ?
+						     str_printf(" (%s)", d->have->path) : NULL;
 
 		(void)planner_add(p, STEP_LUKS_FORMAT, name, member,
-				  "encrypt '%s' with LUKS2 (%s, %llu bit)", name,
+				  "encrypt '%s'%s with LUKS2 (%s, %llu bit)", name, where ? where : "",
 				  p->layout->encryption.cipher,
 				  (unsigned long long)p->layout->encryption.key_size);
 		planner_settle(p, d, ROLE_MEMBER);
@@ -261,15 +263,27 @@ bool plan_members(struct planner *p)
 	const struct observed_pool *pool = planner_pool(p, &p->layout->pool);
 	_cleanup_free_ enum progress *progress =
 		mem_alloc(p->layout->disks.n_items * sizeof(*progress));
-	size_t i = 0, n_filled = 0;
+	const struct planned_disk *filled = NULL;
+	size_t i = 0, n_filled = 0, n_whole = 0;
 
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		progress[i] = member_progress(p, d);
-		n_filled += progress[i++] == MEMBER_FILLED;
+		n_whole += !layout_is_partition(d->want) &&
+			   (progress[i] == MEMBER_EMPTY || progress[i] == MEMBER_FILLED);
+		n_filled += progress[i] == MEMBER_FILLED;
+		if (progress[i++] == MEMBER_FILLED)
+			filled = d;
 	}
 	if (!pool && planner_pool_is_taken(p, &p->layout->pool))
 		return false;
+	if (!pool && filled && !n_whole) {
+		planner_refuse(p, "'%s' is of a pool of this set, and no disk that holds its data has a member",
+			       filled->want->name);
+		diag_hint(p->diag, "bring one of those back; wipefs -a %s gives up what is there",
+			  filled->have->path);
+		return false;
+	}
 	if (pool || n_filled)
 		leave_late_disks(p, progress);
 	if (pool)

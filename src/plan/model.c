@@ -44,7 +44,7 @@ static struct observed_dataset *dataset_of(struct model *m, const char *name)
 
 static struct observed_partition *member_of(struct model *m)
 {
-	return find_partition(m->disk, ROLE_MEMBER, m->step->disk);
+	return find_partition(m->layout, m->disk, ROLE_MEMBER, m->step->disk);
 }
 
 static char *marked_uuid(struct model *m)
@@ -55,6 +55,20 @@ static char *marked_uuid(struct model *m)
 	name_mark_uuid(m->layout->id, uuid);
 	uuid_unparse_lower(uuid, text);
 	return str_dup(text);
+}
+
+/* A partition stays in its table, with nothing in it. */
+static void blank_partition(struct observed_partition *partition)
+{
+	struct observed_partition kept = { .number = partition->number, .bare = partition->bare,
+					   .path = take_ptr(partition->path),
+					   .name = take_ptr(partition->name),
+					   .uuid = take_ptr(partition->uuid),
+					   .type = take_ptr(partition->type),
+					   .start = partition->start, .size = partition->size };
+
+	record_deinit(&record_observed_partition, partition);
+	*partition = kept;
 }
 
 static void blank(struct observed_disk *disk)
@@ -72,7 +86,12 @@ static void blank(struct observed_disk *disk)
 
 static void model_wipe(struct model *m)
 {
-	blank(m->disk);
+	if (m->disk->on) {
+		str_set(&m->disk->table, NULL);
+		blank_partition(m->disk->partitions.items);
+	} else {
+		blank(m->disk);
+	}
 }
 
 static void model_table(struct model *m)
@@ -97,7 +116,7 @@ static void model_table(struct model *m)
 
 static void model_esp_format(struct model *m)
 {
-	struct observed_partition *esp = find_partition(m->disk, ROLE_ESP, m->step->disk);
+	struct observed_partition *esp = find_partition(m->layout, m->disk, ROLE_ESP, m->step->disk);
 
 	str_set(&esp->content, "vfat");
 	esp->esp.readable = true;
@@ -119,7 +138,7 @@ static void encrypt(struct model *m, char **content, struct observed_luks *luks,
 
 static void model_luks_format(struct model *m)
 {
-	struct observed_partition *member = member_of(m);
+	struct observed_partition *member = m->disk->on ? m->disk->partitions.items : member_of(m);
 
 	encrypt(m, &member->content, &member->luks, name_label_new(m->step->disk));
 }
@@ -150,7 +169,7 @@ static void join(struct model *m, enum role role, const char *only)
 	{
 		struct observed_disk *disk = observed_disk(m->have, want->path);
 		struct observed_partition *part =
-			disk ? find_partition(disk, role, want->name) : NULL;
+			disk ? find_partition(m->layout, disk, role, want->name) : NULL;
 
 		if (part && (!only || streq(only, want->name))) {
 			str_set(&part->array, array->uuid);
@@ -172,7 +191,7 @@ static struct observed_array *run_array(struct model *m, enum role role)
 		array->uuid = name_array_uuid(m->layout->id, role);
 	}
 	array->active = true;
-	array->n_disks = layout_n_members(m->layout);
+	array->n_disks = role_count(m->layout, role);
 	return array;
 }
 
@@ -221,7 +240,7 @@ static void model_settle(struct model *m)
 		_cleanup_free_ char *name = name_partition(role, m->step->disk);
 
 		if (streq(name, m->step->object))
-			str_set(&find_partition(m->disk, role, m->step->disk)->name, name);
+			str_set(&find_partition(m->layout, m->disk, role, m->step->disk)->name, name);
 	}
 }
 
@@ -231,7 +250,7 @@ static void model_luks_open(struct model *m)
 }
 
 /* The members hold the pool now, or the partitions of a further one. */
-static void fill_disks(struct model *m, const struct observed_pool *pool)
+static void fill_disks(struct model *m, struct observed_pool *pool)
 {
 	const struct layout_pool *wanted = wanted_pool(m);
 
@@ -241,14 +260,16 @@ static void fill_disks(struct model *m, const struct observed_pool *pool)
 		struct observed_disk *disk = observed_disk(m->have, want->path);
 		struct observed_partition *partition =
 			disk && layout_pool_of(m->layout, want->name, NULL) == wanted ?
-				find_partition(disk, role, want->name) :
+				find_partition(m->layout, disk, role, want->name) :
 				NULL;
 
 		if (!partition)
 			continue;
 		if (role == ROLE_DATA) {
 			str_set(&partition->content, "zfs_member");
+			str_set(&partition->pool, pool->guid);
 			str_set(&partition->held, MODEL_HOLDER);
+			strv_add(&pool->devices, partition->path);
 			continue;
 		}
 		str_set(&partition->luks.inside, "zfs_member");
@@ -304,7 +325,7 @@ static void model_enroll(struct model *m)
 		{
 			struct observed_disk *disk = observed_disk(m->have, want->path);
 			struct observed_partition *member =
-				disk ? find_partition(disk, ROLE_MEMBER, want->name) : NULL;
+				disk ? find_partition(m->layout, disk, ROLE_MEMBER, want->name) : NULL;
 
 			if (member && pass == 0)
 				generation = MAX_OF(generation, member->luks.generation);
@@ -340,7 +361,7 @@ static void for_members(struct model *m, void (*change)(struct observed_luks *lu
 	{
 		struct observed_disk *disk = observed_disk(m->have, want->path);
 		struct observed_partition *member =
-			disk ? find_partition(disk, ROLE_MEMBER, want->name) : NULL;
+			disk ? find_partition(m->layout, disk, ROLE_MEMBER, want->name) : NULL;
 
 		if (member)
 			change(&member->luks);
@@ -585,7 +606,7 @@ static void model_grub_install(struct model *m)
 	struct observed_system *system = &m->have->system;
 
 	str_set(&system->grub_core, MODEL_HASH);
-	str_set(&find_partition(m->disk, ROLE_BIOS, m->step->disk)->grub, MODEL_HASH);
+	str_set(&find_partition(m->layout, m->disk, ROLE_BIOS, m->step->disk)->grub, MODEL_HASH);
 }
 
 static void model_grub_remove(struct model *m)
@@ -722,7 +743,7 @@ static void keep_before_of(const struct environment *other, struct menu *menu)
 
 static void model_esp_sync(struct model *m)
 {
-	struct observed_esp *esp = &find_partition(m->disk, ROLE_ESP, m->step->disk)->esp;
+	struct observed_esp *esp = &find_partition(m->layout, m->disk, ROLE_ESP, m->step->disk)->esp;
 	struct menu menu = { .was = esp };
 
 	environments_make(m->layout, m->have, m->options->filling, &menu.list);

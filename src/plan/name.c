@@ -24,7 +24,7 @@ const struct role_info roles[ROLE_MAX] = {
 
 bool role_wanted(const struct layout *layout, const char *disk, enum role role)
 {
-	bool member = layout_is_member(layout, disk);
+	bool member = layout_is_member(layout, disk) && !layout_is_partition(layout_disk(layout, disk));
 
 	switch (role) {
 	case ROLE_ESP:
@@ -44,6 +44,15 @@ bool role_wanted(const struct layout *layout, const char *disk, enum role role)
 enum role role_of_pool(const struct layout *layout, const struct layout_pool *pool)
 {
 	return layout_has_luks(layout, pool) ? ROLE_MEMBER : ROLE_DATA;
+}
+
+size_t role_count(const struct layout *layout, enum role role)
+{
+	size_t n = 0;
+
+	FOR_EACH_DISK(disk, layout)
+		n += role_wanted(layout, disk->name, role);
+	return n;
 }
 
 /* A key device that only keeps its room has no array. */
@@ -87,6 +96,8 @@ char *name_subsystem(const struct layout *layout)
 
 char *name_label(const struct layout *layout, const char *disk)
 {
+	if (layout_is_partition(layout_disk(layout, disk)))
+		return name_partition(ROLE_MEMBER, disk);
 	/* LUKS2 has room for 47 characters; the disk is what must stay readable. */
 	return str_printf("%.*s-%s", (int)(46 - strlen(disk)), layout->host, disk);
 }
@@ -166,17 +177,41 @@ bool name_uuid_is_marked(const char *set_id, const char *uuid)
 	return uuid_compare(given, marked) == 0;
 }
 
-struct observed_partition *find_partition(const struct observed_disk *disk, enum role role,
-					  const char *name)
+/* Its header says that it is the member of that disk. */
+static bool is_member_of(const struct layout *layout, const struct observed_luks *luks, const char *name)
+{
+	_cleanup_free_ char *subsystem = name_subsystem(layout);
+	_cleanup_free_ char *label = name_partition(ROLE_MEMBER, name);
+	_cleanup_free_ char *label_new = name_label_new(name);
+
+	return streq(luks->subsystem, subsystem) &&
+	       (streq(luks->label, label) || streq(luks->label, label_new));
+}
+
+struct observed_partition *find_partition(const struct layout *layout, const struct observed_disk *disk,
+					  enum role role, const char *name)
 {
 	_cleanup_free_ char *settled = name_partition(role, name);
 	_cleanup_free_ char *fresh = name_partition_new(role, name);
-	struct observed_partition *partition = observed_partition(disk, settled);
+	struct observed_partition *partition = disk->partitions.items;
 
+	if (disk->on)
+		return partition && (role == ROLE_DATA || (role == ROLE_MEMBER &&
+				     is_member_of(layout, &partition->luks, name))) ? partition : NULL;
+	partition = observed_partition(disk, settled);
 	return partition ? partition : observed_partition(disk, fresh);
 }
 
 bool partition_is_new(const struct observed_partition *partition)
 {
+	if (partition->bare)
+		return partition->luks.label && starts_with(partition->luks.label, NEW_PREFIX) &&
+		       !partition->luks.n_keyslots;
 	return starts_with(partition->name, NEW_PREFIX);
+}
+
+bool partition_is_blank(const struct observed_partition *partition)
+{
+	return !partition->unreadable && !partition->content && !partition->table &&
+	       partition->luks.state == LUKS_NONE;
 }

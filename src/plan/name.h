@@ -8,6 +8,8 @@
  * GUIDs of the partition table and of partitions are UUIDs of version 8 (RFC 9562) that begin
  * with eight bytes of SHA-256 over the set id; the rest is random. A LUKS2 header has the
  * subsystem "eyrie:SET-ID" and the label "HOST-DISK", "eyrie-new-DISK" until it holds a pool.
+ * Where the disk is a partition, of whose table nothing is eyrie's, that header is the only mark: it is
+ * new while it has no key slot, and its label becomes "eyrie-member-DISK".
  * Datasets carry eyrie:set, inherited from the root dataset of the pool; the partition of a
  * pool without LUKS is new until that pool was made. The two md arrays, what is on them and
  * nothing else have UUIDs that follow from the set id: the same mark, and a hash.
@@ -56,9 +58,13 @@ struct role_info {
 /* Types: Discoverable Partitions Specification (ESP), libfdisk's list (the others). */
 extern const struct role_info roles[ROLE_MAX];
 
-/* On a disk of that name: those of the root's pool have all that boots them, others only data. */
+/*
+ * On a disk of that name: whole ones of the root's pool have all that boots them, others only data. A
+ * partition is its own, and has no other.
+ */
 bool role_wanted(const struct layout *layout, const char *disk, enum role role);
 enum role role_of_pool(const struct layout *layout, const struct layout_pool *pool);
+size_t role_count(const struct layout *layout, enum role role); /* disks that have one */
 uint64_t role_size(const struct layout *layout, enum role role); /* 0 for what is left over */
 bool role_wants_array(const struct layout *layout, enum role role);
 
@@ -80,7 +86,13 @@ char *name_dataset(const struct layout_pool *pool, const char *name); /* NULL: t
 void name_mark_uuid(const char *set_id, uuid_t uuid);
 bool name_uuid_is_marked(const char *set_id, const char *uuid);
 
-/* The partition of a role, new or settled, or NULL. */
-struct observed_partition *find_partition(const struct observed_disk *disk, enum role role,
-					  const char *name);
+/*
+ * The partition of a role, new or settled, or NULL. Of a disk that is a partition itself: that one, as a
+ * member when its header is of this set and this disk; whose it is without LUKS, nothing on it says.
+ */
+struct observed_partition *find_partition(const struct layout *layout, const struct observed_disk *disk,
+					  enum role role, const char *name);
 bool partition_is_new(const struct observed_partition *partition);
+
+/* It carries no signature at all: what is new and has no mark yet. */
+bool partition_is_blank(const struct observed_partition *partition);

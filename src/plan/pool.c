@@ -30,6 +30,25 @@ bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool)
 	return true;
 }
 
+/* Without LUKS no other step says which partition of somebody's disk is taken. */
+static char *names_of(const struct planner *p, const struct layout_pool *pool,
+		      const struct layout_vdev *vdev)
+{
+	const struct strv *disks = layout_vdev_disks(vdev);
+	_cleanup_strv_ struct strv names = STRV_NULL;
+
+	for (size_t i = 0; i < disks->n_items; i++) {
+		const struct layout_disk *want = layout_disk(p->layout, disks->items[i]);
+		const struct observed_disk *have = observed_disk(p->have, want->path);
+
+		if (have && layout_is_partition(want) && !layout_has_luks(p->layout, pool))
+			strv_addf(&names, "%s (%s)", want->name, have->path);
+		else
+			strv_add(&names, want->name);
+	}
+	return strv_join(&names, " ");
+}
+
 /* "mirror of left right, log mirror of fast-a fast-b" */
 void planner_add_pool(struct planner *p, const struct layout_pool *pool)
 {
@@ -38,7 +57,7 @@ void planner_add_pool(struct planner *p, const struct layout_pool *pool)
 	FOR_EACH_VDEV(vdev, pool)
 	{
 		const struct vdev_kind_info *kind = &vdev_kinds[layout_vdev_kind(vdev)];
-		_cleanup_free_ char *names = strv_join(layout_vdev_disks(vdev), " ");
+		_cleanup_free_ char *names = names_of(p, pool, vdev);
 
 		strbuf_printf(&vdevs, "%s%s of %s", vdevs.size ? ", " : "", kind->name, names);
 	}

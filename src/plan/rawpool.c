@@ -10,6 +10,7 @@
 
 #include "plan/internal.h"
 
+/* Whole ones: partitions hold no data, and do not say whether the pool was made. */
 struct count {
 	size_t n_there; /* disks */
 	size_t n_settled;	/* those whose partition is not new */
@@ -26,7 +27,7 @@ static struct count count_disks(const struct planner *p, const struct layout_poo
 
 	FOR_EACH_PLANNED_OF(d, p, pool)
 	{
-		if (d->state == DISK_MISSING)
+		if (d->state == DISK_MISSING || layout_is_partition(d->want))
 			continue;
 		count.n_there++;
 		count.n_settled += is_settled(d);

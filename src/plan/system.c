@@ -221,7 +221,7 @@ static bool can_sync(const struct planner *p, const struct planned_disk *d)
 	if (d->state != DISK_OURS)
 		return d->state == DISK_BLANK &&
 		       !observed_pool(p->have, p->layout->pool.name);
-	esp = find_partition(d->have, ROLE_ESP, d->want->name);
+	esp = find_partition(p->layout, d->have, ROLE_ESP, d->want->name);
 	return esp && (partition_is_new(esp) || streq(esp->content, "vfat"));
 }
 
@@ -232,7 +232,7 @@ static bool can_take_grub(const struct planner *p, const struct planned_disk *d)
 	if (d->state != DISK_OURS)
 		return d->state == DISK_BLANK &&
 		       !observed_pool(p->have, p->layout->pool.name);
-	return find_partition(d->have, ROLE_BIOS, d->want->name) != NULL;
+	return find_partition(p->layout, d->have, ROLE_BIOS, d->want->name) != NULL;
 }
 
 static struct step *add_boot_sync(struct planner *p)
@@ -343,7 +343,7 @@ static bool is_grub_of_before(const struct observed_system *system, const char *
 static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
 {
 	const struct observed_system *system = &p->have->system;
-	const char *core = find_partition(d->have, ROLE_BIOS, d->want->name)->grub;
+	const char *core = find_partition(p->layout, d->have, ROLE_BIOS, d->want->name)->grub;
 
 	return core && (streq(core, system->grub_core) ||
 			(any_bios_disk_is_away(p) && is_grub_of_before(system, core)));
@@ -546,7 +546,7 @@ static bool key_device_is_there(const struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		const struct observed_partition *part =
-			d->have ? find_partition(d->have, ROLE_KEY, d->want->name) : NULL;
+			d->have ? find_partition(p->layout, d->have, ROLE_KEY, d->want->name) : NULL;
 
 		if (part && streq(part->array, uuid))
 			return true;
@@ -615,7 +615,7 @@ static void plan_kernels(struct planner *p)
 	FOR_EACH_PLANNED_MEMBER(d, p)
 	{
 		const struct observed_partition *esp =
-			d->have ? find_partition(d->have, ROLE_ESP, d->want->name) : NULL;
+			d->have ? find_partition(p->layout, d->have, ROLE_ESP, d->want->name) : NULL;
 
 		if (!esp || !can_sync(p, d) || in_step(p, &esp->esp))
 			continue;

@@ -466,7 +466,7 @@ static int blank_disks(const struct drill_context *c, struct diag *diag)
 		_cleanup_free_ char *file = str_printf("%s/%s.img", c->disks, disk->name);
 
 		if (r == 0)
-			r = vm_blank_disk(file, disk->size, diag);
+			r = machine_make_disk(disk, file, diag);
 	}
 	return r;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rehearse/machine.h"
 
+#include <libfdisk.h>
+
 #define APPLIANCE_MEMORY (3 * GIB)
 
 void machine_deinit(struct machine *m)
@@ -52,7 +54,52 @@ char *machine_disk_path(const struct layout_disk *disk)
 {
 	enum vm_bus bus = bus_of(disk);
 
+	if (layout_is_partition(disk))
+		return str_printf(LAYOUT_BY_PARTLABEL "%s", disk->name);
 	return str_printf("%s%s%s", buses[bus].before, disk->name, buses[bus].after);
+}
+
+#define TABLE_SIZE (2 * MIB) /* in front and behind */
+
+/* A GPT with one partition, which is of that size and has the name of the disk. */
+static int make_table(const struct layout_disk *disk, const char *file)
+{
+	struct fdisk_context *fdisk = fdisk_new_context();
+	struct fdisk_partition *partition = fdisk_new_partition();
+	unsigned sector = disk->sector_size ? (unsigned)disk->sector_size : 512;
+	int r;
+
+	(void)fdisk_disable_dialogs(fdisk, 1);
+	(void)fdisk_save_user_sector_size(fdisk, sector, sector);
+	(void)fdisk_partition_set_name(partition, disk->name);
+	(void)fdisk_partition_set_start(partition, MIB / sector);
+	(void)fdisk_partition_set_size(partition, disk->size / sector);
+	(void)fdisk_partition_partno_follow_default(partition, 1);
+	r = fdisk_assign_device(fdisk, file, /* readonly= */ 0);
+	if (r == 0)
+		r = fdisk_create_disklabel(fdisk, "gpt");
+	if (r == 0)
+		r = fdisk_add_partition(fdisk, partition, NULL);
+	if (r == 0)
+		r = fdisk_write_disklabel(fdisk);
+	if (r == 0)
+		r = fdisk_deassign_device(fdisk, /* nosync= */ 1);
+	fdisk_unref_partition(partition);
+	fdisk_unref_context(fdisk);
+	return r;
+}
+
+int machine_make_disk(const struct layout_disk *disk, const char *file, struct diag *diag)
+{
+	int r;
+
+	if (!layout_is_partition(disk))
+		return vm_blank_disk(file, disk->size, diag);
+	r = vm_blank_disk(file, disk->size + TABLE_SIZE, diag);
+	if (r)
+		return r;
+	r = make_table(disk, file);
+	return r ? diag_error(diag, r, "cannot partition %s: %s", file, strerror(-r)) : 0;
 }
 
 void machine_add_disk(struct machine *m, const struct vm_disk *disk)

@@ -23,7 +23,14 @@ struct machine {
 
 /* NVMe or USB where its path in the layout says so, with the sectors that the layout expects. */
 struct vm_disk machine_disk(const struct layout_disk *disk, const char *file, const char *format);
-char *machine_disk_path(const struct layout_disk *disk); /* in the guest */
+/*
+ * In the guest. A partition is by its label, the name of the disk: it is the only one of a virtual disk
+ * of its own.
+ */
+char *machine_disk_path(const struct layout_disk *disk);
+
+/* A raw file that is that disk, blank and sparse; what was in it is gone. */
+int machine_make_disk(const struct layout_disk *disk, const char *file, struct diag *diag);
 
 void machine_add_disk(struct machine *machine, const struct vm_disk *disk);
 

@@ -122,7 +122,7 @@ static int make_disk(struct rehearsal *r, const struct layout_disk *disk)
 {
 	_cleanup_free_ char *path = str_printf("%s/%s.img", r->folder, disk->name);
 
-	return vm_blank_disk(path, disk->size, r->diag);
+	return machine_make_disk(disk, path, r->diag);
 }
 
 static int write_file(struct rehearsal *r, const char *folder, const char *name,

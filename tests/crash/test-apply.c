@@ -21,11 +21,40 @@
 
 #define N_RUNS 12
 
-static struct layout *layout;
+static struct layout *layout, *whole, *lent; /* `layout` is one of the two */
 static struct runner runner;
 static struct secret *passphrase;
 static const char *nodes[3]; /* left, right, and one that the layout does not name */
 static const char *images[3];
+static const char *fast; /* a disk of somebody's: partitions 2 and 3 are lent */
+static char *labels[2];
+
+/* No udev makes links here. */
+static void lend(void)
+{
+	_cleanup_free_ char *text = NULL;
+
+	fast = loop_new("fast.img", 600 * MIB);
+	assert_int_equal(run(&runner, &(struct command){
+				 .argv = (const char *const[]){ "sfdisk", "--no-reread",
+								"--no-tell-kernel", "--quiet", fast, NULL },
+				 .input = "label: gpt\nsize=16MiB, name=theirs\nsize=264MiB, name=one\n"
+					  "size=264MiB, name=two\n" }, NULL), 0);
+	assert_true(loop_scan(fast));
+	assert_int_equal(file_make_folder(LAYOUT_BY_PARTLABEL, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *node = str_printf("%sp%d", fast, i + 2);
+
+		labels[i] = str_printf(LAYOUT_BY_PARTLABEL "eyrie-test-%d-%d", (int)getpid(), i);
+		assert_int_equal(symlink(node, labels[i]), 0);
+	}
+	text = str_printf(TEST_HEAD "disks:\n  left: { path: %s }\n  right: { path: %s }\n"
+			  "  one: { path: %s }\n  two: { path: %s }\n" TEST_POOL
+			  "    - log: [one, two]\n" TEST_DATASETS "boot: { esp-size: 256MiB }\n"
+			  "encryption: { kdf: { type: pbkdf2, iterations: 1000 } }\n",
+			  nodes[0], nodes[1], labels[0], labels[1]);
+	lent = test_layout(text);
+}
 
 static int setup(void **state)
 {
@@ -45,14 +74,20 @@ static int setup(void **state)
 	text = str_printf(TEST_HEAD "disks:\n  left: { path: %s }\n  right: { path: %s }\n" TEST_POOL
 			  TEST_DATASETS "boot: { esp-size: 256MiB }\nencryption: { kdf: "
 			  "{ type: pbkdf2, iterations: 1000 } }\n", nodes[0], nodes[1]);
-	layout = test_layout(text);
+	layout = whole = test_layout(text);
+	lend();
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	layout = layout_free(layout);
+	whole = layout_free(whole);
+	lent = layout_free(lent);
+	for (int i = 0; i < 2; i++) {
+		(void)unlink(labels[i]);
+		free(labels[i]);
+	}
 	passphrase = secret_free(passphrase);
 	return 0;
 }
@@ -75,6 +110,13 @@ static struct plan *make_plan(const struct strv *wipe, bool quiet)
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
 		(void)loop_scan(nodes[i]);
 		(void)observe_disk(nodes[i], list_add(&have->disks, &record_observed_disk), NULL);
+	}
+	(void)observe_disk(fast, list_add(&have->disks, &record_observed_disk), NULL);
+	FOR_EACH_DISK(want, layout)
+	{
+		_cleanup_free_ char *node = realpath(want->path, NULL);
+
+		observed_name(have, node, want->path);
 	}
 	if (plan_make(layout, have, &options, &plan, &diag) && !quiet)
 		fail_msg("%s", diag.n_items ? diag.items[0].text : "refused");
@@ -179,6 +221,114 @@ static void expect_done(const struct strv *wipe)
 		if (run(&runner, &(struct command){ .argv = argv, .secret = passphrase }, &diag))
 			fail_msg("%s", diag.items[0].text);
 	}
+}
+
+/* What is on it beside the two partitions that are lent. */
+static char *fast_text(void)
+{
+	_cleanup_free_ char *area = mem_alloc(MIB);
+	_cleanup_close_ int fd = open(fast, O_RDONLY | O_CLOEXEC);
+	char hash[HASH_HEX_SIZE];
+	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
+
+	for (off_t at = 0; at < (off_t)(600 * MIB); at += (off_t)MIB) {
+		if (at >= (off_t)(17 * MIB) && at < (off_t)(545 * MIB))
+			continue;
+		assert_int_equal(pread(fd, area, MIB, at), MIB);
+		(void)data_hash(area, MIB, hash);
+		strbuf_printf(&b, "%s ", hash);
+	}
+	return strbuf_take(&b);
+}
+
+static void blank_lent(void)
+{
+	static char zeros[MIB];
+
+	for (int i = 0; i < 2; i++) {
+		_cleanup_close_ int fd = open(labels[i], O_RDWR | O_CLOEXEC);
+
+		assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+		assert_int_equal(fsync(fd), 0);
+	}
+}
+
+static void expect_lent_opens(void)
+{
+	for (int i = 0; i < 2; i++) {
+		const char *const argv[] = { "cryptsetup", "open", "--test-passphrase",
+					     "--key-file=-", labels[i], NULL };
+
+		assert_int_equal(run(&runner, &(struct command){ .argv = argv, .secret = passphrase },
+				     NULL), 0);
+	}
+}
+
+/*
+ * Members on partitions of somebody's disk: what a kill leaves there is ours or blank, or asks to be
+ * given up; nothing else of that disk is written.
+ */
+static void test_killed_in_partitions(void **state)
+{
+	_cleanup_strv_ struct strv wipe = STRV_NULL;
+	_cleanup_free_ char *before = fast_text();
+
+	(void)state;
+	layout = lent;
+	strv_add_all(&wipe, "one", "two", NULL);
+	for (int i = 0; i < N_RUNS; i++) {
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+		_cleanup_free_ char *after = NULL;
+		bool torn;
+
+		make_blank();
+		blank_lent();
+		for (unsigned kills = i ? 1 + random_up_to(4) : 0; kills; kills--) {
+			_cleanup_(plan_freep) struct plan *now = make_plan(NULL, false);
+
+			if (!plan_count_consents_missing(now))
+				work_and_kill(NULL, random_up_to(600000));
+		}
+		plan = make_plan(NULL, false);
+		torn = plan_count_consents_missing(plan);
+		assert_int_equal(work_and_wait(torn ? &wipe : NULL), 0);
+		expect_done(NULL);
+		expect_lent_opens();
+		after = fast_text();
+		assert_string_equal(before, after);
+	}
+	layout = whole;
+}
+
+/* What somebody put there since it was planned, or has open, is not written over. */
+static void test_taken_partition_is_not_written(void **state)
+{
+	_cleanup_free_ char *node = realpath(labels[0], NULL), *before = NULL, *after = NULL;
+	const struct step format = { .kind = STEP_LUKS_FORMAT, .disk = (char *)"one",
+				     .object = (char *)"eyrie-member-one" };
+	const struct step wipe = { .kind = STEP_WIPE, .disk = (char *)"one", .object = node };
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	struct apply_context cxt = { .layout = lent, .run = &runner, .passphrase = passphrase,
+				     .diag = &diag };
+	int fd;
+
+	(void)state;
+	blank_lent();
+	assert_int_equal(kdf_prepare(&cxt), 0);
+	assert_int_equal(run_words(&runner, NULL, "mkfs.ext4", "-qF", node, NULL), 0);
+	before = test_hash(node);
+	assert_int_equal(apply_LUKS_FORMAT(&cxt, &format), -ENODEV);
+	fd = open(node, O_RDONLY | O_EXCL | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(apply_WIPE(&cxt, &wipe), -EBUSY);
+	after = test_hash(node);
+	assert_string_equal(before, after);
+
+	(void)close(fd);
+	assert_int_equal(apply_WIPE(&cxt, &wipe), 0);
+	assert_int_equal(apply_LUKS_FORMAT(&cxt, &format), 0);
+	assert_int_equal(apply_LUKS_FORMAT(&cxt, &format), -EEXIST);
+	blank_lent();
 }
 
 /* Done without an interruption, and how long that takes. */
@@ -290,8 +440,6 @@ static void test_settled_is_not_made_again(void **state)
 {
 	const struct step format = { .kind = STEP_LUKS_FORMAT, .disk = (char *)"left",
 				     .object = (char *)"eyrie-member-left" };
-	const struct step esp = { .kind = STEP_ESP_FORMAT, .disk = (char *)"left",
-				  .object = (char *)"eyrie-new-esp-left" };
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
 	struct apply_context cxt = { .layout = layout, .run = &runner, .passphrase = passphrase,
 				     .diag = &diag };
@@ -303,7 +451,6 @@ static void test_settled_is_not_made_again(void **state)
 	before = test_hash(nodes[0]);
 	assert_int_equal(kdf_prepare(&cxt), 0);
 	assert_int_equal(apply_LUKS_FORMAT(&cxt, &format), -EEXIST);
-	assert_int_equal(apply_ESP_FORMAT(&cxt, &esp), -EEXIST);
 	after = test_hash(nodes[0]);
 	assert_string_equal(before, after);
 }
@@ -372,6 +519,8 @@ int main(void)
 		cmocka_unit_test(test_settled_is_not_made_again),
 		cmocka_unit_test(test_held_is_not_written),
 		cmocka_unit_test(test_held_member_is_not_written),
+		cmocka_unit_test(test_killed_in_partitions),
+		cmocka_unit_test(test_taken_partition_is_not_written),
 	};
 
 	if (!loops_work())

@@ -14,12 +14,18 @@ static void random_uuid(struct random *r, char ret[static 37])
 	uuid_unparse_lower(uuid, ret);
 }
 
-static void add_disks(struct random *r, struct strbuf *b, unsigned n)
+#define DISKS_MAX 16
+
+/* Of these some are partitions. */
+static void add_disks(struct random *r, struct strbuf *b, unsigned n, const bool *partitions)
 {
+	static const char *const folders[] = { LAYOUT_BY_PARTLABEL, LAYOUT_BY_PARTUUID };
+
 	strbuf_add(b, "disks:\n");
 	for (unsigned i = 0; i < n; i++)
-		strbuf_printf(b, "  d%u: { path: /dev/disk/by-id/named-%u%s }\n", i, i,
-			      random_one_in(r, 4) ? ", size: 8GiB" : "");
+		strbuf_printf(b, "  d%u: { path: %snamed-%u%s }\n", i,
+			      partitions[i] ? folders[random_below(r, 2)] : "/dev/disk/by-id/", i,
+			      !random_one_in(r, 4) ? "" : partitions[i] ? ", size: 512MiB" : ", size: 8GiB");
 }
 
 /* A vdev of the next `width` disks. */
@@ -32,14 +38,23 @@ static void add_vdev(struct strbuf *b, const char *indent, const char *kind, uns
 	strbuf_add(b, "]\n");
 }
 
+/* A log, special, cache or spare of the next two disks, which may be partitions. */
+static void add_further(struct random *r, struct strbuf *b, const char *indent, unsigned *at,
+			bool *partitions)
+{
+	static const char *const others[] = { "log", "special", "cache", "spare" };
+
+	partitions[*at] = partitions[*at + 1] = random_one_in(r, 2);
+	add_vdev(b, indent, others[random_below(r, 4)], at, 2);
+}
+
 /*
  * Mirrors or raidz of one kind, of two disks or more; what is left over is a log, a cache or a
  * spare. The root's pool has the first `n` disks.
  */
-static void add_vdevs(struct random *r, struct strbuf *b, unsigned n)
+static void add_vdevs(struct random *r, struct strbuf *b, unsigned n, bool *partitions)
 {
 	static const char *const data[] = { "mirror", "mirror", "raidz1", "raidz2" };
-	static const char *const others[] = { "log", "special", "cache", "spare" };
 	unsigned kind = random_below(r, n < 3 ? 3 : 4), least = kind == 3 ? 3 : 2;
 	unsigned further = n >= least + 2 && random_one_in(r, 3) ? 2 : 0;
 	unsigned n_vdevs = 1 + random_below(r, (n - further) / least), at = 0;
@@ -52,11 +67,12 @@ static void add_vdevs(struct random *r, struct strbuf *b, unsigned n)
 			 least + (i + 1 == n_vdevs ? spare : random_below(r, spare + 1)));
 	}
 	if (further)
-		add_vdev(b, "    ", others[random_below(r, 4)], &at, further);
+		add_further(r, b, "    ", &at, partitions);
 }
 
-/* Further pools of two disks each, from disk `at` on. */
-static void add_pools(struct random *r, struct strbuf *b, unsigned at, unsigned n_pools)
+/* Further pools of two disks or four each, from disk `at` on. How many disks there are then. */
+static unsigned add_pools(struct random *r, struct strbuf *b, unsigned at, unsigned n_pools,
+			  bool *partitions)
 {
 	static const char *const encryptions[] = {
 		"", "    filesystem-properties: { encryption: on, keyformat: passphrase }\n"
@@ -67,6 +83,8 @@ static void add_pools(struct random *r, struct strbuf *b, unsigned at, unsigned 
 	for (unsigned i = 0; i < n_pools; i++) {
 		strbuf_printf(b, "  nest%u:\n    vdevs:\n", i);
 		add_vdev(b, "      ", random_one_in(r, 3) ? "raidz1" : "mirror", &at, 2);
+		if (random_one_in(r, 3))
+			add_further(r, b, "      ", &at, partitions);
 		strbuf_add(b, encryptions[random_below(r, 2)]);
 		strbuf_printf(b, "    datasets:\n      pg: { mountpoint: /nest%u/pg }\n", i);
 		if (random_one_in(r, 2))
@@ -75,6 +93,7 @@ static void add_pools(struct random *r, struct strbuf *b, unsigned at, unsigned 
 		if (random_one_in(r, 3))
 			strbuf_add(b, "    volumes: { deep/vm: { size: 1GiB } }\n");
 	}
+	return at;
 }
 
 static void add_datasets(struct random *r, struct strbuf *b)
@@ -141,15 +160,16 @@ char *random_layout(struct random *r)
 	static const char *const firmwares[] = { "uefi", "bios", "both" };
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;
 	unsigned n = 2 + random_below(r, 5), n_pools = random_below(r, 3);
+	bool partitions[DISKS_MAX] = {};
 	char id[37];
 
 	random_uuid(r, id);
 	strbuf_printf(&b, "id: %s\nhost: nest%u\nfirmware: %s\n", id, random_below(r, 100),
 		      firmwares[random_below(r, 3)]);
 	add_encryption(r, &b);
-	add_disks(r, &b, n + 2 * n_pools);
-	add_vdevs(r, &b, n);
-	add_pools(r, &b, n, n_pools);
+	add_vdevs(r, &b, n, partitions);
+	n = add_pools(r, &b, n, n_pools, partitions);
+	add_disks(r, &b, n, partitions);
 	add_datasets(r, &b);
 	add_volumes(r, &b);
 	add_system(r, &b);
@@ -207,9 +227,43 @@ static void add_set(struct observed_disk *disk, const char *id, const char *name
 	luks->label = str_printf("other-%s", name);
 }
 
+static void foreign_partition(struct random *r, struct observed_disk *disk)
+{
+	struct observed_partition *partition = disk->partitions.items;
+	char id[37];
+
+	switch (random_below(r, 4)) {
+	case 0:
+		str_set(&partition->content, "ext4");
+		str_set(&partition->label, "photos");
+		break;
+	case 1:
+		str_set(&partition->table, "dos");
+		str_set(&disk->table, "dos");
+		break;
+	case 2:
+		str_set(&partition->content, "zfs_member");
+		str_set(&partition->label, "pool1");
+		break;
+	default:
+		random_uuid(r, id);
+		str_set(&partition->content, "crypto_LUKS");
+		partition->luks.state = LUKS_WHOLE;
+		partition->luks.n_keyslots = random_below(r, 2);
+		free(partition->luks.subsystem);
+		partition->luks.subsystem = str_printf("eyrie:%s", id);
+		str_set(&partition->luks.label, "eyrie-new-d0");
+	}
+}
+
 void random_foreign(struct random *r, struct observed_disk *disk)
 {
 	char id[37];
+
+	if (disk->on) {
+		foreign_partition(r, disk);
+		return;
+	}
 
 	switch (random_below(r, 5)) {
 	case 0:
@@ -252,6 +306,25 @@ static void add_stranger(struct random *r, struct observed *have, const struct l
 	disk->unreadable = random_one_in(r, 8);
 }
 
+/* A disk of somebody's, one partition of which is called a disk by the layout. */
+static void add_lent(struct random *r, struct observed *have, const char *path, unsigned i)
+{
+	struct observed_disk *owner = add_disk(have, str_printf("/dev/stranger-owner%u", i),
+					       str_printf("/dev/disk/by-id/owner-%u", i));
+	const char *name = strrchr(path, '/') + 1;
+	struct observed_partition *partition = add_partition(owner, "theirs", "ext4");
+
+	str_set(&owner->serial, "theirs");
+	owner->size = 16 * GIB;
+	str_set(&owner->table, "gpt");
+	partition = add_partition(owner, name, NULL);
+	partition->uuid = str_dup(name);
+	free(partition->path);
+	partition->path = str_printf("/dev/lent%u", i);
+	partition->size = GIB + random_below(r, 3) * GIB;
+	observed_name(have, path, path);
+}
+
 struct observed *random_machine(struct random *r, const struct layout *layout)
 {
 	struct observed *have = mem_alloc(sizeof(*have));
@@ -261,9 +334,13 @@ struct observed *random_machine(struct random *r, const struct layout *layout)
 		add_stranger(r, have, layout, 0);
 	FOR_EACH_DISK(want, layout)
 	{
-		struct observed_disk *disk =
-			add_disk(have, str_printf("/dev/vd%u", i++), str_dup(want->path));
+		struct observed_disk *disk;
 
+		if (layout_is_partition(want)) {
+			add_lent(r, have, want->path, i++);
+			continue;
+		}
+		disk = add_disk(have, str_printf("/dev/vd%u", i++), str_dup(want->path));
 		disk->size = 8 * GIB + random_below(r, 3) * GIB;
 	}
 	for (unsigned k = 1; k < n_strangers; k++)

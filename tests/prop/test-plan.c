@@ -93,11 +93,41 @@ static struct observed_disk *disk_of(const struct one *one, unsigned i)
 	return observed_disk(one->world.have, disks[i % one->layout->disks.n_items].path);
 }
 
+/* Into a partition of others nothing is written that is not blank or known to be ours. */
+static void expect_proven(const struct one *one, const struct step *step)
+{
+	FOR_EACH_DISK(want, one->layout)
+	{
+		const struct observed_disk *disk = observed_disk(one->world.have, want->path);
+		const struct layout_pool *pool = layout_pool_of(one->layout, want->name, NULL);
+		const struct observed_partition *bare =
+			disk && disk->on ? disk->partitions.items : NULL;
+		bool luks = layout_has_luks(one->layout, pool);
+
+		if (!bare || partition_is_blank(bare) ||
+		    !(luks ? step->kind == STEP_LUKS_FORMAT && streq(step->disk, want->name) :
+			     step->kind == STEP_POOL_CREATE && streq(step->pool, pool->name)))
+			continue;
+		if (!luks || !find_partition(one->layout, disk, ROLE_MEMBER, want->name) ||
+		    !partition_is_new(bare))
+			one_fail(one, "'%s' writes over %s", step->text, bare->content);
+	}
+}
+
 static void do_step(struct one *one, const struct step *step)
 {
+	expect_proven(one, step);
 	strv_addf(&one->story, "%s: %s", step_name(step->kind), step->text);
 	world_do(&one->world, step);
 	one->started &= step->kind != STEP_INITRD;
+}
+
+/* What is torn there may be nobody's any more, and goes with consent. */
+static void give_up_partitions(struct one *one)
+{
+	FOR_EACH_DISK(want, one->layout)
+		if (layout_is_partition(want))
+			strv_add(&one->wipe, want->name);
 }
 
 /* Carry out the first `n` steps of what would be done, in as many rounds as that takes. */
@@ -117,6 +147,7 @@ static void do_prefix(struct one *one, size_t n, bool tear)
 			if (tear) {
 				strv_addf(&one->story, "torn: %s", step->text);
 				world_tear(&one->world, step, &one->r);
+				give_up_partitions(one);
 			}
 			return;
 		}
@@ -222,7 +253,7 @@ static bool is_of_disk(const char *text, const struct observed_disk *disk)
 	if (streq(text, disk->path) || strv_has(&disk->names, text))
 		return true;
 	FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
-		if (streq(text, partition->path))
+		if (streq(text, partition->path) && !starts_with(partition->path, "/dev/lent"))
 			return true;
 	return false;
 }
@@ -323,10 +354,10 @@ static void test_content_of_others_goes_only_with_consent(void **state)
 		for (size_t i = 0; i < n; i++) {
 			const struct step *step = first_step_of(plan, disks[i].name);
 
-			if (!foreign[i] && step->kind == STEP_WIPE)
+			if (!foreign[i] && step && step->kind == STEP_WIPE)
 				one_fail(&one, "blank, and wiped: %s", step->text);
-			if (foreign[i] && (step->kind != STEP_WIPE || !step->destroys))
-				one_fail(&one, "of others, and first: %s", step->text);
+			if (foreign[i] && (!step || step->kind != STEP_WIPE || !step->destroys))
+				one_fail(&one, "of others, and first: %s", step ? step->text : "nothing");
 			if (foreign[i] && step->consent_missing == strv_has(&one.wipe, disks[i].name))
 				one_fail(&one, "consent is wrong: %s", step->text);
 		}
@@ -344,8 +375,41 @@ static void test_content_of_others_goes_only_with_consent(void **state)
 	}
 }
 
+static const char *make_partition_untouchable(struct one *one, struct observed_disk *disk)
+{
+	struct observed_partition *partition = disk->partitions.items;
+
+	switch (random_below(&one->r, 7)) {
+	case 0:
+		partition->mounted = str_dup("swap");
+		return "mounted";
+	case 1:
+		partition->held = str_dup("md0");
+		return "held";
+	case 2:
+		str_set(&partition->content, "ambiguous");
+		disk->ambiguous = true;
+		return "ambiguous";
+	case 3:
+		partition->unreadable = disk->unreadable = true;
+		return "unreadable";
+	case 4:
+		disk->read_only = true;
+		return "read-only";
+	case 5:
+		free(disk->on);
+		disk->on = str_dup(disk_of(one, 0)->path);
+		return "a partition of a disk of the layout";
+	default:
+		disk->size = 200 * MIB;
+		return "too small";
+	}
+}
+
 static const char *make_untouchable(struct one *one, struct observed_disk *disk)
 {
+	if (disk->on)
+		return make_partition_untouchable(one, disk);
 	switch (random_below(&one->r, 8)) {
 	case 0:
 		disk->mounted = str_dup("/home");
@@ -392,7 +456,8 @@ static void test_untouchable_is_refused(void **state)
 		_cleanup_(plan_freep) struct plan *plan = NULL;
 
 		if (random_one_in(&one.r, 2))
-			str_set(&disk->content, "ext4");
+			str_set(disk->on ? &((struct observed_partition *)disk->partitions.items)->content :
+					   &disk->content, "ext4");
 		what = make_untouchable(&one, disk);
 		FOR_EACH_DISK(want, one.layout)
 			strv_add(&one.wipe, want->name);
@@ -532,16 +597,62 @@ static bool makes_anew(const struct step *step)
 	       step->kind == STEP_DATASET_CREATE || step->kind == STEP_VOLUME_CREATE;
 }
 
+static void empty_partition(struct observed_partition *partition)
+{
+	struct observed_luks none = {};
+
+	str_set(&partition->content, NULL);
+	str_set(&partition->pool, NULL);
+	str_set(&partition->held, NULL);
+	str_set(&partition->luks.uuid, NULL);
+	str_set(&partition->luks.label, NULL);
+	str_set(&partition->luks.subsystem, NULL);
+	str_set(&partition->luks.mapped, NULL);
+	str_set(&partition->luks.inside, NULL);
+	str_set(&partition->luks.inside_label, NULL);
+	str_set(&partition->luks.inside_uuid, NULL);
+	partition->luks = none;
+}
+
+static void damage_partition(struct one *one, struct observed_disk *disk)
+{
+	struct observed_partition *partition = disk->partitions.items;
+
+	switch (random_below(&one->r, 4)) {
+	case 0:
+		strv_add(&one->story, "the partition is blank");
+		empty_partition(partition);
+		break;
+	case 1:
+		strv_add(&one->story, "the partition is of others");
+		empty_partition(partition);
+		random_foreign(&one->r, disk);
+		break;
+	case 2:
+		strv_add(&one->story, "the LUKS header has no key slot");
+		partition->luks.n_keyslots = 0;
+		break;
+	default:
+		strv_add(&one->story, "the partition is gone");
+		str_set(&disk->path, "/dev/gone");
+		strv_deinit(&disk->names);
+	}
+}
+
 static void damage(struct one *one, struct observed_disk *disk)
 {
 	const struct layout_disk *disks = one->layout->disks.items;
 	struct observed_partition *esp = NULL, *member = NULL, *data = NULL;
 
+	if (disk->on) {
+		damage_partition(one, disk);
+		return;
+	}
 	for (size_t i = 0; i < one->layout->disks.n_items && !member && !data; i++) {
-		esp = find_partition(disk, layout_boots_uefi(one->layout) ? ROLE_ESP : ROLE_BOOT,
+		esp = find_partition(one->layout, disk, layout_boots_uefi(one->layout) ? ROLE_ESP : ROLE_BOOT,
 				     disks[i].name);
-		member = find_partition(disk, ROLE_MEMBER, disks[i].name);
-		data = find_partition(disk, ROLE_DATA, disks[i].name);
+		member = find_partition(one->layout, disk, ROLE_MEMBER, disks[i].name);
+		data = find_partition(one->layout, disk, ROLE_DATA, disks[i].name);
 	}
 	if (data) {
 		strv_add(&one->story, "the partition of a pool is empty");
@@ -640,7 +751,7 @@ static void test_others_are_kept_in_step(void **state)
 			one_fail(&one, "refused");
 		FOR_EACH_ITEM(struct step, step, &plan->steps)
 			n += step->kind == STEP_ESP_SYNC;
-		if (n != layout_n_members(one.layout) - 1)
+		if (n != role_count(one.layout, ROLE_ESP) - 1)
 			one_fail(&one, "kernels go onto %zu disks", n);
 	}
 }
@@ -648,8 +759,17 @@ static void test_others_are_kept_in_step(void **state)
 static void swap_disk(struct one *one)
 {
 	struct observed_disk *disk = disk_of(one, random_below(&one->r, 6));
-	struct observed_disk fresh = { .path = take_ptr(disk->path), .names = disk->names,
-				       .size = 8 * GIB };
+	struct observed_disk fresh;
+
+	if (disk->on) {
+		strv_add(&one->story, "a partition is another one");
+		empty_partition(disk->partitions.items);
+		if (random_one_in(&one->r, 2))
+			random_foreign(&one->r, disk);
+		return;
+	}
+	fresh = (struct observed_disk){ .path = take_ptr(disk->path), .names = disk->names,
+					.size = 8 * GIB };
 
 	disk->names = (struct strv)STRV_NULL;
 	record_deinit(&record_observed_disk, disk);
@@ -685,9 +805,9 @@ static void test_swapped_disk(void **state)
 					want ? observed_disk(one.world.have, want->path) : NULL;
 
 				if (want && (!disk || (step->kind > STEP_TABLE &&
-						       !find_partition(disk, ROLE_MEMBER,
+						       !find_partition(one.layout, disk, ROLE_MEMBER,
 								       want->name) &&
-						       !find_partition(disk, ROLE_DATA, want->name))))
+						       !find_partition(one.layout, disk, ROLE_DATA, want->name))))
 					one_fail(&one, "'%s' has nothing to work on", step->text);
 				do_step(&one, step);
 			}
@@ -714,7 +834,7 @@ static void test_order_of_steps(void **state)
 				step->disk ? layout_disk(one.layout, step->disk) : NULL;
 			struct observed_partition *member =
 				want && step->kind > STEP_TABLE ?
-					find_partition(observed_disk(one.world.have, want->path),
+					find_partition(one.layout, observed_disk(one.world.have, want->path),
 						       ROLE_MEMBER, want->name) : NULL;
 
 			pool = observed_pool(one.world.have, one.layout->pool.name) != NULL;
@@ -726,7 +846,7 @@ static void test_order_of_steps(void **state)
 				one_fail(&one, "not whole yet: %s", step->text);
 			if (step->kind == STEP_LUKS_FILLED && !member->luks.mapped)
 				one_fail(&one, "not open: %s", step->text);
-			if (step->kind == STEP_LUKS_FORMAT && !partition_is_new(member))
+			if (step->kind == STEP_LUKS_FORMAT && member && !partition_is_new(member))
 				one_fail(&one, "not new: %s", step->text);
 			if (step->kind == STEP_LUKS_FORMAT && pool)
 				one_fail(&one, "the pool exists: %s", step->text);
@@ -785,7 +905,7 @@ static void expect_opens_as_said(struct one *one, bool before)
 
 	FOR_EACH_MEMBER_DISK(want, one->layout)
 	{
-		struct observed_partition *member = find_partition(
+		struct observed_partition *member = find_partition(one->layout,
 			observed_disk(one->world.have, want->path), ROLE_MEMBER, want->name);
 
 		bool peer = member->luks.generation > 0, key = member->luks.key_slot > 0;
@@ -1087,7 +1207,7 @@ static void expect_in_menus(struct one *one, const char *dataset, bool wanted)
 	{
 		struct observed_disk *disk = observed_disk(one->world.have, want->path);
 		struct observed_partition *esp =
-			disk ? find_partition(disk, ROLE_ESP, want->name) : NULL;
+			disk ? find_partition(one->layout, disk, ROLE_ESP, want->name) : NULL;
 		bool has = false;
 
 		if (!esp)
@@ -1154,7 +1274,7 @@ static void expect_images(struct one *one, const char *now, bool counting, const
 	FOR_EACH_MEMBER_DISK(want, one->layout)
 	{
 		struct observed_disk *disk = observed_disk(one->world.have, want->path);
-		struct observed_partition *esp = find_partition(disk, ROLE_ESP, want->name);
+		struct observed_partition *esp = find_partition(one->layout, disk, ROLE_ESP, want->name);
 		const struct observed_entry *entry, *other;
 
 		if (!esp)
@@ -1173,9 +1293,11 @@ static void expect_no_before(struct one *one)
 {
 	FOR_EACH_MEMBER_DISK(want, one->layout)
 	{
-		struct observed_partition *esp = find_partition(
+		struct observed_partition *esp = find_partition(one->layout,
 			observed_disk(one->world.have, want->path), ROLE_ESP, want->name);
 
+		if (!esp)
+			continue;
 		FOR_EACH_ITEM(struct observed_entry, entry, &esp->esp.entries)
 			if (boot_version_is_before(entry->version))
 				one_fail(one, "disk '%s' still has %s", want->name, entry->file);

@@ -31,7 +31,7 @@ static struct observed_partition *member(const struct observed *have, const stru
 	const struct layout_disk *want = layout_disk(layout, disk);
 	struct observed_disk *found = observed_disk(have, want->path);
 
-	return found ? find_partition(found, ROLE_MEMBER, disk) : NULL;
+	return found ? find_partition(layout, found, ROLE_MEMBER, disk) : NULL;
 }
 
 /* Remember a member's inside below its path, which is unique. */
@@ -73,7 +73,7 @@ static bool is_seen(const struct world *world, const struct layout_pool *pool, c
 
 		return open && streq(open->luks.inside, "zfs_member");
 	}
-	data = found ? find_partition(found, ROLE_DATA, disk) : NULL;
+	data = found ? find_partition(world->layout, found, ROLE_DATA, disk) : NULL;
 	return data && streq(data->content, "zfs_member");
 }
 
@@ -112,7 +112,7 @@ static void hold_disks(struct world *world, const struct layout_pool *pool)
 		struct observed_disk *found = observed_disk(world->have, want->path);
 		struct observed_partition *data =
 			found && layout_pool_of(world->layout, want->name, NULL) == pool ?
-				find_partition(found, ROLE_DATA, want->name) :
+				find_partition(world->layout, found, ROLE_DATA, want->name) :
 				NULL;
 
 		if (data)
@@ -150,7 +150,10 @@ static void open_member(struct world *world, const struct step *step)
 
 static void forget_inside(struct world *world, const struct step *step)
 {
-	struct observed_partition *partition = member(world->have, world->layout, step->disk);
+	struct observed_disk *disk =
+		observed_disk(world->have, layout_disk(world->layout, step->disk)->path);
+	struct observed_partition *partition = disk->on ? disk->partitions.items :
+		member(world->have, world->layout, step->disk);
 	struct observed_luks nothing = {};
 
 	if (partition)
@@ -334,11 +337,41 @@ static void set_root_state(struct world *world, const char *state)
 	pair_set(&observed_dataset(pool, name)->properties, NAME_STATE_PROPERTY, state);
 }
 
+/* Wiped, with a header that is torn, or with one that is whole and has no key slot yet. */
+static void tear_partition(struct observed_partition *partition, struct random *r)
+{
+	struct observed_luks *luks = &partition->luks;
+
+	luks->n_keyslots = 0;
+	switch (random_below(r, 3)) {
+	case 0:
+		luks->state = LUKS_NONE;
+		str_set(&partition->content, NULL);
+		break;
+	case 1:
+		luks->state = LUKS_UNREADABLE;
+		break;
+	default:
+		luks->state = random_one_in(r, 2) ? LUKS_WHOLE : LUKS_SECONDARY_DAMAGED;
+		return;
+	}
+	str_set(&luks->uuid, NULL);
+	str_set(&luks->label, NULL);
+	str_set(&luks->subsystem, NULL);
+}
+
 static void tear_luks(struct world *world, const struct step *step, struct random *r)
 {
-	struct observed_luks *luks = &member(world->have, world->layout, step->disk)->luks;
+	struct observed_partition *partition;
+	struct observed_luks *luks;
 
 	world_do(world, step);
+	partition = member(world->have, world->layout, step->disk);
+	luks = &partition->luks;
+	if (partition->bare) {
+		tear_partition(partition, r);
+		return;
+	}
 	switch (random_below(r, 4)) {
 	case 0:
 		luks->state = LUKS_NONE;
@@ -362,7 +395,7 @@ static void tear_esp(struct world *world, const struct step *step, struct random
 {
 	struct observed_disk *disk =
 		observed_disk(world->have, layout_disk(world->layout, step->disk)->path);
-	struct observed_esp *esp = &find_partition(disk, ROLE_ESP, step->disk)->esp;
+	struct observed_esp *esp = &find_partition(world->layout, disk, ROLE_ESP, step->disk)->esp;
 
 	world_do(world, step);
 	if (random_one_in(r, 2))
@@ -376,6 +409,12 @@ static void tear_esp(struct world *world, const struct step *step, struct random
 static void tear_pool(struct world *world, const struct step *step)
 {
 	struct list kept = {};
+
+	FOR_EACH_ITEM(struct observed_disk, disk, &world->have->disks)
+		FOR_EACH_ITEM(struct observed_partition, partition, &disk->partitions)
+			if (streq(partition->content, "zfs_member") &&
+			    strv_has(&observed_pool(world->have, step->pool)->devices, partition->path))
+				str_set(&partition->held, NULL);
 
 	FOR_EACH_ITEM(struct observed_pool, pool, &world->have->pools)
 		if (!streq(pool->name, step->pool))

@@ -417,7 +417,7 @@ static void test_crypttab_of_a_key_device(void **state)
 		"x-systemd.device-timeout=20s\n", uuid);
 
 	(void)state;
-	find_partition(&disks[0], ROLE_MEMBER, "left")->luks.key_slot = 3;
+	find_partition(layout, &disks[0], ROLE_MEMBER, "left")->luks.key_slot = 3;
 	expect(boot_crypttab(layout, have), wanted);
 }
 

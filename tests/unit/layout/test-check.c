@@ -37,6 +37,8 @@ static const struct wrong wrong_host[] = {
 	  "2:7: '-falcon' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
 	{ "id: " TEST_ID "\nhost: \"\"\n" TEST_DISKS TEST_POOL REST,
 	  "2:8: '' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
+	{ "id: " TEST_ID "\nhost: eyrie-new\n" TEST_DISKS TEST_POOL REST,
+	  "2:7: a host that is called 'eyrie-new' would mark its members as new for ever" },
 	{ "id: " TEST_ID "\nhost: nest.example\n" TEST_DISKS TEST_POOL REST,
 	  "2:7: 'nest.example' is no host name: 1 to 63 of a-z, 0-9 and '-'" },
 	{ "id: " TEST_ID "\nhost: "
@@ -137,6 +139,13 @@ static const struct wrong wrong_pool[] = {
 		  "  d: { path: /dev/d }\n"
 #define VDEVS(text) FOUR "pool:\n  vdevs:\n" text REST
 
+/* c and d are partitions. */
+#define LENT(text)                                                                             \
+	TEST_HEAD "disks:\n  a: { path: /dev/a }\n  b: { path: /dev/b }\n  c: { path: "          \
+		  "/dev/disk/by-partlabel/c }\n  d: { path: /dev/disk/by-partuuid/d }\n"        \
+		  "  e: { path: /dev/e }\n"                                                     \
+		  "pool:\n  vdevs:\n" text REST
+
 static const struct wrong wrong_vdevs[] = {
 	{ VDEVS("  - raidz3: [a, b, c]\n  - spare: [d]\n"), "10:14: 'raidz3' wants 4 disks or more" },
 	{ VDEVS("  - mirror: [a, b]\n  - special: [c]\n  - cache: [d]\n"),
@@ -147,6 +156,9 @@ static const struct wrong wrong_vdevs[] = {
 	{ VDEVS("  - cache: [a, b]\n  - spare: [c, d]\n"),
 	  "10:5: the pool has no vdevs that hold data" },
 	{ VDEVS("  - { mirror: [a, b], cache: [c, d] }\n"), "10:7: a vdev is of one kind" },
+	{ LENT("  - mirror: [a, c]\n  - cache: [b, e]\n  - spare: [d]\n"),
+	  "11:14: 'c' is a partition, and a disk that holds the data of a pool is a whole one" },
+	{ LENT("  - mirror: [a, b]\n  - log: [c, d, e]\n"), "12:11: 'd' is a partition, and 'e' a whole disk" },
 };
 
 #define POOLS(text) FOUR "pool: { vdevs: [ { mirror: [a, b] } ] }\n" REST "pools:\n" text

@@ -118,6 +118,36 @@ static void test_other_tables(void **state)
 	assert_null(disk.table_uuid);
 }
 
+/* A partition as a disk, with a table of its own in it: others may not take that for blank. */
+static void test_partition_as_disk(void **state)
+{
+	const char *node = loop_new("parent.img", SIZE);
+	_cleanup_free_ char *inner = str_printf("%sp2", node);
+	_cleanup_disk_ struct observed_disk blank = {}, full = {}, whole = {};
+	const struct observed_partition *bare;
+
+	(void)state;
+	make_table(node);
+	assert_true(loop_scan(node));
+	assert_int_equal(observe_as_disk(inner, &blank, NULL), 0);
+	assert_string_equal(blank.path, inner);
+	assert_string_equal(blank.on, node);
+	assert_true(blank.size == 20 * MIB);
+	assert_null(blank.table);
+	bare = blank.partitions.items;
+	assert_int_equal(blank.partitions.n_items, 1);
+	assert_true(bare->bare && !bare->content && !bare->table && !bare->unreadable);
+
+	must((const char *const[]){ "sfdisk", "--no-reread", "--no-tell-kernel", inner, NULL },
+	     "label: dos\n2048,20480\n");
+	assert_int_equal(observe_as_disk(inner, &full, NULL), 0);
+	assert_string_equal(full.table, "dos");
+
+	assert_int_equal(observe_as_disk(node, &whole, NULL), 0);
+	assert_null(whole.on);
+	assert_int_equal(whole.partitions.n_items, 2);
+}
+
 /* The main table is torn: the backup behind speaks, and nobody mends it. */
 static void test_table_with_one_copy(void **state)
 {
@@ -200,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_other_tables),
+		cmocka_unit_test(test_partition_as_disk),
 		cmocka_unit_test(test_table_with_one_copy),
 		cmocka_unit_test(test_file_system_and_mount),
 		cmocka_unit_test(test_claimed),

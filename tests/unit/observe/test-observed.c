@@ -59,6 +59,46 @@ static void test_fixtures(void **state)
 	assert_true(n > 15);
 }
 
+/* A partition becomes a disk by its node, and by the names that udev makes of its table's. */
+static void test_partition_as_disk(void **state)
+{
+	static const char *const paths[] = {
+		"/dev/nvme0n1p2", "/dev/disk/by-partlabel/fast-log-a",
+		"/dev/disk/by-partuuid/0a1b2c3d-0000-4000-8000-000000000012",
+	};
+	_cleanup_free_ char *path =
+		str_printf("%s/tests/golden/observed/partitions-blank.json", getenv("EYRIE_SOURCE"));
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_(observed_freep) struct observed *observed = read_fixture(path);
+		size_t n = observed->disks.n_items;
+		const struct observed_partition *bare;
+		struct observed_disk *disk;
+
+		observed_name(observed, paths[i], "the log");
+		disk = observed_disk(observed, "the log");
+		assert_int_equal(observed->disks.n_items, n + 1);
+		assert_string_equal(disk->path, "/dev/nvme0n1p2");
+		assert_string_equal(disk->on, "/dev/nvme0n1");
+		assert_string_equal(disk->serial, "N0000");
+		assert_true(disk->size == GIB);
+		assert_null(disk->table);
+		assert_int_equal(disk->partitions.n_items, 1);
+		bare = disk->partitions.items;
+		assert_true(bare->bare);
+
+		/* One more name of it, of a whole disk, and of nothing. */
+		observed_name(observed, "/dev/nvme0n1p2", "again");
+		assert_ptr_equal(observed_disk(observed, "again"), observed_disk(observed, "the log"));
+		observed_name(observed, "/dev/sda", "left");
+		assert_string_equal(observed_disk(observed, "left")->path, "/dev/sda");
+		observed_name(observed, "/dev/disk/by-partlabel/none", "none");
+		assert_null(observed_disk(observed, "none"));
+		assert_int_equal(observed->disks.n_items, n + 1);
+	}
+}
+
 static void test_lookups(void **state)
 {
 	_cleanup_free_ char *path =
@@ -84,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fixtures),
+		cmocka_unit_test(test_partition_as_disk),
 		cmocka_unit_test(test_lookups),
 	};
 

@@ -76,18 +76,90 @@ static void test_find_partition(void **state)
 {
 	struct observed_disk disk = {};
 	struct observed_partition *fresh = list_add(&disk.partitions, &record_observed_partition);
+	_cleanup_(layout_freep) struct layout *layout = test_layout(TEST_LAYOUT);
 	struct observed_partition *found;
 
 	(void)state;
 	fresh->name = str_dup("eyrie-new-member-left");
-	found = find_partition(&disk, ROLE_MEMBER, "left");
+	found = find_partition(layout, &disk, ROLE_MEMBER, "left");
 	assert_ptr_equal(found, fresh);
 	assert_true(partition_is_new(found));
 	str_set(&fresh->name, "eyrie-member-left");
-	assert_false(partition_is_new(find_partition(&disk, ROLE_MEMBER, "left")));
-	assert_null(find_partition(&disk, ROLE_ESP, "left"));
-	assert_null(find_partition(&disk, ROLE_MEMBER, "right"));
+	assert_false(partition_is_new(find_partition(layout, &disk, ROLE_MEMBER, "left")));
+	assert_null(find_partition(layout, &disk, ROLE_ESP, "left"));
+	assert_null(find_partition(layout, &disk, ROLE_MEMBER, "right"));
 	record_deinit(&record_observed_disk, &disk);
+}
+
+#define LENT                                                                                   \
+	TEST_HEAD "disks:\n"                                                                   \
+		  "  left: { path: /dev/disk/by-id/one }\n"                                    \
+		  "  right: { path: /dev/disk/by-id/two }\n"                                   \
+		  "  log-a: { path: /dev/disk/by-partlabel/log-a }\n"                          \
+		  "  a: { path: /dev/disk/by-partlabel/a }\n"                                  \
+		  "pool: { vdevs: [ { mirror: [left, right] }, { log: [log-a, a] } ] }\n"       \
+		  TEST_DATASETS "firmware: both\n"
+
+/* Of a disk that is a partition the header says whose it is, and of which disk. */
+static void test_partition_of_others(void **state)
+{
+	_cleanup_(layout_freep) struct layout *layout = test_layout(LENT);
+	struct observed_disk on = {}, disk = {};
+	struct observed_partition partition = { .path = (char *)"/dev/n1p1" }, *bare;
+	struct observed_luks *luks;
+
+	(void)state;
+	expect(name_label(layout, "log-a"), "eyrie-member-log-a");
+	expect(name_label(layout, "left"), "falcon-left");
+	assert_true(role_wanted(layout, "log-a", ROLE_MEMBER));
+	assert_false(role_wanted(layout, "log-a", ROLE_ESP) || role_wanted(layout, "log-a", ROLE_BOOT));
+	assert_int_equal(role_count(layout, ROLE_BOOT), 2);
+	assert_int_equal(role_count(layout, ROLE_MEMBER), 4);
+
+	on.path = str_dup("/dev/n1");
+	observed_as_disk(&on, &partition, &disk);
+	bare = disk.partitions.items;
+	luks = &bare->luks;
+	bare->name = str_dup("eyrie-member-log-a"); /* whoever called it so */
+	assert_true(partition_is_blank(bare));
+	assert_null(find_partition(layout, &disk, ROLE_MEMBER, "log-a"));
+
+	luks->state = LUKS_WHOLE;
+	luks->subsystem = str_dup("eyrie:" TEST_ID);
+	str_set(&luks->label, "eyrie-new-log-a");
+	assert_false(partition_is_blank(bare));
+	assert_ptr_equal(find_partition(layout, &disk, ROLE_MEMBER, "log-a"), bare);
+	assert_null(find_partition(layout, &disk, ROLE_MEMBER, "a"));
+	assert_null(find_partition(layout, &disk, ROLE_ESP, "log-a"));
+	assert_true(partition_is_new(bare));
+	luks->n_keyslots = 1;
+	assert_false(partition_is_new(bare));
+	str_set(&luks->label, "eyrie-member-log-a");
+	assert_ptr_equal(find_partition(layout, &disk, ROLE_MEMBER, "log-a"), bare);
+	str_set(&luks->label, "falcon-log-a");
+	assert_null(find_partition(layout, &disk, ROLE_MEMBER, "log-a"));
+	str_set(&luks->label, "eyrie-member-log-a");
+	str_set(&luks->subsystem, "eyrie:00000000-0000-4000-8000-000000000001");
+	assert_null(find_partition(layout, &disk, ROLE_MEMBER, "log-a"));
+	record_deinit(&record_observed_disk, &disk);
+	record_deinit(&record_observed_disk, &on);
+}
+
+/* What is not known to be blank is not. */
+static void test_blank(void **state)
+{
+	struct observed_partition partition = {};
+
+	(void)state;
+	assert_true(partition_is_blank(&partition));
+	partition.unreadable = true;
+	assert_false(partition_is_blank(&partition));
+	partition.unreadable = false;
+	partition.table = (char *)"dos";
+	assert_false(partition_is_blank(&partition));
+	partition.table = NULL;
+	partition.luks.state = LUKS_UNREADABLE;
+	assert_false(partition_is_blank(&partition));
 }
 
 /* Marked, each its own, and the same at every look. */
@@ -146,6 +218,8 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_find_partition),
+		cmocka_unit_test(test_partition_of_others),
+		cmocka_unit_test(test_blank),
 		cmocka_unit_test(test_arrays),
 		cmocka_unit_test(test_roles),
 	};

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -208,6 +210,39 @@ static void test_adapted_layout(void **state)
 	/* what is written for the appliance reads back */
 	assert_int_equal(layout_parse("adapted", text, &again, NULL), 0);
 	assert_true(record_equal(&record_layout, adapted, again));
+}
+
+#define LENT                                                                               \
+	"id: 6a1c7f0e-6a3b-4d0f-9a52-2f4b8d1e7c35\nhost: falcon\n"                          \
+	"disks: { left: { path: /dev/sda }, right: { path: /dev/sdb }, log-a: { path: "     \
+	"/dev/disk/by-partuuid/1, size: 1GiB }, log-b: { path: /dev/disk/by-partlabel/b } }\n" \
+	"pool: { name: tank, vdevs: [ mirror: [left, right], log: [log-a, log-b] ] }\n"     \
+	"datasets: { ROOT/debian: { mountpoint: / } }\n"
+
+/* A partition is the only one of a virtual disk, and as large as it is said to be. */
+static void test_partitions(void **state)
+{
+	_cleanup_(layout_freep) struct layout *plain = NULL, *adapted = NULL;
+	_cleanup_free_ char *path = str_dup("/tmp/eyrie-test-XXXXXX");
+	unsigned char sector[512], entry[128];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(layout_parse("test", LENT, &plain, NULL), 0);
+	adapted = rehearse_adapt(plain, VM_KVM);
+	assert_string_equal(layout_disk(adapted, "log-a")->path, "/dev/disk/by-partlabel/log-a");
+	assert_string_equal(layout_disk(adapted, "log-b")->path, "/dev/disk/by-partlabel/log-b");
+	assert_int_equal(machine_make_disk(layout_disk(adapted, "log-a"), path, NULL), 0);
+	assert_int_equal(pread(fd, sector, sizeof(sector), 512), sizeof(sector));
+	assert_memory_equal(sector, "EFI PART", 8);
+	assert_int_equal(pread(fd, entry, sizeof(entry), 1024), sizeof(entry));
+	assert_memory_equal(entry + 56, "l\0o\0g\0-\0a\0\0", 12);
+	assert_int_equal(entry[33] << 8 | entry[32], 2048);		      /* first sector */
+	assert_int_equal(entry[42] << 16 | entry[41] << 8 | entry[40], 2099199); /* last */
+	assert_true(lseek(fd, 0, SEEK_END) == (off_t)(GIB + 2 * MIB));
+	(void)close(fd);
+	(void)unlink(path);
 }
 
 #define ROOT                                                                               \
@@ -437,6 +472,7 @@ int main(void)
 		TEST(test_drills_of_a_mirror), TEST(test_drill_of_an_environment),
 		TEST(test_drills_of_peers), TEST(test_drills_of_native),
 		TEST(test_adapted_layout),
+		TEST(test_partitions),
 		TEST(test_judge_whole_mirror), TEST(test_judge_pulled_disk),
 		TEST(test_judge_other_root),   TEST(test_judge_install),
 		TEST(test_report_of_nonsense),	TEST(test_kinds_of_firmware),
