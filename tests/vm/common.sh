@@ -101,10 +101,21 @@ esp_files() {
 
 # again [pulled]: run the script once more, as round 2 and so on, in the machine started anew; its
 # disks are as they are now, without those of --pull for this once when that is asked for.
+# shellcheck disable=SC2120 # who sources this does
 again() {
 	echo "n_checks=$n_checks n_failed=$n_failed round=$((round + 1))" >$STORY
 	sync
 	exit $((${1:+1} + 90))
+}
+
+# start_in DATASET: another root goes on with the script, once the machine is started from it.
+start_in() {
+	mkdir -p /tmp/other
+	mount -t zfs -o zfsutil "$1" /tmp/other
+	echo "n_checks=$n_checks n_failed=$n_failed round=$((round + 1))" >"/tmp/other$STORY"
+	umount /tmp/other
+	# shellcheck disable=SC2119 # all its disks are there
+	again
 }
 
 # make_image VERSION: an initramfs, by whoever makes them here.

@@ -58,15 +58,6 @@ in_step() {
 	status 0 "$1: the plan is empty" eyrie plan --check
 }
 
-# start_in NAME: another environment goes on with this script.
-start_in() {
-	mkdir -p /tmp/other
-	mount -t zfs -o zfsutil "$folder/$1" /tmp/other
-	echo "n_checks=$n_checks n_failed=$n_failed round=$((round + 1))" >"/tmp/other$STORY"
-	umount /tmp/other
-	again
-}
-
 test_create() {
 	status 0 "list: one" eyrie boot list
 	says "list: it is active and runs" '^debian +yes +yes '
@@ -163,7 +154,7 @@ case $round in
 	status 0 "one more initramfs: sync" eyrie boot sync
 	sha256sum "/boot/initrd.img-$kernel" "/boot/vmlinuz-$fake" >/root/left
 	test_activate
-	start_in before
+	start_in "$folder"/before
 	;;
 2)
 	same "it is the other one" "$folder/before" "$root"
@@ -186,7 +177,7 @@ case $round in
 	same "a kernel removed here: the first one has it" "before-$kernel debian-$kernel debian-$fake" \
 		"$(entries)"
 	status 0 "back" eyrie boot activate debian
-	start_in debian
+	start_in "$folder"/debian
 	;;
 3)
 	same "it is the first one again" "$folder/debian" "$root"

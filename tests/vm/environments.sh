@@ -31,15 +31,6 @@ in_step() {
 	status 0 "$1: the plan is empty" eyrie plan --check
 }
 
-# start_in NAME: another environment goes on with this script.
-start_in() {
-	mkdir -p /tmp/other
-	mount -t zfs -o zfsutil "$folder/$1" /tmp/other
-	echo "n_checks=$n_checks n_failed=$n_failed round=$((round + 1))" >"/tmp/other$STORY"
-	umount /tmp/other
-	again
-}
-
 test_create() {
 	status 0 "list: one" eyrie boot list
 	says "list: it is active and runs" '^debian +yes +yes '
@@ -127,7 +118,7 @@ case $round in
 	test_half_made
 	test_not_possible
 	test_activate
-	start_in before
+	start_in "$folder"/before
 	;;
 2)
 	same "it is the other one" "$folder/before" "$root"
@@ -138,7 +129,7 @@ case $round in
 	same "its boots are not counted any more" 0 "$(esp left \
 		'ls loader/entries | grep -cE "^eyrie-before-.*[+][0-9]+(-[0-9]+)?[.]conf$"')"
 	status 0 "back" eyrie boot activate debian
-	start_in debian
+	start_in "$folder"/debian
 	;;
 3)
 	same "it is the first one again" "$folder/debian" "$root"
