@@ -100,7 +100,7 @@ int device_new_partition(const struct apply_context *cxt, const char *disk, enum
 int device_stable(const struct apply_context *cxt, const char *disk, enum role role,
 		  char **ret_node, bool *ret_new)
 {
-	_cleanup_free_ char *uuid = NULL;
+	_cleanup_free_ char *uuid = NULL, *target = NULL;
 	struct found found = {};
 	int r = find(cxt, disk, role, &found);
 
@@ -110,6 +110,16 @@ int device_stable(const struct apply_context *cxt, const char *disk, enum role r
 		r = device_wait(*ret_node);
 		if (r)
 			(void)diag_error(cxt->diag, r, "%s did not appear", *ret_node);
+	}
+	if (r == 0) {
+		target = realpath(*ret_node, NULL);
+		if (!streq(target, found.node)) {
+			r = diag_error(cxt->diag, -ENOTUNIQ, "%s leads to %s, not to %s: another "
+				       "partition has the same UUID", *ret_node,
+				       target ? target : "nothing", found.node);
+			diag_hint(cxt->diag, "pull the disk that this one was copied from or to, or "
+				  "give it UUIDs of its own (sgdisk --randomize-guids)");
+		}
 	}
 	if (ret_new)
 		*ret_new = found.is_new;

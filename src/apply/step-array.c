@@ -27,17 +27,20 @@ enum role role_named(const char *name)
 	return role;
 }
 
-/* Its parts on the disks that are there, and how many of them are new. */
+/*
+ * Its parts on the disks that are there, and how many of them are new: also of a key device that the
+ * layout does not want any more.
+ */
 static size_t find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes)
 {
 	size_t n_new = 0;
 
-	FOR_EACH_DISK(want, cxt->layout)
+	FOR_EACH_MEMBER_DISK(want, cxt->layout)
 	{
 		_cleanup_free_ char *disk = NULL, *node = NULL;
 		bool is_new;
 
-		if (!role_wanted(cxt->layout, want->name, role))
+		if (layout_is_partition(want))
 			continue;
 		disk = device_disk(cxt, want->name);
 		if (!disk || device_partition(cxt, want->name, role, &node, &is_new))

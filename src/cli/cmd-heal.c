@@ -209,6 +209,15 @@ static bool is_blank(const struct content *content)
 	return !content->type && !content->table && !content->ambiguous;
 }
 
+/* A cache and a spare do not say of which pool they are; a spare is online when ZFS takes it. */
+static void take_in_aside(struct heal *heal, const char *guid)
+{
+	(void)run(&heal->cli->run, &(struct command){
+			.argv = (const char *const[]){ "zpool", "online", heal->opening.config.pool,
+						       guid, NULL },
+			.flags = RUN_OPTIONAL }, NULL);
+}
+
 /* Brought up to date by the others; filled anew, when there is nothing on it any more. */
 static int take_in(struct heal *heal, const struct member *member)
 {
@@ -225,6 +234,8 @@ static int take_in(struct heal *heal, const struct member *member)
 	else if (streq(content.uuid, config->pool_guid))
 		r = run_words(&heal->cli->run, &heal->cli->diag, "zpool", "online", config->pool,
 			      content.sub_uuid, NULL);
+	else if (streq(content.type, "zfs_member") && !content.uuid && content.sub_uuid)
+		take_in_aside(heal, content.sub_uuid);
 	else
 		r = diag_error(&heal->cli->diag, -EINVAL, "%s holds no part of the pool %s", path,
 			       config->pool);

@@ -197,6 +197,15 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 		add_filled(p, d);
 }
 
+/* A cache and a spare do not say of which pool they are; the pool does. */
+static bool is_in(const struct planned_disk *d, const struct observed_pool *pool)
+{
+	_cleanup_free_ char *node = d->member->held ? str_printf("/dev/%s", d->member->held) : NULL;
+
+	return streq(d->member->luks.inside_uuid, pool->guid) ||
+	       (node && strv_has(&pool->devices, node));
+}
+
 /* The pool is imported: what is left of its creation. */
 static void plan_imported(struct planner *p, const struct observed_pool *pool,
 			  const enum progress *progress)
@@ -207,7 +216,7 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 	{
 		enum progress is = progress[i++];
 
-		if (is == MEMBER_EMPTY && streq(d->member->luks.inside_uuid, pool->guid))
+		if (is == MEMBER_EMPTY && is_in(d, pool))
 			add_filled(p, d);
 		else if (is == MEMBER_FILLED && !d->member->luks.mapped)
 			diag_warning(p->diag, "disk '%s' is there, but its member is not open",
