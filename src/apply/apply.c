@@ -102,10 +102,12 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 	for (size_t i = 0; r == 0 && i < plan->steps.n_items;) {
 		size_t n = lane_group(&all[i], plan->steps.n_items - i);
 
+		if (cxt->later && all[i].kind >= STEP_PEER_REMOVE)
+			break; /* keys go when all else is done */
 		r = n ? lanes_run(cxt, &all[i], n) : apply_step(cxt, &all[i]);
 		i += n ? n : 1;
 	}
-	return r;
+	return r ? r : cxt->later;
 }
 
 /* A pool can be busy for a moment: udev looks at a volume, a file is still being closed. */

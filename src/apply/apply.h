@@ -35,6 +35,7 @@ struct apply_context {
 	const struct strv *debs; /* packages to install into the system, eyrie's own among them */
 	const struct apply_events *events;
 	struct diag *diag;
+	int later; /* an error that was told, and that no other step minds: apply_run() ends with it */
 
 	/* What one try of a passphrase costs, found out before the first LUKS step. */
 	struct {

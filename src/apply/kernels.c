@@ -300,8 +300,9 @@ static int write_lists(struct apply_context *cxt, const struct observed *have,
 		_cleanup_free_ char *name = str_printf(STORE_LISTS "/%s", wish->environment->name);
 		_cleanup_free_ char *path = in_boot(cxt, name), *text = NULL;
 
-		if (full && !make_do(cxt, have, wish))
-			continue;
+		if (full && !make_do(cxt, have, wish) &&
+		    !store_of(&have->system, wish->environment->name))
+			continue; /* nothing was ever copied of it, and the menu names /boot itself */
 		text = store_list(wish->options, &wish->kernels);
 		r = file_replace(path, text, 0644, cxt->diag);
 	}
@@ -364,17 +365,32 @@ static void read_names(const struct apply_context *cxt, const char *folder, stru
 		closedir(dir);
 }
 
-static bool is_listed(const struct observed *have, const char *folder)
+/* Folders that lists name, also those that cannot be read right now. False: a list cannot be. */
+static bool read_wanted(const struct apply_context *cxt, struct strv *ret)
 {
-	FOR_EACH_ITEM(struct observed_stored, stored, &have->system.stored)
-		FOR_EACH_ITEM(struct observed_kernel, kernel, &stored->kernels)
-		{
-			_cleanup_free_ char *name = store_folder(kernel);
+	_cleanup_strv_ struct strv lists = STRV_NULL;
 
-			if (streq(name, folder))
-				return true;
+	read_names(cxt, STORE_LISTS, &lists);
+	for (size_t i = 0; i < lists.n_items; i++) {
+		_cleanup_free_ char *path = in_boot(cxt, lists.items[i]);
+		_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
+		struct observed_stored stored = {};
+
+		if (file_is_aside(path))
+			continue;
+		if (file_read(path, &text))
+			return false;
+		if (text.size)
+			stored_parse(text.data, &stored);
+		FOR_EACH_ITEM(struct observed_kernel, kernel, &stored.kernels)
+		{
+			_cleanup_free_ char *folder = store_folder(kernel);
+
+			strv_add(ret, folder);
 		}
-	return false;
+		record_deinit(&record_observed_stored, &stored);
+	}
+	return true;
 }
 
 static int clean_lists(struct apply_context *cxt, const struct observed *have,
@@ -396,16 +412,18 @@ static int clean_lists(struct apply_context *cxt, const struct observed *have,
 	return any ? file_sync_folder(folder) : 0;
 }
 
-/* After the lists: a folder that one of them names is whole. */
-static void clean_folders(const struct apply_context *cxt, const struct observed *have)
+/* After the lists. What one of them names stays, even where reading it failed this time. */
+static void clean_folders(const struct apply_context *cxt)
 {
-	_cleanup_strv_ struct strv names = STRV_NULL;
+	_cleanup_strv_ struct strv names = STRV_NULL, wanted = STRV_NULL;
 
+	if (!read_wanted(cxt, &wanted))
+		return;
 	read_names(cxt, STORE_FOLDER, &names);
 	for (size_t i = 0; i < names.n_items; i++) {
 		_cleanup_free_ char *path = in_boot(cxt, names.items[i]);
 
-		if (!is_listed(have, names.items[i]))
+		if (!strv_has(&wanted, names.items[i]))
 			(void)file_remove_tree(path);
 	}
 }
@@ -421,7 +439,7 @@ static int clean_store(struct apply_context *cxt, struct observed *have)
 	if (r)
 		return r;
 	look_at_store(cxt, have);
-	clean_folders(cxt, have);
+	clean_folders(cxt);
 	if (have->system.boot_owner && !store_has_owner(cxt->layout, have, &list) &&
 	    unlink(owner) < 0)
 		return diag_error(cxt->diag, -errno, "cannot remove %s: %m", owner);
@@ -470,7 +488,9 @@ int kernels_sync(struct apply_context *cxt, struct observed *have)
 		if (r == 0)
 			r = clean_store(cxt, have);
 	}
-	return r ? r : full;
+	if (r == 0)
+		cxt->later = full; /* a disk without GRUB, and each ESP, need no room here */
+	return r;
 }
 
 /* taking */
@@ -602,6 +622,29 @@ static void decide(struct taking *t)
 	}
 }
 
+/* Another environment's file in its place, of which there is a copy: it may go before. */
+static bool is_replaceable(const struct taking *t, size_t file, const struct observed_kernel *kernel)
+{
+	_cleanup_free_ char *copy = stored_file(t->cxt, file, kernel);
+	_cleanup_free_ char *path = top_file(t->cxt, file, kernel->version);
+
+	return is_there(path) && is_there(copy) && !is_same(copy, path) &&
+	       is_saved(t, file, kernel->version);
+}
+
+static uint64_t bytes_replaceable(const struct taking *t, const struct observed_kernel *kernel)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *path = top_file(t->cxt, i, kernel->version);
+
+		if (is_replaceable(t, i, kernel))
+			n += file_size(path);
+	}
+	return n;
+}
+
 static int check_room(const struct taking *t)
 {
 	uint64_t bytes = 0, freed = bytes_free(t->cxt);
@@ -611,6 +654,7 @@ static int check_room(const struct taking *t)
 		freed += bytes_in_boot(t, t->goes.items[i]);
 	for (size_t i = 0; i < t->comes.n_items; i++) {
 		bytes += bytes_to_copy(t, own_kernel(t, t->comes.items[i]));
+		freed += bytes_replaceable(t, own_kernel(t, t->comes.items[i]));
 		last = t->comes.items[i];
 	}
 	if (!bytes || freed >= bytes + SPARE)
@@ -650,12 +694,25 @@ static int bring_version(const struct taking *t, const struct observed_kernel *k
 	return 0;
 }
 
+static int remove_replaceable(const struct taking *t, const struct observed_kernel *kernel)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *path = top_file(t->cxt, i, kernel->version);
+
+		if (is_replaceable(t, i, kernel) && unlink(path) < 0 && errno != ENOENT)
+			return diag_error(t->cxt->diag, -errno, "cannot remove %s: %m", path);
+	}
+	return 0;
+}
+
 static int exchange(struct taking *t)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < t->goes.n_items; i++)
 		r = remove_version(t, t->goes.items[i]);
+	for (size_t i = 0; r == 0 && i < t->comes.n_items; i++)
+		r = remove_replaceable(t, own_kernel(t, t->comes.items[i]));
 	for (size_t i = 0; r == 0 && i < t->comes.n_items; i++)
 		r = bring_version(t, own_kernel(t, t->comes.items[i]));
 	return r ? r : boot_sync_folder(t->cxt);

@@ -14,9 +14,9 @@
 #include "boot/store.h"
 
 /*
- * Copies and lists, the menu, and what is old; with one environment alone, the menu. -ENOSPC when not
- * everything fits: what has no copy is not in the menu, and its image of before stays there; for a
- * new environment nothing was written then.
+ * Copies and lists, the menu, and what is old; with one environment alone, the menu. When not everything
+ * fits, cxt->later is -ENOSPC: what has no copy is not in the menu, and its image of before stays there.
+ * -ENOSPC when a new environment does not: nothing was written for it then.
  */
 int kernels_sync(struct apply_context *cxt, struct observed *have);
 

@@ -188,7 +188,7 @@ static int add_whole(struct apply_context *cxt, const char *array, const char *n
  * What the array had is copied over what the part that was away has: two legs that each ran alone
  * come together on the one that runs. Of /boot only the menu is put in step after it, and a kernel that
  * nothing but the other leg had is gone; a key device is never written. Interrupted: the part is marked
- * new, or not in step, and is no leg until it is.
+ * new, or not in step, and is no leg until it is. Its name is settled at once: the array was made.
  */
 int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
 {
@@ -208,7 +208,7 @@ int apply_ARRAY_ADD(struct apply_context *cxt, const struct step *step)
 		r = partition_rename(cxt, step->disk, role, name_new);
 	if (r == 0)
 		r = add_whole(cxt, array, node);
-	return r == 0 && !is_new ? partition_rename(cxt, step->disk, role, name) : r;
+	return r ? r : partition_rename(cxt, step->disk, role, name);
 }
 
 int apply_ARRAY_SYNC(struct apply_context *cxt, const struct step *step)

@@ -146,6 +146,13 @@ int file_remove_tree(const char *path)
 	return r == -ENOENT ? 0 : r;
 }
 
+bool file_is_aside(const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	return end && streq(end, FILE_ASIDE);
+}
+
 static bool says_already(const char *path, const char *text, mode_t mode)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_NULL;

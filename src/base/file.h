@@ -13,6 +13,7 @@ int file_read(const char *path, struct strbuf *ret); /* -errno, -EFBIG; no diag 
 char *file_read_line(const char *path);		     /* first line, trimmed; NULL if none */
 
 #define FILE_ASIDE ".eyrie-new" /* what a name ends with until file_replace() is done */
+bool file_is_aside(const char *name);
 
 /*
  * Write `text` to `path`: aside, fsync, rename, fsync again and of the folder, whose parents are made.

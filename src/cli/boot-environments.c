@@ -366,8 +366,8 @@ static enum cli_exit publish(struct machine *m, const char *dataset, const char 
 	if (boot_sync_disks(m->cli, m->layout, m->have, name, NULL) == CLI_OK &&
 	    environment_set_state(&m->cxt, dataset, state) == 0)
 		return CLI_OK;
-	if (environment_remove(&m->cxt, dataset, origin) == 0 && look_again(m) == 0 &&
-	    boot_sync_disks(m->cli, m->layout, m->have, NULL, NULL) == CLI_OK)
+	if (look_again(m) == 0 && boot_sync_disks(m->cli, m->layout, m->have, NULL, NULL) == CLI_OK &&
+	    environment_remove(&m->cxt, dataset, origin) == 0)
 		diag_note(&m->cli->diag, "'%s' was taken back; everything is as it was", name);
 	else
 		diag_note(&m->cli->diag, "'%s' is half-made: create it again, or eyrie boot destroy "
@@ -536,7 +536,17 @@ static enum cli_exit check_destruction(struct machine *m, const struct environme
 	return environment_check_removal(&m->cxt, environment) ? CLI_REFUSED : CLI_OK;
 }
 
-/* Out of the menus first: they never name what is not there. */
+static bool is_in_a_menu(const struct machine *m, const char *name)
+{
+	const struct environment *environment = environment_named(&m->list, name);
+	size_t n = 0, n_without_tries;
+
+	if (environment)
+		count_entries(m, environment, &n, &n_without_tries);
+	return n || store_of(&m->have->system, name);
+}
+
+/* Out of the menus first: they never name what is not there. Another one's kernel may find no room. */
 static enum cli_exit destroy(struct machine *m, const struct environment *environment)
 {
 	_cleanup_free_ char *name = str_dup(environment->name);
@@ -547,12 +557,12 @@ static enum cli_exit destroy(struct machine *m, const struct environment *enviro
 	if (environment_set_state(&m->cxt, dataset, STATE_CLONING) || look_at_pool(m))
 		return CLI_FAILED;
 	status = boot_sync_disks(m->cli, m->layout, m->have, NULL, NULL);
-	if (status != CLI_OK)
+	if (status != CLI_OK && (look_again(m) || is_in_a_menu(m, name)))
 		return status;
 	if (environment_remove(&m->cxt, dataset, origin))
 		return CLI_FAILED;
 	say(m, "destroyed the boot environment", name);
-	return CLI_OK;
+	return status;
 }
 
 enum cli_exit boot_destroy(struct cli *cli)

@@ -88,14 +88,6 @@ static void read_list(const char *root, const struct list *known, const char *na
 	stored->kernels.n_items = n;
 }
 
-/* Of an interrupted file_replace(). */
-static bool is_aside(const char *name)
-{
-	const char *end = strrchr(name, '.');
-
-	return end && streq(end, FILE_ASIDE);
-}
-
 static int by_name(const void *a, const void *b)
 {
 	const struct observed_stored *x = a, *y = b;
@@ -114,7 +106,7 @@ void observe_store(const char *root, struct observed_system *system)
 	while (dir && (entry = readdir(dir))) {
 		struct observed_stored stored = {};
 
-		if (*entry->d_name == '.' || is_aside(entry->d_name))
+		if (*entry->d_name == '.' || file_is_aside(entry->d_name))
 			continue;
 		read_list(root, &system->stored, entry->d_name, &stored);
 		*(struct observed_stored *)list_add(&system->stored, &record_observed_stored) = stored;

@@ -77,10 +77,37 @@ static bool is_new(const struct planner *p, const struct planned_disk *d, enum r
 	return is_fresh(p, d) || (part && partition_is_new(part));
 }
 
+/* A pool is made after the arrays, and so they were made, too. */
+static bool pool_was_made(const struct planner *p)
+{
+	if (planner_pool(p, &p->layout->pool))
+		return true;
+	FOR_EACH_PLANNED_MEMBER(d, p)
+	{
+		_cleanup_free_ char *label_new = name_label_new(d->want->name);
+		const struct observed_partition *member = d->state == DISK_OURS ? d->member : NULL;
+
+		if (member && !partition_is_new(member) &&
+		    (!layout_has_luks(p->layout, &p->layout->pool) ||
+		     (member->luks.label && !streq(member->luks.label, label_new))))
+			return true;
+	}
+	return false;
+}
+
+/* Adding it again was cut off before it had its name back. */
+static bool is_taken_back(const struct planner *p, const struct planned_disk *d,
+			  const struct parts *parts)
+{
+	const struct observed_partition *part = part_of(p, d, parts->role);
+
+	return part && streq(part->array, parts->uuid) && pool_was_made(p);
+}
+
 static void count(struct planner *p, struct parts *parts)
 {
 	FOR_EACH_LEG(d, p, parts->role)
-		if (is_new(p, d, parts->role))
+		if (is_new(p, d, parts->role) && !is_taken_back(p, d, parts))
 			parts->n_new++;
 		else if (part_of(p, d, parts->role))
 			count_settled(p, d, parts);

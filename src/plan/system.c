@@ -249,13 +249,49 @@ static void add_grub(struct planner *p, const struct planned_disk *d)
 			  d->want->name);
 }
 
+/* A leg of /boot that is not there, or a disk, may come back as it was; one being copied is in pieces. */
+static bool any_bios_disk_is_away(const struct planner *p)
+{
+	const struct observed_array *boot = planner_array(p, ROLE_BOOT);
+
+	if (boot && boot->active && boot->n_missing)
+		return true;
+	FOR_EACH_PLANNED_MEMBER(d, p)
+		if (role_wanted(p->layout, d->want->name, ROLE_BIOS) &&
+		    (d->state != DISK_OURS || !can_take_grub(p, d)))
+			return true;
+	return false;
+}
+
+static bool is_grub_of_before(const struct observed_system *system, const char *core)
+{
+	FOR_EACH_ITEM(struct observed_grub, other, &system->grub_others)
+		if (streq(other->core, core))
+			return true;
+	return false;
+}
+
+/*
+ * GRUB reads /boot from whichever leg comes first. A newer one waits until all are there: on the leg that
+ * was away its files are not, and the one of before is whole on each.
+ */
+static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
+{
+	const struct observed_system *system = &p->have->system;
+	const char *core = find_partition(p->layout, d->have, ROLE_BIOS, d->want->name)->grub;
+
+	return core && (streq(core, system->grub_core) ||
+			(any_bios_disk_is_away(p) && is_grub_of_before(system, core)));
+}
+
 /* Everything that a disk needs to start the machine, onto each of them. */
 static void add_syncs(struct planner *p)
 {
 	if (role_wants_array(p->layout, ROLE_BOOT))
 		(void)add_boot_sync(p);
 	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (can_take_grub(p, d))
+		if (can_take_grub(p, d) &&
+		    (d->state != DISK_OURS || planner_has(p, STEP_UNPACK, NULL) || !grub_in_step(p, d)))
 			add_grub(p, d);
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_sync(p, d))
@@ -316,37 +352,6 @@ static bool root_is_closed(const struct planner *p)
 	const struct observed_dataset *have = pool ? observed_dataset(pool, root) : NULL;
 
 	return have && (!have->mounted || planner_has(p, STEP_BOOT_MOUNT, NULL));
-}
-
-/* A leg of /boot that is not there, or a disk, may come back as it was. */
-static bool any_bios_disk_is_away(const struct planner *p)
-{
-	FOR_EACH_PLANNED_MEMBER(d, p)
-		if (role_wanted(p->layout, d->want->name, ROLE_BIOS) &&
-		    (d->state != DISK_OURS || !can_take_grub(p, d)))
-			return true;
-	return false;
-}
-
-static bool is_grub_of_before(const struct observed_system *system, const char *core)
-{
-	FOR_EACH_ITEM(struct observed_grub, other, &system->grub_others)
-		if (streq(other->core, core))
-			return true;
-	return false;
-}
-
-/*
- * GRUB reads /boot from whichever leg comes first. A newer one waits until all are there: on the leg that
- * was away its files are not, and the one of before is whole on each.
- */
-static bool grub_in_step(const struct planner *p, const struct planned_disk *d)
-{
-	const struct observed_system *system = &p->have->system;
-	const char *core = find_partition(p->layout, d->have, ROLE_BIOS, d->want->name)->grub;
-
-	return core && (streq(core, system->grub_core) ||
-			(any_bios_disk_is_away(p) && is_grub_of_before(system, core)));
 }
 
 static void remove_other_grubs(struct planner *p)
@@ -694,7 +699,8 @@ static bool plan_take(struct planner *p, const char *state)
 {
 	const char *owner = p->have->system.boot_owner;
 	_cleanup_free_ char *name = environment_current(p->layout);
-	bool standing = starts_with(state, STATE_DONE) || starts_with(state, STATE_CONFIGURED);
+	bool standing = starts_with(state, STATE_DONE) || starts_with(state, STATE_CONFIGURED) ||
+			streq(state, STATE_CLONING); /* its creation was cut off, and the menu had it */
 
 	if (!standing || root_is_closed(p) || !plan_finds_boot(p->layout, p->have) ||
 	    !store_is_of_another(p->layout, p->have))
