@@ -73,20 +73,6 @@ static int set_owner(struct apply_context *cxt, const char *name)
 	return file_replace(path, line, 0644, cxt->diag);
 }
 
-static int copy_data(int from, int to)
-{
-	_cleanup_free_ char *chunk = mem_alloc(MIB);
-	ssize_t n;
-
-	while ((n = read(from, chunk, MIB)) != 0) {
-		int r = n < 0 ? -errno : fd_write_all(to, chunk, (size_t)n);
-
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
 /* On the disk, under a name that nobody looks for yet. */
 static int copy_file(struct apply_context *cxt, const char *from, const char *to)
 {
@@ -97,7 +83,7 @@ static int copy_file(struct apply_context *cxt, const char *from, const char *to
 	if (source < 0 || fstat(source, &st) < 0)
 		return diag_error(cxt->diag, -errno, "cannot read %s: %m", from);
 	copy = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	r = copy < 0 ? -errno : copy_data(source, copy);
+	r = copy < 0 ? -errno : fd_copy(source, copy);
 	if (r == 0 && (fchmod(copy, st.st_mode & 0777) < 0 || fsync(copy) < 0))
 		r = -errno;
 	if (r == 0)

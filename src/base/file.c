@@ -28,6 +28,20 @@ int fd_write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
+int fd_copy(int from, int to)
+{
+	_cleanup_free_ char *chunk = mem_alloc(MIB);
+	ssize_t n;
+
+	while ((n = read(from, chunk, MIB)) != 0) {
+		int r = n < 0 ? -errno : fd_write_all(to, chunk, (size_t)n);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 int fd_read_all(int fd, void *data, size_t size)
 {
 	char *at = data;

@@ -38,6 +38,7 @@ int file_sync_folder(const char *path); /* the names in it are on the disk; no d
 int file_sync_all(const char *folder);
 
 int fd_write_all(int fd, const void *data, size_t size);
+int fd_copy(int from, int to); /* from where both stand to the end of the first */
 int fd_read_all(int fd, void *data, size_t size); /* -EIO when it ends early */
 
 /* SHA-256 in lower-case hex, 64 digits; `max` bytes at most are read from where fd stands. */

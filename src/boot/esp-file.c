@@ -7,20 +7,6 @@
 
 #include "base/file.h"
 
-static int copy_data(int from, int to)
-{
-	_cleanup_free_ char *chunk = mem_alloc(MIB);
-	ssize_t n;
-
-	while ((n = read(from, chunk, MIB)) != 0) {
-		int r = n < 0 ? -errno : fd_write_all(to, chunk, (size_t)n);
-
-		if (r)
-			return r;
-	}
-	return fsync(to) < 0 ? -errno : 0;
-}
-
 /* Compare with what the medium holds, not with what is still in memory. */
 static int read_back(const char *source, const char *copy)
 {
@@ -54,8 +40,10 @@ static int commit(const char *aside, const char *copy, int fd)
 
 static int copy_aside(const char *source, int from, const char *aside, int to)
 {
-	int r = copy_data(from, to);
+	int r = fd_copy(from, to);
 
+	if (r == 0 && fsync(to) < 0)
+		r = -errno;
 	return r ? r : read_back(source, aside);
 }
 
