@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "test.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -42,6 +43,19 @@ const char *test_path(const char *name)
 {
 	strv_addf(&paths, "%s/%s", test_folder(), name);
 	return paths.items[paths.n_items - 1];
+}
+
+size_t test_count(const char *name)
+{
+	DIR *dir = opendir(test_path(name));
+	struct dirent *entry;
+	size_t n = 0;
+
+	while (dir && (entry = readdir(dir)))
+		n += *entry->d_name != '.';
+	if (dir)
+		closedir(dir);
+	return n;
 }
 
 void test_write(const char *path, const void *data, size_t size)

@@ -20,6 +20,7 @@ const char *test_folder(void);
 const char *test_path(const char *name);
 
 void test_write(const char *path, const void *data, size_t size);
+size_t test_count(const char *name); /* what a folder has, below the folder of the test; 0 when it is not there */
 char *test_hash(const char *path); /* SHA-256 of a whole file or device */
 
 /* The text of the only finding, or fails; NULL when there is none. */

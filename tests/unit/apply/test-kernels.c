@@ -5,7 +5,6 @@
  * cut. What an initramfs says is whose it is; a kernel says its version.
  */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -293,19 +292,6 @@ static void expect_boot(const char *name, const char *text)
 		fail_msg("%s is %s instead of %s", name, is ? is : "not there", text ? text : "away");
 }
 
-static size_t count(const char *folder)
-{
-	DIR *dir = opendir(test_path(folder));
-	struct dirent *entry;
-	size_t n = 0;
-
-	while (dir && (entry = readdir(dir)))
-		n += *entry->d_name != '.';
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 /* what a sync does */
 
 static void test_alone(void **state)
@@ -313,7 +299,7 @@ static void test_alone(void **state)
 	(void)state;
 	assert_int_equal(sync_boot(), 0);
 	expect_menu("AUTO one\n");
-	assert_int_equal(count(FOLDER), 1); /* the menu's */
+	assert_int_equal(test_count(FOLDER), 1); /* the menu's */
 	expect_in_step();
 }
 
@@ -322,7 +308,7 @@ static void test_create(void **state)
 	(void)state;
 	assert_int_equal(create(), 0);
 	expect_menu("rpool/ROOT/debian one\nrpool/ROOT/before one\n");
-	assert_int_equal(count(FOLDER "/kernels"), 1); /* both have it */
+	assert_int_equal(test_count(FOLDER "/kernels"), 1); /* both have it */
 	expect_boot("/eyrie/owner", "debian\n");
 	expect_in_step();
 }
@@ -340,7 +326,7 @@ static void test_update(void **state)
 	remove_kernel("6.1");
 	assert_int_equal(sync_boot(), 0);
 	expect_menu("rpool/ROOT/debian two\nrpool/ROOT/before one\n");
-	assert_int_equal(count(FOLDER "/kernels"), 2);
+	assert_int_equal(test_count(FOLDER "/kernels"), 2);
 }
 
 /* A snapshot of before a kernel came has no modules for it. */
@@ -367,8 +353,8 @@ static void test_destroy(void **state)
 	is_gone = true;
 	assert_int_equal(sync_boot(), 0);
 	expect_menu("AUTO two\n");
-	assert_int_equal(count(FOLDER "/kernels"), 0);
-	assert_int_equal(count(FOLDER "/environments"), 0);
+	assert_int_equal(test_count(FOLDER "/kernels"), 0);
+	assert_int_equal(test_count(FOLDER "/environments"), 0);
 	expect_boot("/eyrie/owner", NULL);
 	expect_in_step();
 }
@@ -438,7 +424,7 @@ static void test_no_room(void **state)
 	assert_int_equal(create(), -ENOSPC);
 	assert_non_null(strstr(test_only_finding(&diag), "/boot has no room for a copy of kernel 6.1: "));
 	expect_menu("AUTO one\n");
-	assert_int_equal(count(FOLDER), 1);
+	assert_int_equal(test_count(FOLDER), 1);
 	is_made = false;
 	expect_in_step();
 }
@@ -454,7 +440,7 @@ static void test_no_room_for_any(void **state)
 	bytes_free = GIB;
 	assert_int_equal(sync_boot(), 0);
 	expect_menu("rpool/ROOT/debian one\n");
-	assert_int_equal(count(FOLDER "/kernels"), 1);
+	assert_int_equal(test_count(FOLDER "/kernels"), 1);
 	expect_in_step();
 }
 
@@ -537,7 +523,7 @@ static void check_two(void)
 	expect_boot("/config-6.1", first ? NULL : "6.1");
 	expect_boot("/vmlinuz-6.2", first ? "6.2" : NULL);
 	expect_boot("/initrd.img-6.2", first ? "two" : NULL);
-	assert_int_equal(count(FOLDER "/kernels"), 2);
+	assert_int_equal(test_count(FOLDER "/kernels"), 2);
 }
 
 static void test_cut_exchange(void **state)
@@ -614,7 +600,7 @@ static int create_until_cut(void)
 static void check_creation(void)
 {
 	expect_menu(is_gone ? "AUTO one\n" : "rpool/ROOT/debian one\nrpool/ROOT/before one\n");
-	assert_int_equal(count(FOLDER "/kernels"), !is_gone);
+	assert_int_equal(test_count(FOLDER "/kernels"), !is_gone);
 }
 
 static void test_cut_creation(void **state)
@@ -636,7 +622,7 @@ static void check_alone(void)
 {
 	expect_menu("AUTO two\n");
 	expect_boot("/eyrie/owner", NULL);
-	assert_int_equal(count(FOLDER "/kernels"), 0);
+	assert_int_equal(test_count(FOLDER "/kernels"), 0);
 }
 
 static void test_cut_destruction(void **state)
@@ -661,7 +647,7 @@ static void test_bad_read(void **state)
 	path = str_printf(FOLDER "/kernels/6.1-%s/initrd.img", hash);
 	write_text(path, "something else");
 	assert_int_equal(sync_boot(), 0);
-	assert_int_equal(count(FOLDER "/kernels"), 2);
+	assert_int_equal(test_count(FOLDER "/kernels"), 2);
 	write_text(path, "one");
 	assert_int_equal(sync_boot(), 0);
 	expect_menu(both[0]);

@@ -137,19 +137,6 @@ static void sync_with(const char *folder)
 	assert_int_equal(sync_of(systems, 2, NULL), 0);
 }
 
-static size_t count(const char *folder)
-{
-	DIR *dir = opendir(test_path(folder));
-	struct dirent *entry;
-	size_t n = 0;
-
-	while (dir && (entry = readdir(dir)))
-		n += *entry->d_name != '.';
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 struct entry {
 	char *file, *text;
 };
@@ -227,7 +214,7 @@ static void test_alone(void **state)
 	sync_alone();
 	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
 	expect_entry("eyrie-6.1-", "\nsort-key eyrie\n");
-	assert_int_equal(count("esp/eyrie"), 1);
+	assert_int_equal(test_count("esp/eyrie"), 1);
 	assert_true(access(test_path("esp/EFI/BOOT/BOOTX64.EFI"), F_OK) == 0);
 }
 
@@ -240,8 +227,8 @@ static void test_shared_kernel(void **state)
 	n_listed = 0;
 	sync_with("before");
 	assert_int_equal(n_listed, 1);
-	assert_int_equal(count("esp/eyrie"), 1);
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian\n");
 	expect_entry("eyrie-debian-6.1-", "\nsort-key eyrie\n");
 	expect_entry("eyrie-before-6.1-", "\ntitle falcon, before, kernel 6.1\n");
@@ -273,9 +260,9 @@ static void test_stored_kernel(void **state)
 	write_text(path, "zero");
 	systems[1].stored = &stored;
 	assert_int_equal(sync_of(systems, 2, NULL), 0);
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 	expect_entry("eyrie-before-6.0-", "\noptions root=zfs:rpool/ROOT/before\n");
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 	list_deinit(&stored, &record_observed_kernel);
 }
 
@@ -288,8 +275,8 @@ static void test_kernel_of_another(void **state)
 	add_kernel("debian", "6.2", "two");
 	remove_kernel("debian", "6.1");
 	sync_with("before");
-	assert_int_equal(count("esp/eyrie"), 2);
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 	expect_entry("eyrie-before-6.1-", "\nlinux /eyrie/6.1-");
 	expect_none("eyrie-debian-6.1-");
 	expect_entry("eyrie-debian-6.2-", "\nlinux /eyrie/6.2-");
@@ -301,10 +288,10 @@ static void test_gone(void **state)
 	(void)state;
 	add_kernel("before", "6.0", "zero");
 	sync_with("before");
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 	sync_alone();
-	assert_int_equal(count("esp/eyrie"), 1);
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/eyrie"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 	expect_entry("eyrie-6.1-", "\noptions root=zfs:AUTO\n");
 }
 
@@ -315,7 +302,7 @@ static void test_unread(void **state)
 	add_kernel("before", "6.0", "zero");
 	sync_with("before");
 	sync_with(NULL);
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 	expect_entry("eyrie-before-6.0-", "\nsort-key eyrie-before\n");
 	before.active = true;
 	debian.active = false;
@@ -401,7 +388,7 @@ static void test_counters(void **state)
 	before.active = true;
 	debian.active = false;
 	sync_with("before");
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 	now = file_of("eyrie-before-6.1-");
 	assert_string_equal(now, used);
 	expect_entry("eyrie-before-6.1-", "\nsort-key eyrie\n");
@@ -419,9 +406,9 @@ static void test_alike(void **state)
 	add_kernel("before", "6.1", "one");
 	add_kernel("alike", "6.1", "one");
 	assert_int_equal(sync_of(all, 3, NULL), 0);
-	assert_int_equal(count("esp/loader/entries"), 3);
+	assert_int_equal(test_count("esp/loader/entries"), 3);
 	assert_int_equal(sync_of(two, 2, NULL), 0);
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 	expect_entry("eyrie-before-2-6.1-", "root=zfs:rpool/ROOT/before-2\n");
 }
 
@@ -437,7 +424,7 @@ static void test_without_zfs(void **state)
 	assert_int_equal(sync_of(systems, 2, &diag), 0);
 	assert_string_equal(test_only_finding(&diag),
 			    "the boot environment work has no kernel that would find its root");
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 
 	systems[1].is_new = true;
 	assert_int_equal(sync_of(systems, 2, NULL), -ENOENT);
@@ -473,8 +460,8 @@ static void test_no_room(void **state)
 	assert_int_equal(sync_of(systems, 2, &diag), -ENOSPC);
 	assert_non_null(starts_with(test_only_finding(&diag), "the EFI system partition has no room "
 				    "for kernel 6.0 of the environment before: 2.00 MiB are wanted, "));
-	assert_int_equal(count("esp/eyrie"), 1);
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/eyrie"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 	expect_entry("eyrie-debian-6.1-", "\noptions root=zfs:rpool/ROOT/debian\n");
 
 	/* An initramfs that was made anew stays what it is on the disk, too. */
@@ -567,7 +554,7 @@ static void test_torn(void **state)
 	closedir(dir);
 	make_folder("esp/eyrie/5.0-left%s%s", "", "");
 	sync_with("before");
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 	expect_entry("eyrie-before-6.0-", "\nlinux /eyrie/6.0-");
 }
 
@@ -633,12 +620,12 @@ static void test_not_durable(void **state)
 		expect_entry("eyrie-6.1-", "\nlinux /eyrie/6.1-");
 		if (i == 0)
 			expect_none("eyrie-6.2-");
-		assert_int_equal(count("esp/eyrie"), 2);
+		assert_int_equal(test_count("esp/eyrie"), 2);
 	}
 	order_begin();
 	sync_alone();
 	expect_none("eyrie-6.1-");
-	assert_int_equal(count("esp/eyrie"), 1);
+	assert_int_equal(test_count("esp/eyrie"), 1);
 }
 
 /* Of debian's 6.1, as it runs. */
@@ -665,7 +652,7 @@ static void test_made_anew(void **state)
 	sync_alone();
 	first = file_of("eyrie-6.1-");
 	sync_running(first);
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 
 	add_kernel("debian", "6.1", "two");
 	sync_running(first);
@@ -674,23 +661,23 @@ static void test_made_anew(void **state)
 	kept = file_with(BEFORE);
 	assert_string_equal(kept, first);
 	expect_entry(kept, "\ntitle falcon, kernel 6.1 as before\n");
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 
 	add_kernel("debian", "6.1", "three");
 	sync_running(first);
 	third = file_with(NOW);
 	assert_string_not_equal(third, second);
 	assert_non_null(strstr(third, "+3.conf"));
-	assert_int_equal(count("esp/eyrie"), 2);
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 	expect_entry(first, BEFORE);
 
 	plain = entry_name(third);
 	sync_running(plain);
 	last = file_with(NOW);
 	assert_string_equal(last, plain);
-	assert_int_equal(count("esp/loader/entries"), 1);
-	assert_int_equal(count("esp/eyrie"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/eyrie"), 1);
 }
 
 /* What did not come up keeps what is left of its tries, and what did keeps its place. */
@@ -713,13 +700,13 @@ static void test_fallen_back(void **state)
 	now = file_with(NOW);
 	assert_string_equal(now, used);
 	expect_entry(first, BEFORE);
-	assert_int_equal(count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 
 	/* The old image is that of /boot again. */
 	add_kernel("debian", "6.1", "one");
 	sync_running(first);
 	expect_entry(first, NOW);
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 }
 
 /* A boot loader that does not say, or that started something else. */
@@ -734,13 +721,13 @@ static void test_not_said(void **state)
 	sync_running(NULL);
 	second = file_with(NOW);
 	assert_null(strchr(second, '+'));
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 
 	add_kernel("debian", "6.1", "three");
 	sync_running("windows.conf");
 	third = file_with(NOW);
 	assert_non_null(strstr(third, "+3.conf"));
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 }
 
 /* The plain entry is there before the counted one goes, also when a crash left both. */
@@ -762,12 +749,12 @@ static void test_counter_goes(void **state)
 	order_begin();
 	sync_running(plain);
 	order_expect(made, "fsync esp/loader/entries$", "syncfs esp$", gone, NULL);
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 
 	twin = str_printf("esp/loader/entries/%s", second);
 	write_text(twin, "version 6.1\noptions root=zfs:AUTO\n");
 	sync_running(plain);
-	assert_int_equal(count("esp/loader/entries"), 1);
+	assert_int_equal(test_count("esp/loader/entries"), 1);
 	expect_entry(plain, NOW);
 }
 
@@ -797,8 +784,8 @@ static void test_rescued(void **state)
 	sync_rescued();
 	expect_entry(first, BEFORE);
 	expect_entry(used, NOW);
-	assert_int_equal(count("esp/loader/entries"), 2);
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 
 	/* One that did not come up goes, for the one that takes its place. */
 	add_kernel("debian", "6.1", "three");
@@ -806,8 +793,8 @@ static void test_rescued(void **state)
 	third = file_with(NOW);
 	assert_non_null(strstr(third, "+3.conf"));
 	expect_entry(first, BEFORE);
-	assert_int_equal(count("esp/loader/entries"), 2);
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 }
 
 /* An image that is made there comes first in the menu, and what came up next, without a counter. */
@@ -829,8 +816,8 @@ static void test_rescued_made_anew(void **state)
 	kept = file_with(BEFORE);
 	assert_non_null(starts_with(kept, "eyrie-debian-6.1-"));
 	assert_null(strchr(kept, '+'));
-	assert_int_equal(count("esp/loader/entries"), 2);
-	assert_int_equal(count("esp/eyrie"), 2);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
+	assert_int_equal(test_count("esp/eyrie"), 2);
 }
 
 /* With environments the entry has another name; another environment's own stays as it was. */
@@ -852,7 +839,7 @@ static void test_before_and_environments(void **state)
 	sync_running(first);
 	add_kernel("before", "6.2", "other");
 	assert_int_equal(sync_of(systems, 2, NULL), 0);
-	assert_int_equal(count("esp/loader/entries"), 3);
+	assert_int_equal(test_count("esp/loader/entries"), 3);
 	kept = file_with(BEFORE);
 	assert_non_null(starts_with(kept, "eyrie-debian-6.1-"));
 	assert_null(strchr(kept, '+'));
@@ -863,8 +850,8 @@ static void test_before_and_environments(void **state)
 	make_folder("%s/usr/lib/systemd/boot/efi%s", "before", "");
 	write_text("before/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "loader");
 	assert_int_equal(sync_of(visit, 2, NULL), 0);
-	assert_int_equal(count("esp/loader/entries"), 3);
-	assert_int_equal(count("esp/eyrie"), 3);
+	assert_int_equal(test_count("esp/loader/entries"), 3);
+	assert_int_equal(test_count("esp/eyrie"), 3);
 	expect_entry(kept, "\nsort-key eyrie-debian\n");
 	expect_entry(kept, BEFORE);
 }
