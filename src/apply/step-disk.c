@@ -54,8 +54,8 @@ static int same_node(struct apply_context *cxt, const struct step *step, char **
 }
 
 /*
- * Of a partition its own, and nothing else. Partitions first, then the disk: interrupted, the disk still shows its table, and so is still
- * known to carry something.
+ * Of a partition its own signatures, and nothing else of its disk. Partitions first, then the disk:
+ * interrupted, the disk still shows its table, and so is still known to carry something.
  */
 int apply_WIPE(struct apply_context *cxt, const struct step *step)
 {

@@ -1,11 +1,58 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* GRUB itself, which starts a BIOS machine, on each disk: observe_grub_folder(). */
+/* What starts a BIOS machine: the menu in /boot, and GRUB itself on each disk (observe_grub_folder()). */
+
+#include <time.h>
 
 #include "apply/internal.h"
+#include "apply/kernels.h"
 #include "base/file.h"
 
 #define BIOS_SETUP "/usr/lib/grub/i386-pc/grub-bios-setup"
+
+/* the menu */
+
+/* What is interrupted here is explained in apply/kernels.h. */
+int apply_BOOT_SYNC(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
+	bool any = false;
+	int r;
+
+	(void)step;
+	r = observe_pools(cxt->run, have, cxt->diag);
+	if (r)
+		return r;
+	observe_kernels(cxt->run, cxt->target, NULL, &have->system.kernels);
+	observe_store(cxt->target, &have->system);
+	FOR_EACH_ITEM(struct observed_kernel, kernel, &have->system.kernels)
+		any |= kernel->has_zfs;
+	if (!any)
+		return diag_error(cxt->diag, -ENOENT,
+				  "there is no kernel whose initramfs holds its zfs.ko");
+	return kernels_sync(cxt, have);
+}
+
+/* Seconds since 1970, by the clock of now; nothing is of the system that runs where none does. */
+static int64_t start_of_system(const struct apply_context *cxt)
+{
+	struct timespec up;
+
+	if (*cxt->target || clock_gettime(CLOCK_BOOTTIME, &up) < 0)
+		return INT64_MAX;
+	return (int64_t)time(NULL) - (int64_t)up.tv_sec;
+}
+
+int apply_BOOT_TAKE(struct apply_context *cxt, const struct step *step)
+{
+	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
+
+	(void)step;
+	observe_store(cxt->target, &have->system);
+	return kernels_take(cxt, have, start_of_system(cxt));
+}
+
+/* GRUB */
 
 /* Its name in the system, and outside of it. */
 struct folder {

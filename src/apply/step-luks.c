@@ -254,7 +254,8 @@ static int check_passphrase(struct apply_context *cxt)
 		_cleanup_free_ char *node = NULL;
 		bool is_new;
 
-		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &is_new) || is_new || luks_load(node, &luks, NULL))
+		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &is_new) || is_new ||
+		    luks_load(node, &luks, NULL))
 			continue;
 		if (crypt_activate_by_passphrase(luks->cd, NULL, CRYPT_ANY_SLOT, cxt->passphrase->data,
 						 cxt->passphrase->size, 0) >= 0)
