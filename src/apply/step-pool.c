@@ -181,8 +181,8 @@ static char *place_of(struct apply_context *cxt, const struct layout_pool *pool,
 }
 
 /*
- * Where the devices of a pool are looked for: each by its path, since the import is forced and by name,
- * and a foreign pool of that name may lie on any other mapping. Members that are not open are left out;
+ * Where the devices of a pool are looked for: each by its path, since the import is forced, and
+ * by name where the disks do not say the GUID: a foreign pool of that name may lie on any other mapping. Members that are not open are left out;
  * without a single path zpool(8) would look everywhere.
  */
 static int add_places(struct apply_context *cxt, const struct layout_pool *pool, struct strv *argv)
@@ -216,7 +216,7 @@ int apply_POOL_IMPORT(struct apply_context *cxt, const struct step *step)
 	if (*cxt->target)
 		strv_add_all(&argv, "-R", cxt->target, NULL);
 	r = add_places(cxt, pool, &argv);
-	strv_add(&argv, pool->name);
+	strv_add(&argv, step->value ? step->value : pool->name);
 	return r ? r : run_argv(cxt, &argv);
 }
 

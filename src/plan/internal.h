@@ -90,7 +90,8 @@ uint64_t disk_size_min(const struct layout *layout, const char *disk);
 
 /* pool.c: the steps of every pool. */
 void planner_add_pool(struct planner *p, const struct layout_pool *pool);
-void planner_add_import(struct planner *p, const struct layout_pool *pool);
+void planner_add_import(struct planner *p, const struct layout_pool *pool,
+			const char *guid); /* NULL: its devices say nothing yet */
 
 /* One of that name is imported and is not ours: refused. */
 bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool);

@@ -137,7 +137,7 @@ static void plan_existing(struct planner *p, const enum progress *progress)
 		if ((is == MEMBER_FILLED || is == MEMBER_EMPTY) && !d->member->luks.mapped)
 			add_open(p, d);
 	}
-	planner_add_import(p, &p->layout->pool);
+	planner_add_import(p, &p->layout->pool, NULL);
 	(void)planner_add(p, STEP_LOOK_AGAIN, NULL, NULL,
 			  "look at what is inside, and plan the rest");
 }

@@ -29,7 +29,7 @@ struct step {
 	char *disk;    /* its name in the layout, or NULL */
 	char *pool;    /* whose dataset it works on; NULL when it works on none */
 	char *object;  /* what the kind works on: plan/step.def */
-	char *value;   /* of a property; of CONFIGURE: names of disks that it goes on without */
+	char *value;   /* of a property; the GUID of a pool; of CONFIGURE: disks that it goes on without */
 	char *text;    /* what is done, for people */
 	char *details; /* lines below it, for people; NULL without any */
 	char *destroys; /* what is gone afterwards, for people; NULL when nothing is */

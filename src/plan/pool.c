@@ -65,10 +65,12 @@ void planner_add_pool(struct planner *p, const struct layout_pool *pool)
 			     pool->name, vdevs.data);
 }
 
-void planner_add_import(struct planner *p, const struct layout_pool *pool)
+void planner_add_import(struct planner *p, const struct layout_pool *pool, const char *guid)
 {
-	(void)planner_add_in(p, pool, STEP_POOL_IMPORT, pool->name, "import the pool '%s'",
-			     pool->name);
+	struct step *step = planner_add_in(p, pool, STEP_POOL_IMPORT, pool->name,
+					   "import the pool '%s'", pool->name);
+
+	step->value = str_dup(guid);
 }
 
 static const struct observed_dataset *find_dataset(const struct planner *p,

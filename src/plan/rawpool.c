@@ -92,6 +92,15 @@ static void leave_late_disks(struct planner *p, const struct layout_pool *pool)
 			planner_leave(p, d);
 }
 
+/* What its disks say. A partition that is a disk itself may have a foreign pool of the same name. */
+static const char *pool_guid(const struct planner *p, const struct layout_pool *pool)
+{
+	FOR_EACH_PLANNED_OF(d, p, pool)
+		if (!layout_is_partition(d->want) && is_settled(d) && d->member->pool)
+			return d->member->pool;
+	return NULL;
+}
+
 bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 {
 	const struct count count = count_disks(p, pool);
@@ -114,6 +123,6 @@ bool plan_raw_pool(struct planner *p, const struct layout_pool *pool)
 	}
 	if (pool == &p->layout->pool)
 		plan_arrays(p);
-	planner_add_import(p, pool);
+	planner_add_import(p, pool, pool_guid(p, pool));
 	return false;
 }

@@ -80,10 +80,9 @@ static void test_class_said_once(void **state)
 			    " mirror " D("e") " " D("f"));
 }
 
-static struct step import = { .kind = STEP_POOL_IMPORT };
-
-static int import_pool(struct diag *diag)
+static int import_pool(char *guid, struct diag *diag)
 {
+	const struct step import = { .kind = STEP_POOL_IMPORT, .value = guid };
 	_cleanup_(layout_freep) struct layout *layout = test_layout(
 		TEST_HEAD "disks:\n"
 		"  a: { path: /dev/sda }\n  b: { path: /dev/sdb }\n  c: { path: /dev/sdc }\n"
@@ -102,7 +101,7 @@ static void test_import_nowhere(void **state)
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
 
 	(void)state;
-	assert_int_equal(import_pool(&diag), -ENODEV);
+	assert_int_equal(import_pool(NULL, &diag), -ENODEV);
 	assert_string_equal(test_only_finding(&diag), "no disk of the pool tank is there");
 	assert_null(ran);
 }
@@ -119,9 +118,12 @@ static void test_import_places(void **state)
 	test_write(D("a"), "", 0);
 	test_write(D("c"), "", 0);
 	test_write("/dev/mapper/foreign", "", 0);
-	assert_int_equal(import_pool(&diag), 0);
+	assert_int_equal(import_pool(NULL, &diag), 0);
 	assert_string_equal(ran, "zpool import -f -N -o cachefile=none -d " D("a") " -d " D("c")
 				 " tank");
+	assert_int_equal(import_pool("17", &diag), 0);
+	assert_string_equal(ran, "zpool import -f -N -o cachefile=none -d " D("a") " -d " D("c")
+				 " 17");
 	assert_int_equal(umount("/dev/mapper"), 0);
 }
 
