@@ -14,11 +14,23 @@ static void probe_freep(blkid_probe *probe)
 	blkid_free_probe(*probe);
 }
 
+/*
+ * Nobody has it, and nobody takes it meanwhile. The step for another partition of the disk looks whether
+ * somebody has the disk, and so has it for a moment itself.
+ */
+static int open_alone(const char *node)
+{
+	int fd;
+
+	for (int i = 0; (fd = open(node, O_RDWR | O_EXCL | O_CLOEXEC)) < 0 && errno == EBUSY && i < 20; i++)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	return fd;
+}
+
 /* Every signature of one device: superblocks and partition tables, backups included. */
 static int wipe_signatures(const char *node, struct diag *diag)
 {
-	/* O_EXCL: nobody has it, and nobody takes it meanwhile. */
-	_cleanup_close_ int fd = open(node, O_RDWR | O_EXCL | O_CLOEXEC);
+	_cleanup_close_ int fd = open_alone(node);
 	_cleanup_(probe_freep) blkid_probe probe = NULL;
 
 	if (fd < 0)
