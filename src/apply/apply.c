@@ -5,6 +5,7 @@
 
 #include "apply/internal.h"
 #include "apply/lane.h"
+#include "apply/together.h"
 
 static int (*const steps[STEP_KIND_MAX])(struct apply_context *, const struct step *) = {
 #define STEP(kind, name, flags) [STEP_##kind] = apply_##kind,
@@ -52,7 +53,7 @@ static bool has_step(const struct plan *plan, enum step_kind kind)
 	return false;
 }
 
-bool apply_needs_passphrase(const struct plan *plan)
+bool apply_needs_passphrase(const struct plan *plan, const struct layout *layout)
 {
 	static const enum step_kind kinds[] = { STEP_LUKS_FORMAT, STEP_LUKS_OPEN, STEP_ENROLL,
 						STEP_KEY_FORMAT, STEP_KEY_ENROLL,
@@ -61,7 +62,7 @@ bool apply_needs_passphrase(const struct plan *plan)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (has_step(plan, kinds[i]))
 			return true;
-	return false;
+	return together_wants_passphrase(plan, layout);
 }
 
 bool apply_wants_key(const struct layout *layout, const char *root)
@@ -113,19 +114,12 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 /* A pool can be busy for a moment: udev looks at a volume, a file is still being closed. */
 #define EXPORT_TRIES 10
 
-static bool is_imported(struct apply_context *cxt, const char *pool)
-{
-	const char *const argv[] = { "zpool", "list", "-H", "-o", "name", pool, NULL };
-
-	return run(cxt->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL) == 0;
-}
-
 /* One that is not there, for its disks are away, needs none. */
 static int export_pool(struct apply_context *cxt, const char *pool)
 {
 	const char *const argv[] = { "zpool", "export", pool, NULL };
 
-	if (!is_imported(cxt, pool))
+	if (!pool_is_imported(cxt, pool))
 		return 0;
 	for (int i = 1; i < EXPORT_TRIES; i++) {
 		if (run(cxt->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL },

@@ -49,8 +49,8 @@ int apply_run(const struct plan *plan, struct apply_context *cxt);
 /* Unmount, export, close: after an installation on `target`. */
 int apply_close(struct apply_context *cxt);
 
-/* True when the plan has a step that needs the passphrase. */
-bool apply_needs_passphrase(const struct plan *plan);
+/* True when the plan has a step that needs the passphrase, or members that must be compared first. */
+bool apply_needs_passphrase(const struct plan *plan, const struct layout *layout);
 
 /* Encryption roots of ZFS whose passphrase the plan needs: those it makes, and those it opens. */
 void apply_key_roots(const struct plan *plan, const struct layout *layout, struct strv *ret_new,

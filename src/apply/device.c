@@ -55,18 +55,38 @@ static bool look_for(const struct apply_context *cxt, const char *disk_node, enu
 	return ret->node;
 }
 
-static int find(const struct apply_context *cxt, const char *disk, enum role role,
+/* While somebody writes the table of its disk, a partition is not there for a moment. */
+static int look(const struct apply_context *cxt, const char *disk, enum role role, int tries,
 		struct found *ret)
 {
 	_cleanup_free_ char *disk_node = device_disk(cxt, disk);
 
-	for (int i = 0; disk_node && i < 50; i++) {
+	for (int i = 0; disk_node && i < tries; i++) {
 		if (look_for(cxt, disk_node, role, disk, ret))
 			return device_wait(ret->node);
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
 	}
-	return diag_error(cxt->diag, -ENODEV, "disk '%s' has no partition for the %s", disk,
-			  roles[role].title);
+	return -ENODEV;
+}
+
+static int find(const struct apply_context *cxt, const char *disk, enum role role,
+		struct found *ret)
+{
+	int r = look(cxt, disk, role, 50, ret);
+
+	return r ? diag_error(cxt->diag, r, "disk '%s' has no %s", disk, roles[role].title) : 0;
+}
+
+bool device_has_partition(const struct apply_context *cxt, const char *disk, enum role role,
+			  char **ret_node, bool *ret_new)
+{
+	struct found found = {};
+	bool has = look(cxt, disk, role, 5, &found) == 0;
+
+	*ret_node = found.node;
+	*ret_new = found.is_new;
+	free(found.uuid);
+	return has;
 }
 
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,

@@ -22,6 +22,9 @@ char *device_disk(const struct apply_context *cxt, const char *disk); /* its nod
  */
 int device_partition(const struct apply_context *cxt, const char *disk, enum role role,
 		     char **ret_node, bool *ret_new);
+/* For who goes on without it: waits a second at most, and says nothing. */
+bool device_has_partition(const struct apply_context *cxt, const char *disk, enum role role,
+			  char **ret_node, bool *ret_new);
 /* One that is still new; -EEXIST when it is not. */
 int device_new_partition(const struct apply_context *cxt, const char *disk, enum role role,
 			 char **ret_node);
@@ -70,6 +73,8 @@ const struct layout_pool *apply_pool(const struct apply_context *cxt, const stru
 char *apply_dataset(const struct apply_context *cxt, const struct step *step);
 int dataset_set(struct apply_context *cxt, const char *dataset, const char *property,
 		const char *value);
+
+bool pool_is_imported(struct apply_context *cxt, const char *pool);
 
 /* Everything written to it so far is on the disks. */
 int pool_sync(struct apply_context *cxt, const struct layout_pool *pool);

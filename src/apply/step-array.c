@@ -42,7 +42,7 @@ static size_t find_parts(const struct apply_context *cxt, enum role role, struct
 		if (layout_is_partition(want))
 			continue;
 		disk = device_disk(cxt, want->name);
-		if (!disk || device_partition(cxt, want->name, role, &node, &is_new))
+		if (!disk || !device_has_partition(cxt, want->name, role, &node, &is_new))
 			continue;
 		strv_add(nodes, node);
 		n_new += is_new;
@@ -130,10 +130,10 @@ int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 	int r;
 
 	if (n_new < nodes.n_items)
-		return diag_error(cxt->diag, -EEXIST, "a partition for the %s is not new any more",
+		return diag_error(cxt->diag, -EEXIST, "a part of the %s is not new any more",
 				  roles[role].title);
 	if (nodes.n_items != role_count(cxt->layout, role))
-		return diag_error(cxt->diag, -ENODEV, "not every disk has a partition for the %s",
+		return diag_error(cxt->diag, -ENODEV, "not every disk has a part of the %s",
 				  roles[role].title);
 	r = stop_arrays(cxt, &nodes, /* active= */ true);
 	if (r == 0)

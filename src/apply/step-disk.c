@@ -242,6 +242,12 @@ static int rename_partition(struct apply_context *cxt, const char *disk_node, ui
 			      disk_node, strerror(-r)) : 0;
 }
 
+static int no_partition(struct apply_context *cxt, const char *disk, const char *name)
+{
+	return diag_error(cxt->diag, -ENODEV, "disk '%s' does not show the partition any more that is to "
+			  "be '%s'", disk, name);
+}
+
 int partition_rename(struct apply_context *cxt, const char *disk, enum role role,
 		     const char *name)
 {
@@ -255,7 +261,8 @@ int partition_rename(struct apply_context *cxt, const char *disk, enum role role
 	r = observe_disk(node, &have, cxt->diag);
 	partition = r ? NULL : find_partition(cxt->layout, &have, role, disk);
 	if (r == 0)
-		r = partition ? rename_partition(cxt, node, partition->number, name) : -ENODEV;
+		r = partition ? rename_partition(cxt, node, partition->number, name) :
+				no_partition(cxt, disk, name);
 	record_deinit(&record_observed_disk, &have);
 	return r;
 }
@@ -281,10 +288,11 @@ int apply_SETTLE(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *node = device_disk(cxt, step->disk);
 	struct observed_disk have = {};
-	int r = -ENODEV;
+	bool found = false;
+	int r = 0;
 
 	if (!node)
-		return diag_error(cxt->diag, r, "disk '%s' is gone", step->disk);
+		return diag_error(cxt->diag, -ENODEV, "disk '%s' is gone", step->disk);
 	if (observe_disk(node, &have, cxt->diag))
 		return -EIO;
 	for (enum role role = 0; role < ROLE_MAX; role++) {
@@ -294,10 +302,11 @@ int apply_SETTLE(struct apply_context *cxt, const struct step *step)
 
 		if (!partition || !streq(name, step->object))
 			continue;
+		found = true;
 		fault = not_whole(cxt, partition, role);
 		r = fault ? diag_error(cxt->diag, -EIO, "disk '%s': %s", step->disk, fault) :
 			    rename_partition(cxt, node, partition->number, name);
 	}
 	record_deinit(&record_observed_disk, &have);
-	return r;
+	return found ? r : no_partition(cxt, step->disk, step->object);
 }

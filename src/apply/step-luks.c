@@ -161,6 +161,27 @@ static int load_member(struct apply_context *cxt, const struct step *step, struc
 	return r;
 }
 
+static bool is_same_device(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_rdev == y.st_rdev;
+}
+
+/* Another machine's may be open under that name, or what is left of a disk that was pulled. */
+static int check_mapping(struct apply_context *cxt, struct luks *luks, const char *name)
+{
+	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
+
+	if (crypt_init_by_name(&cd, name) == 0 && streq(crypt_get_uuid(cd), crypt_get_uuid(luks->cd)) &&
+	    is_same_device(crypt_get_device_name(cd), crypt_get_device_name(luks->cd)))
+		return 0;
+	(void)diag_error(cxt->diag, -EEXIST, "/dev/mapper/%s is open already, and is not of %s", name,
+			 crypt_get_device_name(luks->cd));
+	diag_hint(cxt->diag, "when nothing there is needed: cryptsetup close %s", name);
+	return -EEXIST;
+}
+
 /* Opening leaves nothing on the disk. One that is open since before is only tried. */
 int apply_LUKS_OPEN(struct apply_context *cxt, const struct step *step)
 {
@@ -168,6 +189,8 @@ int apply_LUKS_OPEN(struct apply_context *cxt, const struct step *step)
 	bool is_open = crypt_status(NULL, step->object) >= CRYPT_ACTIVE;
 	int r = load_member(cxt, step, &luks);
 
+	if (r == 0 && is_open)
+		r = check_mapping(cxt, luks, step->object);
 	if (r)
 		return r;
 	r = crypt_activate_by_passphrase(luks->cd, is_open ? NULL : step->object, CRYPT_ANY_SLOT,
@@ -254,7 +277,7 @@ static int check_passphrase(struct apply_context *cxt)
 		_cleanup_free_ char *node = NULL;
 		bool is_new;
 
-		if (device_partition(cxt, want->name, ROLE_MEMBER, &node, &is_new) || is_new ||
+		if (!device_has_partition(cxt, want->name, ROLE_MEMBER, &node, &is_new) || is_new ||
 		    luks_load(node, &luks, NULL))
 			continue;
 		if (crypt_activate_by_passphrase(luks->cd, NULL, CRYPT_ANY_SLOT, cxt->passphrase->data,

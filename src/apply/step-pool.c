@@ -26,6 +26,13 @@ int dataset_set(struct apply_context *cxt, const char *dataset, const char *prop
 	return run_words(cxt->run, cxt->diag, "zfs", "set", assignment, dataset, NULL);
 }
 
+bool pool_is_imported(struct apply_context *cxt, const char *pool)
+{
+	const char *const argv[] = { "zpool", "list", "-H", "-o", "name", pool, NULL };
+
+	return run(cxt->run, &(struct command){ .argv = argv, .flags = RUN_OPTIONAL }, NULL) == 0;
+}
+
 int pool_sync(struct apply_context *cxt, const struct layout_pool *pool)
 {
 	return run_words(cxt->run, cxt->diag, "zpool", "sync", pool->name, NULL);
@@ -163,7 +170,9 @@ int apply_POOL_CREATE(struct apply_context *cxt, const struct step *step)
 /* The path of a disk's device in that pool, or NULL when it has none now. */
 static char *place_of(struct apply_context *cxt, const struct layout_pool *pool, const char *disk)
 {
+	_cleanup_free_ char *there = NULL;
 	char *node = NULL;
+	bool is_new;
 
 	if (layout_pool_of(cxt->layout, disk, NULL) != pool)
 		return NULL;
@@ -173,7 +182,8 @@ static char *place_of(struct apply_context *cxt, const struct layout_pool *pool,
 		node = str_printf("/dev/mapper/%s", mapping);
 		if (access(node, F_OK) == 0)
 			return node;
-	} else if (device_stable(cxt, disk, ROLE_DATA, &node, NULL) == 0) {
+	} else if (device_has_partition(cxt, disk, ROLE_DATA, &there, &is_new) &&
+		   device_stable(cxt, disk, ROLE_DATA, &node, NULL) == 0) {
 		return node;
 	}
 	free(node);

@@ -258,22 +258,21 @@ static int write_held(struct apply_context *cxt)
 
 /*
  * Stock units import what zpool.cache names. Exporting takes a pool out of its own cache file,
- * and so the system gets a copy of another one.
+ * and so the system gets a copy of another one. A pool that is away is told by the plan.
  */
 static int write_pool_cache(struct apply_context *cxt)
 {
 	_cleanup_free_ char *folder = str_printf("%s/etc/zfs", cxt->target);
 	int r = 0;
 
-	if (!cxt->layout->pools.n_items)
-		return 0;
 	(void)unlink(POOL_CACHE);
 	FOR_EACH_ITEM(struct layout_pool, pool, &cxt->layout->pools)
-		if (r == 0)
+		if (r == 0 && pool_is_imported(cxt, pool->name))
 			r = run_words(cxt->run, cxt->diag, "zpool", "set",
 				      "cachefile=" POOL_CACHE, pool->name, NULL);
-	if (r == 0)
-		r = file_make_folder(folder, cxt->diag);
+	if (r || access(POOL_CACHE, F_OK) < 0)
+		return r;
+	r = file_make_folder(folder, cxt->diag);
 	return r ? r : copy_into(cxt, POOL_CACHE, folder);
 }
 

@@ -14,6 +14,11 @@ static bool imports_root(const struct plan *plan, const struct layout *layout)
 	return false;
 }
 
+bool together_wants_passphrase(const struct plan *plan, const struct layout *layout)
+{
+	return layout->encryption.unlock == UNLOCK_PEER && imports_root(plan, layout);
+}
+
 /* True when some of them open each other. */
 static bool add_members(struct set *set, const struct observed *have, const char *subsystem)
 {

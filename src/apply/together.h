@@ -3,6 +3,9 @@
 
 #include "apply/apply.h"
 
+/* True when it imports what members of a set may have come apart on: also when all of them are open. */
+bool together_wants_passphrase(const struct plan *plan, const struct layout *layout);
+
 /*
  * Before a plan that opens members of a set (unlock: peer) and imports the root's pool: refuses when
  * two of them each ran without the other, since ZFS would merge them, and notes on those that are

@@ -56,6 +56,20 @@ static bool has_every_disk(struct writing *w)
 	return all;
 }
 
+/* So is one that lacks a disk of the pool because the layout does. */
+static bool has_every_device(struct writing *w)
+{
+	const char *node = pool_device_beyond(w->layout, w->have);
+
+	if (!node)
+		return true;
+	(void)diag_error(&w->cli->diag, -EINVAL, "the pool '%s' has %s, which is of no disk of the layout: "
+			 "the files would forget it", w->layout->pool.name, node);
+	diag_hint(&w->cli->diag, "put its disk into the layout; or zpool remove, or zpool detach, takes it "
+		  "out of the pool");
+	return false;
+}
+
 /* Its initramfs and its slots go by another unlock: than the layout; files alone move no machine. */
 static bool is_moving(struct writing *w)
 {
@@ -96,25 +110,39 @@ static bool knows_overwrites(struct writing *w)
 	return all;
 }
 
-/* True when somebody's work would be lost; each such file is named. */
-static bool loses_work(struct writing *w)
+static bool is_of_somebody(const struct writing *w, const struct boot_file *file)
 {
-	bool any = false;
+	enum boot_file_state state = state_of(w, file);
+
+	return (state == BOOT_FILE_EDITED || state == BOOT_FILE_FOREIGN) &&
+	       !may_overwrite(w, file->path);
+}
+
+/*
+ * Each file with somebody's work in it is named. Who says which of them may go keeps the others; without
+ * a word nothing is written at all: true.
+ */
+static bool refuse_losses(struct writing *w)
+{
+	bool chosen = w->cli->options.overwrites.n_items, any = false;
 
 	for (size_t i = 0; i < w->files.n_items; i++) {
 		const struct boot_file *file = &w->files.items[i];
-		enum boot_file_state state = state_of(w, file);
+		const char *whose = state_of(w, file) == BOOT_FILE_EDITED ?
+					    "was changed since eyrie wrote it" :
+					    "is not of eyrie's making";
 
-		if ((state != BOOT_FILE_EDITED && state != BOOT_FILE_FOREIGN) ||
-		    may_overwrite(w, file->path))
+		if (!is_of_somebody(w, file))
 			continue;
-		(void)diag_error(&w->cli->diag, -EEXIST, "%s%s %s", w->root, file->path,
-				 state == BOOT_FILE_EDITED ? "was changed since eyrie wrote it" :
-							     "is not of eyrie's making");
+		if (chosen)
+			diag_warning(&w->cli->diag, "%s%s %s: it is left alone", w->root, file->path,
+				     whose);
+		else
+			(void)diag_error(&w->cli->diag, -EEXIST, "%s%s %s", w->root, file->path, whose);
 		diag_hint(&w->cli->diag, "when that may go: --overwrite %s", file->path);
 		any = true;
 	}
-	return any;
+	return any && !chosen;
 }
 
 /* What there is to do, file by file; true when there is something. */
@@ -153,7 +181,7 @@ static enum cli_exit write_all(struct writing *w)
 	for (size_t i = 0; i < w->files.n_items; i++) {
 		const struct boot_file *file = &w->files.items[i];
 
-		if (state_of(w, file) == BOOT_FILE_SAME)
+		if (state_of(w, file) == BOOT_FILE_SAME || is_of_somebody(w, file))
 			continue;
 		if (generated_write(w->root, file, &w->cli->diag))
 			return CLI_FAILED;
@@ -191,7 +219,7 @@ enum cli_exit boot_write(struct cli *cli)
 		return CLI_REFUSED;
 	if (cli_observe(cli, w.layout, &w.have))
 		return CLI_FAILED;
-	if (!has_every_disk(&w))
+	if (!has_every_disk(&w) || !has_every_device(&w))
 		return CLI_REFUSED;
 	list_deinit(&w.have->system.files, &record_observed_file);
 	observe_files(w.root, &w.have->system.files);
@@ -202,7 +230,7 @@ enum cli_exit boot_write(struct cli *cli)
 	tell_cmdline(&w);
 	if (cli->options.check)
 		return any ? CLI_PENDING : CLI_OK;
-	if (is_moving(&w) || loses_work(&w)) {
+	if (is_moving(&w) || refuse_losses(&w)) {
 		diag_note(&cli->diag, "nothing was written");
 		return CLI_REFUSED;
 	}

@@ -3,11 +3,21 @@
 
 #include "cli/cli.h"
 
+static const char *why_empty(const struct diag *diag)
+{
+	for (size_t i = 0; i < diag->n_items; i++)
+		if (diag->items[i].level == DIAG_WARNING)
+			return "Nothing to do but what the warnings say.";
+	return "Nothing to do: the machine is what the layout says.";
+}
+
 static void show(struct cli *cli, const struct plan *plan)
 {
 	struct json_object *json;
 
 	if (!cli->options.json) {
+		if (!plan->steps.n_items)
+			puts(why_empty(&cli->diag));
 		view_plan(plan, stdout);
 		return;
 	}

@@ -73,8 +73,6 @@ void view_plan(const struct plan *plan, FILE *out)
 {
 	size_t i = 0;
 
-	if (!plan->steps.n_items)
-		fprintf(out, "Nothing to do: the machine is what the layout says.\n");
 	FOR_EACH_ITEM(struct step, step, &plan->steps)
 	{
 		fprintf(out, "%3zu. %s\n", ++i, step->text);

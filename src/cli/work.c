@@ -99,7 +99,7 @@ static bool makes_new_members(const struct plan *plan)
 
 static enum cli_exit get_passphrase(struct work *work)
 {
-	if (work->passphrase || !apply_needs_passphrase(work->plan))
+	if (work->passphrase || !apply_needs_passphrase(work->plan, work->layout))
 		return CLI_OK;
 	if (cli_ask_passphrase(work->cli, makes_new_members(work->plan), &work->passphrase))
 		return CLI_REFUSED;

@@ -27,8 +27,10 @@ int observe_machine(struct runner *run, const struct layout *layout, const char 
 		r = observe_system(run, observed, target, diag);
 	if (r)
 		return r;
-	if (layout)
+	if (layout) {
 		add_layout_names(observed, layout);
+		observe_folders(layout, &observed->system);
+	}
 	*ret = take_ptr(observed);
 	return 0;
 }

@@ -64,6 +64,7 @@ void observe_files(const char *root, struct list *files);
 /* Of what runs: see struct observed_system. Each may be NULL. */
 void observe_running(char **ret_version, char **ret_started_by);
 char *observe_boot_id(void); /* of this start, as random(4) has it, or NULL */
+void observe_folders(const struct layout *layout, struct observed_system *system); /* occupied */
 int observe_system(struct runner *run, struct observed *observed, const char *target,
 		   struct diag *diag);
 

@@ -174,6 +174,7 @@ static const struct field system_fields[] = {
 	{ "boot-owner", FIELD_STRING, AT(observed_system, boot_owner) },
 	{ "stored", FIELD_RECORDS, AT(observed_system, stored),
 	  .record = &record_observed_stored },
+	{ "occupied", FIELD_STRINGS, AT(observed_system, occupied) },
 	{ "files-known", FIELD_BOOL, AT(observed_system, files_known) },
 	{ "files", FIELD_RECORDS, AT(observed_system, files), .record = &record_observed_file },
 };

@@ -170,6 +170,7 @@ struct observed_system {
 	struct list kernels; /* of struct observed_kernel */
 	char *boot_owner;    /* the environment that they belong to; NULL: there is one alone */
 	struct list stored;  /* of struct observed_stored */
+	struct strv occupied; /* mount points of the layout that have something in them */
 	bool files_known;    /* those that are not in `files` are not there */
 	struct list files;   /* of struct observed_file */
 };

@@ -51,6 +51,18 @@ static uint64_t number(const char *row, unsigned i)
 	return value;
 }
 
+/* Rows "name property value source" of zpool(8): what can be set, which has a source, but for features. */
+static void take_pool_properties(const struct strv *rows, struct list *properties)
+{
+	for (size_t i = 0; i < rows->n_items; i++) {
+		_cleanup_free_ char *property = column(rows->items[i], 1);
+		_cleanup_free_ char *value = column(rows->items[i], 2);
+
+		if (!is_column(rows->items[i], 3, "-") && !starts_with(property, "feature@"))
+			pair_set(properties, property, value);
+	}
+}
+
 /* Property rows "name property value" of the object called `name` into `properties`. */
 static void take_properties(const struct strv *rows, const char *name, struct list *properties)
 {
@@ -137,7 +149,8 @@ static void observe_devices(struct runner *run_by, struct observed_pool *pool)
 	for (size_t i = 0; i < rows.n_items; i++) {
 		_cleanup_free_ char *node = column(rows.items[i], *rows.items[i] == '\t');
 
-		if (starts_with(node, "/dev/") && !strv_has(&pool->devices, node))
+		if (starts_with(node, "/dev/") && access(node, F_OK) == 0 &&
+		    !strv_has(&pool->devices, node))
 			strv_add(&pool->devices, node);
 	}
 }
@@ -153,12 +166,12 @@ static int observe_pool(struct runner *run_by, struct observed_pool *pool, const
 	pool->health = column(row, 2);
 	pool->altroot = column_unless_dash(row, 3);
 	r = read_rows(run_by,
-		      (const char *const[]){ "zpool", "get", "-Hp", "-o", "name,property,value",
-					     "bootfs,ashift,autotrim", pool->name, NULL },
+		      (const char *const[]){ "zpool", "get", "-Hp", "-o",
+					     "name,property,value,source", "all", pool->name, NULL },
 		      &properties, diag);
 	if (r)
 		return r;
-	take_properties(&properties, pool->name, &pool->properties);
+	take_pool_properties(&properties, &pool->properties);
 	observe_devices(run_by, pool);
 	return observe_datasets(run_by, pool, diag);
 }

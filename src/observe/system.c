@@ -194,6 +194,41 @@ void observe_files(const char *root, struct list *files)
 	}
 }
 
+static bool has_something(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	bool any = false;
+
+	while (dir && !any && (entry = readdir(dir)))
+		any = !streq(entry->d_name, ".") && !streq(entry->d_name, "..");
+	if (dir)
+		closedir(dir);
+	return any;
+}
+
+static void observe_mountpoints(const struct layout_pool *pool, struct observed_system *system)
+{
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+	{
+		_cleanup_free_ char *mountpoint = layout_mountpoint(pool, dataset);
+		_cleanup_free_ char *folder =
+			str_printf("%s%s", streq(system->root, "/") ? "" : system->root, mountpoint);
+
+		if (mountpoint && layout_mounts(dataset) && has_something(folder))
+			strv_add(&system->occupied, mountpoint);
+	}
+}
+
+void observe_folders(const struct layout *layout, struct observed_system *system)
+{
+	if (!system->root)
+		return;
+	observe_mountpoints(&layout->pool, system);
+	FOR_EACH_ITEM(struct layout_pool, pool, &layout->pools)
+		observe_mountpoints(pool, system);
+}
+
 int observe_system(struct runner *run_by, struct observed *observed, const char *target,
 		   struct diag *diag)
 {

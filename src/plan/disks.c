@@ -13,7 +13,7 @@
 
 #define MEMBER_SIZE_MIN (256 * MIB) /* LUKS2 header of 16 MiB, and a pool of any use */
 #define TABLE_SIZE	(2 * MIB)   /* alignment in front, backup table behind */
-#define LACKS		"disk '%s' belongs to this set and has no partition for the %s"
+#define LACKS		"disk '%s' belongs to this set and has no %s"
 
 uint64_t disk_size_min(const struct layout *layout, const char *disk)
 {

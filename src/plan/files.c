@@ -8,14 +8,31 @@
 #include "boot/files.h"
 #include "plan/internal.h"
 
-/* Their texts name every disk: while one is away, they would forget it. */
-static bool can_be_known(const struct planner *p)
+static bool has_every_disk(const struct planner *p)
 {
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (d->state != DISK_OURS || !d->member ||
 		    (layout_has_luks(p->layout, d->pool) && !d->member->luks.uuid))
 			return false;
 	return p->have->system.files_known && planner_pool(p, &p->layout->pool);
+}
+
+/* Their texts name every disk: while one is away, or is not in the layout, they would forget it. */
+static bool can_be_known(const struct planner *p)
+{
+	return has_every_disk(p) && !pool_device_beyond(p->layout, p->have);
+}
+
+static void tell_beyond(struct planner *p)
+{
+	const char *node = has_every_disk(p) ? pool_device_beyond(p->layout, p->have) : NULL;
+
+	if (!node)
+		return;
+	diag_warning(p->diag, "the pool '%s' has %s, which is of no disk of the layout: the files that the "
+		     "machine starts by stay as they are", p->layout->pool.name, node);
+	diag_hint(p->diag, "put its disk into the layout; or zpool remove, or zpool detach, takes it out of "
+		  "the pool");
 }
 
 static void hint_at(struct planner *p, const struct boot_file *file, const char *have)
@@ -46,6 +63,7 @@ void plan_files(struct planner *p)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
 
+	tell_beyond(p);
 	if (!can_be_known(p))
 		return;
 	boot_files(p->layout, p->have, &files);

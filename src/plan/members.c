@@ -197,13 +197,13 @@ static void plan_creation(struct planner *p, const enum progress *progress)
 		add_filled(p, d);
 }
 
-/* A cache and a spare do not say of which pool they are; the pool does. */
+/* The pool says it: a cache and a spare do not know of which pool they are, and one that was detached does. */
 static bool is_in(const struct planned_disk *d, const struct observed_pool *pool)
 {
 	_cleanup_free_ char *node = d->member->held ? str_printf("/dev/%s", d->member->held) : NULL;
 
-	return streq(d->member->luks.inside_uuid, pool->guid) ||
-	       (node && strv_has(&pool->devices, node));
+	return pool->devices.n_items ? node && strv_has(&pool->devices, node) :
+				       streq(d->member->luks.inside_uuid, pool->guid);
 }
 
 /* The pool is imported: what is left of its creation. */
@@ -221,7 +221,7 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 		else if (is == MEMBER_FILLED && !d->member->luks.mapped)
 			diag_warning(p->diag, "disk '%s' is there, but its member is not open",
 				     d->want->name);
-		else if (is == MEMBER_EMPTY)
+		else if (is == MEMBER_EMPTY || (is == MEMBER_FILLED && !is_in(d, pool)))
 			diag_warning(p->diag, "disk '%s' is there, but not a member of the pool",
 				     d->want->name);
 	}
@@ -267,6 +267,25 @@ static void plan_enrollment(struct planner *p, const enum progress *progress)
 				  "make the members open each other, by one set key");
 }
 
+/*
+ * The import looks under the names that apply gives, and would take the others alone: as eyrie unlock left it
+ * in a rescue system, by the name of the host, or a person.
+ */
+static void refuse_other_mappings(struct planner *p)
+{
+	FOR_EACH_PLANNED_MEMBER(d, p)
+	{
+		_cleanup_free_ char *mapping = name_mapping(p->layout, d->want->name);
+		const char *mapped = d->member ? d->member->luks.mapped : NULL;
+
+		if (!mapped || streq(mapped, mapping))
+			continue;
+		planner_refuse(p, "'%s' is open as /dev/mapper/%s, and the pool is looked for on "
+			       "/dev/mapper/%s", d->want->name, mapped, mapping);
+		diag_hint(p->diag, "cryptsetup close %s; then again", mapped);
+	}
+}
+
 bool plan_members(struct planner *p)
 {
 	const struct observed_pool *pool = planner_pool(p, &p->layout->pool);
@@ -286,6 +305,8 @@ bool plan_members(struct planner *p)
 	}
 	if (!pool && planner_pool_is_taken(p, &p->layout->pool))
 		return false;
+	if (!pool)
+		refuse_other_mappings(p);
 	if (!pool && filled && !n_whole) {
 		planner_refuse(p, "'%s' is of a pool of this set, and no disk that holds its data has a member",
 			       filled->want->name);

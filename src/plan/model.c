@@ -301,6 +301,10 @@ static void model_pool_create(struct model *m)
 	if (is_encrypted(&want->filesystem_properties))
 		top->encryption_root = str_dup(top->name);
 	pair_set(&top->properties, NAME_SET_PROPERTY, m->layout->id);
+	FOR_EACH_ITEM(struct pair, property, &want->filesystem_properties)
+		pair_set(&top->properties, property->name, property->value);
+	FOR_EACH_ITEM(struct pair, property, &want->properties)
+		pair_set(&pool->properties, property->name, property->value);
 	fill_disks(m, pool);
 }
 

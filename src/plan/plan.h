@@ -59,6 +59,12 @@ int plan_make(const struct layout *layout, const struct observed *have,
 	      const struct plan_options *options, struct plan **ret, struct diag *diag);
 
 /*
+ * A node that the root's pool has and that is of no disk of the layout, or NULL. With all of those there, the
+ * generated files would forget it, and the machine would not find it at the next start.
+ */
+const char *pool_device_beyond(const struct layout *layout, const struct observed *have);
+
+/*
  * Whether what is planned would be done to the system of the layout: a pool that is imported is mounted
  * below `target`, or is what the running system runs from. -EBUSY, with what to do.
  */

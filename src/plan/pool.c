@@ -21,6 +21,29 @@ const struct observed_pool *planner_pool(const struct planner *p, const struct l
 	return pool_of_set(p->layout, p->have, want->name);
 }
 
+const char *pool_device_beyond(const struct layout *layout, const struct observed *have)
+{
+	const struct observed_pool *pool = pool_of_set(layout, have, layout->pool.name);
+	enum role role = role_of_pool(layout, &layout->pool);
+	_cleanup_strv_ struct strv nodes = STRV_NULL;
+
+	FOR_EACH_MEMBER_DISK(want, layout)
+	{
+		const struct observed_disk *disk = observed_disk(have, want->path);
+		const struct observed_partition *member =
+			disk ? find_partition(layout, disk, role, want->name) : NULL;
+
+		if (member && role == ROLE_MEMBER && member->held)
+			strv_addf(&nodes, "/dev/%s", member->held);
+		else if (member && role == ROLE_DATA && member->path)
+			strv_add(&nodes, member->path);
+	}
+	for (size_t i = 0; pool && i < pool->devices.n_items; i++)
+		if (!strv_has(&nodes, pool->devices.items[i]))
+			return pool->devices.items[i];
+	return NULL;
+}
+
 bool planner_pool_is_taken(struct planner *p, const struct layout_pool *pool)
 {
 	if (!observed_pool(p->have, pool->name) || planner_pool(p, pool))
@@ -179,7 +202,7 @@ static bool is_of_creation(const char *property)
 {
 	static const char *const names[] = { "encryption",	"keyformat",	 "keylocation",
 					     "pbkdf2iters",	"casesensitivity", "normalization",
-					     "utf8only" };
+					     "utf8only",	"volblocksize" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (streq(property, names[i]))
@@ -207,13 +230,27 @@ static void plan_properties(struct planner *p, const struct layout_pool *pool,
 	}
 }
 
+/* ZFS mounts over what is in a folder, and would hide it: at once, and at every start. */
+static bool hides_something(struct planner *p, const char *mountpoint, const char *name)
+{
+	if (!mountpoint || !strv_has(&p->have->system.occupied, mountpoint))
+		return false;
+	planner_refuse(p, "%s has something in it, which the new dataset %s would hide", mountpoint, name);
+	diag_hint(p->diag, "give %s another mount point and copy what is there into it, or move that "
+		  "away first", name);
+	return true;
+}
+
 static void plan_dataset(struct planner *p, const struct layout_pool *pool,
 			 const struct layout_dataset *want)
 {
 	const struct observed_dataset *have = find_dataset(p, pool, want->name);
 	_cleanup_free_ char *name = name_dataset(pool, want->name);
+	_cleanup_free_ char *mountpoint = layout_mounts(want) ? layout_mountpoint(pool, want) : NULL;
 	bool is_path = want->mountpoint && *want->mountpoint == '/';
 
+	if (!have && hides_something(p, mountpoint, name))
+		return;
 	if (!have) {
 		add_key(p, pool, locked_above(p, pool, want->name));
 		(void)planner_add_in(p, pool, STEP_DATASET_CREATE, want->name,
@@ -228,6 +265,23 @@ static void plan_dataset(struct planner *p, const struct layout_pool *pool,
 		add_property(p, pool, have->name, "mountpoint", want->mountpoint);
 }
 
+/* Smaller, it would lose what is in it; larger, whoever uses it must be told. */
+static void tell_size(struct planner *p, const struct observed_dataset *have,
+		      const struct layout_volume *want)
+{
+	_cleanup_free_ char *wanted = str_size_for_people(want->size), *is = NULL;
+	const char *volsize = pair_get(&have->properties, "volsize");
+	uint64_t bytes;
+
+	if (str_to_u64(volsize ? volsize : "", &bytes) || bytes == want->size)
+		return;
+	is = str_size_for_people(bytes);
+	diag_warning(p->diag, "the volume %s has %s, and in the layout %s: it stays as it is", have->name,
+		     is, wanted);
+	diag_hint(p->diag, "zfs set volsize=%llu %s, when nothing uses it", (unsigned long long)want->size,
+		  have->name);
+}
+
 static void plan_volume(struct planner *p, const struct layout_pool *pool,
 			const struct layout_volume *want)
 {
@@ -236,7 +290,10 @@ static void plan_volume(struct planner *p, const struct layout_pool *pool,
 	_cleanup_free_ char *size = str_size_for_people(want->size);
 	bool swap = layout_is_swap(p->layout, pool, want);
 
-	if (!have) {
+	if (have) {
+		plan_properties(p, pool, have, &want->properties);
+		tell_size(p, have, want);
+	} else {
 		add_key(p, pool, locked_above(p, pool, want->name));
 		(void)planner_add_in(p, pool, STEP_VOLUME_CREATE, want->name,
 				     "create the volume %s, %s", name, size);
@@ -297,9 +354,32 @@ static void plan_mount(struct planner *p, const struct layout_pool *pool,
 			     under, *under && streq(mountpoint, "/") ? "" : mountpoint);
 }
 
+/* How large the blocks of a vdev are is decided when it is made; the others can be set at any time. */
+static void plan_pool_properties(struct planner *p, const struct layout_pool *want)
+{
+	const struct observed_pool *have = planner_pool(p, want);
+	const struct observed_dataset *top = have ? observed_dataset(have, want->name) : NULL;
+
+	if (!top)
+		return;
+	FOR_EACH_ITEM(struct pair, property, &want->properties)
+	{
+		const char *value = pair_get(&have->properties, property->name);
+		struct step *step;
+
+		if (streq(property->name, "ashift") || is_same_value(value, property->value))
+			continue;
+		step = planner_add_in(p, want, STEP_POOL_SET, property->name, "set %s=%s on the pool '%s'",
+				      property->name, property->value, want->name);
+		step->value = str_dup(property->value);
+	}
+	plan_properties(p, want, top, &want->filesystem_properties);
+}
+
 static void plan_contents(struct planner *p, const struct layout_pool *pool)
 {
 	plan_keys(p, pool);
+	plan_pool_properties(p, pool);
 	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
 		plan_dataset(p, pool, dataset);
 	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)

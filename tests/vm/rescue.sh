@@ -46,7 +46,19 @@ says "apart: it says why" "ran without the others.*merging them would lose"
 says "apart: it says what to do" "eyrie heal --discard"
 same "apart: nothing was imported" "" "$(zpool list -H -o name)"
 same "apart: nothing was opened" "" "$(find /dev/mapper -name '*-left' -o -name '*-right')"
+
+for name in left right; do
+	cryptsetup open "$(part "$name" member)" "rpool-$name" --key-file "$SECRET"
+done
+status 3 "apart and open: apply is refused" eyrie apply /cargo/layout.yaml --passphrase-file "$SECRET" --yes
+says "apart and open: it says why" "ran without the others.*merging them would lose"
+same "apart and open: nothing was imported" "" "$(zpool list -H -o name)"
+release
+
 unlocks apart DEGRADED right
 says "apart: who stays closed" "left stays closed: it ran without the others"
+zpool export rpool
+status 3 "left open: apply is refused" eyrie apply /cargo/layout.yaml --passphrase-file "$SECRET" --yes
+says "left open: it says what to close" "cryptsetup close falcon-right"
 release
 finish

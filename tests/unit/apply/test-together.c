@@ -69,6 +69,21 @@ static void test_one_is_absent(void **state)
 	assert_int_equal(begin(*state, 0, 1), -EXDEV);
 }
 
+/* Also when all are open already, and no step asks for it. */
+static void test_passphrase_is_wanted(void **state)
+{
+	struct step *step = list_at(&plan.steps, &record_step, 0);
+
+	(void)state;
+	assert_true(apply_needs_passphrase(&plan, layout));
+	step->kind = STEP_MOUNT;
+	assert_false(apply_needs_passphrase(&plan, layout));
+	step->kind = STEP_POOL_IMPORT;
+	layout->encryption.unlock = UNLOCK_SHARED;
+	assert_false(apply_needs_passphrase(&plan, layout));
+	layout->encryption.unlock = UNLOCK_PEER;
+}
+
 static void test_nothing_is_imported(void **state)
 {
 	struct step *step = list_at(&plan.steps, &record_step, 0);
@@ -107,6 +122,7 @@ int main(void)
 		TEST(test_whole_set),
 		TEST(test_two_that_ran_apart),
 		TEST(test_one_is_absent),
+		TEST(test_passphrase_is_wanted),
 		TEST(test_nothing_is_imported),
 	};
 
