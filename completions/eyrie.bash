@@ -5,7 +5,7 @@ _eyrie()
 
 	if ((COMP_CWORD == 1)); then
 		mapfile -t COMPREPLY < <(compgen -W "$(eyrie --help |
-			sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')" -- "$cur")
+			sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p') --help --version" -- "$cur")
 		return
 	fi
 	case $prev in
@@ -28,13 +28,26 @@ _eyrie()
 			grep /ROOT/)" -- "$cur")
 		return
 		;;
+	--wipe)
+		mapfile -t COMPREPLY < <(compgen -W "$(sed -n '/^disks:/,/^[^ ]/s/^  \([a-z0-9-]*\):.*/\1/p' \
+			/etc/eyrie/eyrie.yaml "${COMP_WORDS[@]:2}" 2>/dev/null)" -- "$cur")
+		return
+		;;
+	--disk)
+		[[ $cur == *=* ]] || return
+		mapfile -t COMPREPLY < <(compgen -P "${cur%%=*}=" -f -- "${cur#*=}")
+		return
+		;;
+	--drill | --cuts | --seed | --host | --key-file)
+		return
+		;;
 	--suite)
 		mapfile -t COMPREPLY < <(compgen -W "trixie bookworm" -- "$cur")
 		return
 		;;
 	esac
 	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$(eyrie "${COMP_WORDS[1]}" --help |
+		mapfile -t COMPREPLY < <(compgen -W "$(eyrie "${COMP_WORDS[1]}" --help 2>/dev/null |
 			grep -o -- '--[a-z-]*' | sort -u)" -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == boot && $COMP_CWORD == 2 ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "sync write list create activate destroy" -- "$cur")

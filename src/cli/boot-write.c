@@ -95,6 +95,8 @@ static bool may_overwrite(const struct writing *w, const char *path)
 static bool knows_overwrites(struct writing *w)
 {
 	const struct strv *paths = &w->cli->options.overwrites;
+	_cleanup_strv_ struct strv names = STRV_NULL;
+	_cleanup_free_ char *files = NULL;
 	bool all = true;
 
 	for (size_t i = 0; i < paths->n_items; i++) {
@@ -107,6 +109,11 @@ static bool knows_overwrites(struct writing *w)
 					 "written", paths->items[i]);
 		all &= known;
 	}
+	for (size_t k = 0; k < w->files.n_items; k++)
+		strv_add(&names, w->files.items[k].path);
+	files = strv_join(&names, ", ");
+	if (!all)
+		diag_hint(&w->cli->diag, "these are: %s", files);
 	return all;
 }
 

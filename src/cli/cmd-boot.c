@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "apply/apply.h"
 #include "apply/lock.h"
@@ -130,23 +131,54 @@ static const struct verb {
 	{ "destroy", boot_destroy, 1, true },
 };
 
-/* Options of another verb are refused, not ignored; real disks are not written by what a file says. */
-static bool takes_too_much(const struct cli_options *o, const struct verb *verb)
+/* What this verb does not take: it is refused, not ignored. */
+static const char *option_too_many(const struct cli_options *o, const struct verb *verb)
 {
-	return ((o->check || o->root || o->overwrites.n_items) && verb->run != boot_write) ||
-	       (o->from && verb->run != boot_create) || (o->observed && verb->needs_root);
+	bool writes = verb->run == boot_write;
+
+	if (o->from && verb->run != boot_create)
+		return "--from";
+	if (o->check && !writes)
+		return "--check";
+	if (o->root && !writes)
+		return "--root";
+	if (o->overwrites.n_items && !writes)
+		return "--overwrite";
+	return NULL;
+}
+
+/* Neither disks nor the files of the system that runs are written by what a file says of some machine. */
+static bool writes_by_file(const struct cli_options *o, const struct verb *verb)
+{
+	return o->observed && (verb->needs_root || (verb->run == boot_write && !o->root && !o->check));
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static enum cli_exit run_verb(struct cli *cli, const struct verb *verb)
 {
+	const char *option;
+
 	if (cli->n_args < 1 + verb->n_names || cli->n_args > 2 + verb->n_names) {
 		(void)diag_error(&cli->diag, -EINVAL, "usage: eyrie boot %s%s [LAYOUT]", verb->name,
 				 verb->n_names ? " NAME" : "");
 		return CLI_USAGE;
 	}
-	if (takes_too_much(&cli->options, verb)) {
-		(void)diag_error(&cli->diag, -EINVAL, "eyrie boot %s does not take all of these options",
-				 verb->name);
+	option = option_too_many(&cli->options, verb);
+	if (option || writes_by_file(&cli->options, verb)) {
+		(void)diag_error(&cli->diag, -EINVAL, "eyrie boot %s does not take %s%s", verb->name,
+				 option ? option : "--observed",
+				 !option && !verb->needs_root ? " without --root or --check" : "");
+		return CLI_USAGE;
+	}
+	if (cli->options.root && !is_folder(cli->options.root)) {
+		(void)diag_error(&cli->diag, -ENOTDIR, "--root: there is no folder '%s'",
+				 cli->options.root);
 		return CLI_USAGE;
 	}
 	/* What is on a disk is root's to read; what --observed says is anybody's. */

@@ -90,6 +90,12 @@ static int look_at_all(struct cli *cli, const struct gate_work *work,
 
 		q = look_at_gate(cli, work, gate, units, held);
 		r = r ? r : q;
+		if (!held->name) {
+			record_deinit(&record_held_gate, held);
+			ret->gates.n_items--;
+			diag_hint(&cli->diag, "gates are checked against the pools that are there, by zfs(8)");
+			return r;
+		}
 		check_sharing(cli, gate);
 	}
 	q = find_bad_nesting(ret, &cli->diag);
@@ -154,7 +160,7 @@ static enum cli_exit run_check(struct cli *cli)
 	} else {
 		FOR_EACH_HELD(gate, held)
 			show_gate(gate, units);
-		if (!held->gates.n_items)
+		if (!held->gates.n_items && r == 0)
 			printf("No gates: %s names none.\n", GATE_FILE);
 	}
 	return r ? CLI_REFUSED : CLI_OK;
@@ -502,9 +508,12 @@ static enum cli_exit run_emit(struct cli *cli)
 	text = cli->options.method ? smf_method() : smf_manifest(cli->args[1]);
 	out = cli_output(cli);
 	if (!out)
-		return CLI_FAILED;
+		return CLI_REFUSED;
 	fputs(text, out);
-	return (out == stdout ? fflush(out) : fclose(out)) ? CLI_FAILED : CLI_OK;
+	if (out == stdout || fclose(out) == 0)
+		return CLI_OK;
+	(void)diag_error(&cli->diag, -errno, "cannot write %s: %m", cli->options.output);
+	return CLI_FAILED;
 }
 
 #define ASKED_MAX 1024 /* gates in one question */

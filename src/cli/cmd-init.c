@@ -63,10 +63,19 @@ static const char *stable_name(const struct observed_disk *disk)
 	return best ? best : disk->names.n_items ? disk->names.items[0] : disk->path;
 }
 
+/* Why no system can be put on it, or NULL. */
+static const char *why_not(const struct observed_disk *disk)
+{
+	return in_use(disk)	? "in use" :
+	       disk->unreadable ? "unreadable" :
+	       disk->read_only	? "read-only" :
+	       disk->ambiguous	? "ambiguous" :
+				  NULL;
+}
+
 static bool is_candidate(const struct observed_disk *disk)
 {
-	return !in_use(disk) && !disk->unreadable && !disk->read_only && !disk->ambiguous &&
-	       !starts_with(disk->path, "/dev/loop");
+	return !why_not(disk) && !starts_with(disk->path, "/dev/loop");
 }
 
 static void show_disks(const struct observed *have)
@@ -81,13 +90,15 @@ static void show_disks(const struct observed *have)
 	{
 		struct libscols_line *line;
 		_cleanup_free_ char *size = str_size_for_people(disk->size);
-		_cleanup_free_ char *content = content_words(disk);
+		_cleanup_free_ char *content =
+			disk->unreadable ? str_dup("?") : content_words(disk);
 		_cleanup_free_ char *mark = NULL;
 
 		if (starts_with(disk->path, "/dev/loop"))
 			continue;
 		line = scols_table_new_line(table, NULL);
-		mark = is_candidate(disk) ? str_printf("%zu", ++number) : str_dup("in use");
+		mark = is_candidate(disk) ? str_printf("%zu", ++number) :
+					     str_dup(why_not(disk));
 		(void)scols_line_set_data(line, 0, mark);
 		(void)scols_line_set_data(line, 1, disk->path);
 		(void)scols_line_set_data(line, 2, disk->model ? disk->model : "");
@@ -121,9 +132,12 @@ static int ask_disks(struct cli *cli, const struct observed *have, struct propos
 	_cleanup_free_ char *answer = NULL;
 
 	show_disks(have);
-	if (!candidate(have, 2))
-		return diag_error(&cli->diag, -ENODEV,
-				  "a mirror wants two disks that are not in use");
+	if (!candidate(have, 2)) {
+		(void)diag_error(&cli->diag, -ENODEV, "a mirror wants two disks that can be used");
+		if (geteuid() != 0 && !cli->options.observed)
+			diag_hint(&cli->diag, "sudo eyrie init: disks are root's to read");
+		return -ENODEV;
+	}
 	answer = cli_ask("The numbers of the disks to mirror", "1 2");
 	strv_split(&words, answer ? answer : "", " ,");
 	for (size_t i = 0; i < words.n_items; i++) {
@@ -137,6 +151,10 @@ static int ask_disks(struct cli *cli, const struct observed *have, struct propos
 		if (!disk)
 			return diag_error(&cli->diag, -EINVAL, "'%s' is no number of a disk above",
 					  words.items[i]);
+		for (size_t k = 0; k < p->n_choices; k++)
+			if (p->choices[k].disk == disk)
+				return diag_error(&cli->diag, -EEXIST, "the disk %s is given twice",
+						  words.items[i]);
 		choose(p, name, disk);
 	}
 	return 0;
@@ -149,9 +167,6 @@ static int take_disk(struct cli *cli, const struct observed *have, struct propos
 	_cleanup_free_ char *name = NULL, *node = NULL;
 	const struct observed_disk *disk;
 
-	if (!equals || equals == argument)
-		return diag_error(&cli->diag, -EINVAL, "--disk wants NAME=PATH, not '%s'",
-				  argument);
 	name = str_printf("%.*s", (int)(equals - argument), argument);
 	node = realpath(equals + 1, NULL);
 	disk = observed_disk(have, equals + 1);
@@ -159,8 +174,12 @@ static int take_disk(struct cli *cli, const struct observed *have, struct propos
 		disk = observed_disk(have, node);
 	if (!disk)
 		return diag_error(&cli->diag, -ENODEV, "there is no disk %s", equals + 1);
-	if (in_use(disk))
-		return diag_error(&cli->diag, -EBUSY, "the disk %s is in use", equals + 1);
+	if (why_not(disk))
+		return diag_error(&cli->diag, -EBUSY, "the disk %s is %s", equals + 1, why_not(disk));
+	for (size_t i = 0; i < p->n_choices; i++)
+		if (streq(p->choices[i].name, name) || p->choices[i].disk == disk)
+			return diag_error(&cli->diag, -EEXIST, "%s is given twice: --disk %s",
+					  p->choices[i].disk == disk ? "this disk" : "this name", argument);
 	choose(p, name, disk);
 	return 0;
 }
@@ -200,49 +219,49 @@ static int gather(struct cli *cli, const struct observed *have, struct proposal 
 	return p->host ? 0 : diag_error(&cli->diag, -ENODATA, "no host name was given");
 }
 
-static void write_disks(const struct proposal *p, FILE *out)
+static void add_disks(const struct proposal *p, struct strbuf *out)
 {
-	fprintf(out, "\n# Every disk named here is erased; no other one is ever touched.\ndisks:\n");
+	strbuf_printf(out, "\n# Every disk named here is erased; no other one is ever touched.\ndisks:\n");
 	for (size_t i = 0; i < p->n_choices; i++) {
 		const struct observed_disk *disk = p->choices[i].disk;
 		_cleanup_free_ char *people = str_size_for_people(disk->size);
 		_cleanup_free_ char *size = str_from_size(disk->size);
 		_cleanup_free_ char *content = content_words(disk);
 
-		fprintf(out, "  # %s%s%s, %s; on it now: %s\n", disk->model ? disk->model : "disk",
+		strbuf_printf(out, "  # %s%s%s, %s; on it now: %s\n", disk->model ? disk->model : "disk",
 			disk->serial ? ", serial " : "", disk->serial ? disk->serial : "", people,
 			content);
-		fprintf(out, "  %s: { path: \"%s\", size: %s }\n", p->choices[i].name,
+		strbuf_printf(out, "  %s: { path: \"%s\", size: %s }\n", p->choices[i].name,
 			stable_name(disk), size);
 	}
 }
 
 /* What started this machine starts the next system, too. */
-static void write_firmware(FILE *out)
+static void add_firmware(struct strbuf *out)
 {
 	if (access("/sys/firmware/efi", F_OK) < 0)
-		fprintf(out, "\n# This machine was started by a BIOS; uefi and both are the others.\n"
+		strbuf_printf(out, "\n# This machine was started by a BIOS; uefi and both are the others.\n"
 			     "firmware: bios\n");
 }
 
-static void write_layout(const struct proposal *p, FILE *out)
+static void add_layout(const struct proposal *p, struct strbuf *out)
 {
 	char id[37];
 	uuid_t uuid;
 
 	uuid_generate_random(uuid);
 	uuid_unparse_lower(uuid, id);
-	fprintf(out,
+	strbuf_printf(out,
 		"# A layout for eyrie; eyrie.yaml(5) explains every key, with its default.\n"
 		"# Next: eyrie plan FILE, eyrie rehearse FILE --deb PACKAGE, eyrie install FILE --deb PACKAGE.\n\n"
 		"# The set id: it is on everything that eyrie makes. Keep it.\nid: %s\nhost: %s\n",
 		id, p->host);
-	write_firmware(out);
-	write_disks(p, out);
-	fprintf(out, "\npool:\n  name: rpool\n  vdevs:\n    - mirror: [");
+	add_firmware(out);
+	add_disks(p, out);
+	strbuf_printf(out, "\npool:\n  name: rpool\n  vdevs:\n    - mirror: [");
 	for (size_t i = 0; i < p->n_choices; i++)
-		fprintf(out, "%s%s", i ? ", " : "", p->choices[i].name);
-	fprintf(out,
+		strbuf_printf(out, "%s%s", i ? ", " : "", p->choices[i].name);
+	strbuf_printf(out,
 		"]\n\n# Below the pool. The one with / is the root.\ndatasets:\n"
 		"  ROOT: { mountpoint: none }\n  ROOT/debian: { mountpoint: / }\n"
 		"  home: { mountpoint: /home }\n\n"
@@ -252,6 +271,34 @@ static void write_layout(const struct proposal *p, FILE *out)
 		"  # root-password: \"$6$...\"\n"
 		"  # root-keys: [\"ssh-ed25519 AAAA... you@there\"]\n",
 		p->suite);
+}
+
+/* What was typed or given may be no name, or the same disk twice. That nobody can log in yet is in it. */
+static bool is_accepted(struct cli *cli, const char *text)
+{
+	_cleanup_(layout_freep) struct layout *layout = NULL;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	if (layout_parse("layout", text, &layout, &diag) == 0)
+		return true;
+	for (size_t i = 0; i < diag.n_items; i++)
+		if (diag.items[i].level == DIAG_ERROR)
+			(void)diag_error(&cli->diag, -EINVAL, "%s", diag.items[i].text);
+	diag_note(&cli->diag, "nothing was written");
+	return false;
+}
+
+static bool has_equals(struct cli *cli)
+{
+	for (size_t i = 0; i < cli->options.disks.n_items; i++) {
+		const char *argument = cli->options.disks.items[i];
+
+		if (*argument == '=' || !strchr(argument, '=')) {
+			(void)diag_error(&cli->diag, -EINVAL, "--disk wants NAME=PATH, not '%s'", argument);
+			return false;
+		}
+	}
+	return true;
 }
 
 static void proposal_deinit(struct proposal *p)
@@ -267,16 +314,22 @@ static enum cli_exit run_init(struct cli *cli)
 {
 	_cleanup_(observed_freep) struct observed *have = NULL;
 	_cleanup_(proposal_deinit) struct proposal p = {};
+	_cleanup_strbuf_ struct strbuf text = STRBUF_NULL;
 	FILE *out;
 
+	if (!has_equals(cli))
+		return CLI_USAGE;
 	if (cli_observe(cli, NULL, &have))
 		return CLI_FAILED;
 	if (gather(cli, have, &p))
 		return CLI_REFUSED;
+	add_layout(&p, &text);
+	if (!is_accepted(cli, text.data))
+		return CLI_REFUSED;
 	out = cli_output(cli);
 	if (!out)
 		return CLI_REFUSED;
-	write_layout(&p, out);
+	fputs(text.data, out);
 	if (fflush(out) || (out != stdout && fclose(out))) {
 		(void)diag_error(&cli->diag, -errno, "cannot write the layout: %m");
 		return CLI_FAILED;

@@ -26,6 +26,14 @@ static void show(struct cli *cli, const struct plan *plan)
 	view_json(json, stdout);
 }
 
+/* JSON says why there is no plan; text has no plan to show. */
+static enum cli_exit show_findings(struct cli *cli, enum cli_exit status)
+{
+	if (cli->options.json)
+		show(cli, &(struct plan){});
+	return status;
+}
+
 static enum cli_exit run_plan(struct cli *cli)
 {
 	_cleanup_(layout_freep) struct layout *layout = NULL;
@@ -34,15 +42,12 @@ static enum cli_exit run_plan(struct cli *cli)
 	const struct plan_options options = cli_plan_options(cli);
 
 	if (cli_read_layout(cli, &layout) != CLI_OK)
-		return CLI_REFUSED;
+		return show_findings(cli, CLI_REFUSED);
 	if (cli_observe(cli, layout, &have))
-		return CLI_FAILED;
+		return show_findings(cli, CLI_FAILED);
 	if (plan_check_place(layout, have, options.target, &cli->diag) ||
-	    plan_make(layout, have, &options, &plan, &cli->diag)) {
-		if (cli->options.json)
-			show(cli, &(struct plan){});
-		return CLI_REFUSED;
-	}
+	    plan_make(layout, have, &options, &plan, &cli->diag))
+		return show_findings(cli, CLI_REFUSED);
 	show(cli, plan);
 	if (plan_count_consents_missing(plan))
 		return CLI_CONSENT;

@@ -302,7 +302,9 @@ static enum cli_exit run_rehearse(struct cli *cli)
 
 	if (status == CLI_OK)
 		status = check(cli, layout);
-	if (status == CLI_OK && choose_cuts(cli, &parts))
+	if (status == CLI_OK &&
+	    (choose_cuts(cli, &parts) || rehearse_check_names(layout, &cli->options.drills,
+							      (unsigned)parts.n_cuts, &cli->diag)))
 		status = CLI_USAGE;
 	if (status != CLI_OK)
 		return status;

@@ -64,6 +64,28 @@ static void warn_of_changed(struct cli *cli, const struct set *set)
 				     set->members[i].name);
 }
 
+static enum cli_exit tell_result(struct cli *cli, const struct set *set, int r)
+{
+	size_t n_open = set_count(set, MEMBER_OPEN);
+
+	if (r == 0 && n_open == set->n_members)
+		return CLI_OK;
+	if (r == SET_WRONG) {
+		(void)diag_error(&cli->diag, -EPERM, "the passphrase is wrong");
+	} else if (r == SET_ORPHANS) {
+		(void)diag_error(&cli->diag, -ENOKEY, "the passphrase is right, but these members know of no "
+				 "set in which they open each other");
+		diag_hint(&cli->diag, "with unlock: shared or keystore they never do, and cryptsetup open "
+			  "--test-passphrase tries each; with unlock: peer eyrie heal makes the set anew");
+	} else if (r) {
+		(void)diag_error(&cli->diag, r, "there is no member to try");
+	} else {
+		(void)diag_error(&cli->diag, -EIO, "%zu of %zu members do not open",
+				 set->n_members - n_open, set->n_members);
+	}
+	return CLI_FAILED;
+}
+
 static enum cli_exit try_passphrase(struct cli *cli)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
@@ -80,14 +102,7 @@ static enum cli_exit try_passphrase(struct cli *cli)
 	r = set_unlock(&set, passphrase);
 	unlock_show(cli, &set, r == SET_WRONG);
 	warn_of_changed(cli, &set);
-	if (r == SET_WRONG)
-		(void)diag_error(&cli->diag, -EPERM, "the passphrase is wrong");
-	else if (r == SET_ORPHANS)
-		diag_warning(&cli->diag, "the passphrase is right; another tool took what these "
-			     "members knew of their set");
-	else if (r)
-		(void)diag_error(&cli->diag, r, "there is no member to try");
-	return r || set_count(&set, MEMBER_OPEN) < set.n_members ? CLI_FAILED : CLI_OK;
+	return tell_result(cli, &set, r);
 }
 
 static enum cli_exit run_unlock(struct cli *cli)
@@ -108,7 +123,7 @@ static enum cli_exit run_unlock(struct cli *cli)
 
 const struct cli_command cmd_unlock = {
 	.name = "unlock",
-	.synopsis = "[NAME|PATH]",
+	.synopsis = "[NAME|SET]",
 	.summary = "One passphrase opens a pool, a dataset, or all members of the root pool",
 	.n_args_max = 64,
 	.takes = CLI_TAKES(JSON) | CLI_TAKES(TEST) | CLI_TAKES(MEMBER) | CLI_TAKES(PASSPHRASE) |

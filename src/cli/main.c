@@ -42,7 +42,8 @@ static void help(void)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-9s %-12s %s\n", commands[i]->name, commands[i]->synopsis,
 		       commands[i]->summary);
-	printf("\neyrie COMMAND --help tells more; so do eyrie(8) and eyrie.yaml(5).\n");
+	printf("\neyrie COMMAND --help tells more; so do eyrie(8) and eyrie.yaml(5). eyrie --version says "
+	       "which one this is.\n");
 }
 
 static void help_command(const struct cli_command *command)
@@ -156,6 +157,11 @@ static enum cli_exit verify(const struct cli *cli)
 			command->synopsis);
 		return CLI_USAGE;
 	}
+	if (cli->options.target && (*cli->options.target != '/' || !cli->options.target[1])) {
+		fprintf(stderr, "eyrie: --target is the path of a folder, and not the root that runs: '%s'\n",
+			cli->options.target);
+		return CLI_USAGE;
+	}
 	if (command->needs & CLI_NEEDS_ROOT && geteuid() != 0) {
 		fprintf(stderr, "eyrie: %s works on disks and needs root: sudo eyrie %s ...\n",
 			command->name, command->name);
@@ -168,6 +174,16 @@ static void log_program(void *context, const char *line)
 {
 	(void)context;
 	fprintf(stderr, "  $ %s\n", line);
+}
+
+/* What was printed is there, or it did not end well. */
+static enum cli_exit finish_output(enum cli_exit status)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "eyrie: error: cannot write the output: %s\n", strerror(errno ? errno : EIO));
+	return status == CLI_OK || status == CLI_PENDING ? CLI_FAILED : status;
 }
 
 static enum cli_exit run_command(struct cli *cli)
@@ -203,17 +219,17 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc < 2 || streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
 		help();
-		return argc < 2 ? CLI_USAGE : CLI_OK;
+		return finish_output(argc < 2 ? CLI_USAGE : CLI_OK);
 	}
 	if (streq(argv[1], "--version")) {
 		printf("eyrie " EYRIE_VERSION "\n");
-		return CLI_OK;
+		return finish_output(CLI_OK);
 	}
 	cli.command = find_command(argv[1]);
 	if (!cli.command)
 		return unknown_command(argv[1]);
 	argv[1] = self; /* what getopt_long(3) begins its messages with */
 	if (parse(&cli, argc - 1, argv + 1, &status))
-		return status;
-	return run_command(&cli);
+		return finish_output(status);
+	return finish_output(run_command(&cli));
 }

@@ -82,9 +82,15 @@ static int look_around(struct cli *cli, const char *wanted, struct unlock_config
 		describe_set(have, sets.items[0], config);
 		return 0;
 	}
-	if (!sets.n_items)
-		return diag_error(&cli->diag, -ENODEV, "no disk here belongs to %s",
-				  wanted ? wanted : "a set whose members open each other");
+	if (!sets.n_items && !wanted)
+		return diag_error(&cli->diag, -ENODEV, "no disk here belongs to a set whose members open "
+				  "each other");
+	if (!sets.n_items) {
+		(void)diag_error(&cli->diag, -ENOENT, "'%s' is no dataset, no gate and no set here", wanted);
+		diag_hint(&cli->diag, "zpool import lists the pools that are there; eyrie unlock --test PATH... "
+			  "tries a passphrase on members");
+		return -ENOENT;
+	}
 	all = strv_join(&sets, ", ");
 	(void)diag_error(&cli->diag, -ENOTUNIQ, "disks of %zu sets are here: %s", sets.n_items,
 			 all);

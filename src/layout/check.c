@@ -98,6 +98,8 @@ static void check_encryption(struct checker *c)
 	if (kdf->iterations && kdf->iterations < iterations_min)
 		finding(c, "encryption\tkdf\titerations", "'iterations' is %llu at least",
 			(unsigned long long)iterations_min);
+	if (kdf->iterations > UINT32_MAX)
+		finding(c, "encryption\tkdf\titerations", "'iterations' is %u at most", UINT32_MAX);
 	if (kdf->time < 100 || kdf->time > 60000)
 		finding(c, "encryption\tkdf\ttime",
 			"'time' is in milliseconds, 100 to 60000");
@@ -107,8 +109,7 @@ static void check_encryption(struct checker *c)
 		finding(c, "encryption\tkdf\tthreads", "'threads' is 1 to 4");
 	if (!cipher_is_known(e->cipher))
 		finding(c, "encryption\tcipher",
-			"'%s' is not a cipher for disks that eyrie knows: aes-xts-plain64",
-			e->cipher);
+			"'%s' is not a cipher for disks that eyrie knows: " CIPHERS, e->cipher);
 }
 
 /* Where a pool stands in the file; keys below it are appended. */
@@ -250,13 +251,38 @@ static bool is_reserved_pool(const char *name)
 	return false;
 }
 
+/* Between slashes there is something, and it is neither "." nor ".."; `path` begins behind a slash. */
+static bool has_names(const char *path)
+{
+	for (;;) {
+		size_t n = strcspn(path, "/");
+
+		if (!n || (n == 1 && *path == '.') || (n == 2 && strncmp(path, "..", 2) == 0))
+			return false;
+		if (!path[n])
+			return true;
+		path += n + 1;
+	}
+}
+
+/* Paths are compared as they are written. */
+static bool is_mountpoint(const char *path)
+{
+	for (const char *s = path; *s; s++)
+		if (iscntrl((unsigned char)*s))
+			return false;
+	return *path == '/' && (!path[1] || has_names(path + 1));
+}
+
+/* zfs(8), and as much as leaves room for a snapshot. */
+#define DATASET_NAME "letters, digits and '-_.:', parts between slashes, up to 200"
+
 static bool is_dataset_name(const char *name)
 {
-	if (is_empty(name) || strlen(name) > 200 || *name == '/' || name[strlen(name) - 1] == '/')
+	if (is_empty(name) || strlen(name) > 200 || !has_names(name))
 		return false;
 	for (const char *s = name; *s; s++)
-		if ((!isalnum((unsigned char)*s) && !strchr("-_.:/", *s)) ||
-		    (*s == '/' && s[1] == '/'))
+		if (!isalnum((unsigned char)*s) && !strchr("-_.:/", *s))
 			return false;
 	return true;
 }
@@ -267,7 +293,8 @@ static void check_pool(struct checker *c, const struct layout_pool *pool)
 
 	if (!is_dataset_name(pool->name) || strchr(pool->name, '/') ||
 	    !isalpha((unsigned char)*pool->name) || is_reserved_pool(pool->name))
-		finding(c, at, "'%s' is no name for a pool", pool->name);
+		finding(c, at, "'%s' is no name for a pool: a letter, then letters, digits and '-_.:', and "
+			"not what zpool(8) calls vdevs: mirror, raidz, draid, spare, log", pool->name);
 	if (layout_pool_named(c->layout, pool->name) != pool)
 		finding(c, at, "there are two pools named '%s'", pool->name);
 	for (size_t i = 0; i < pool->vdevs.n_items; i++)
@@ -333,6 +360,18 @@ static void check_boot(struct checker *c, const struct layout_dataset *dataset,
 		  c->layout->firmware == FIRMWARE_BOTH ? "both" : "bios");
 }
 
+/* What is mounted there at every start would hide it, or be hidden by it. */
+static void check_kernels_own(struct checker *c, const struct layout_dataset *dataset,
+			      const char *mountpoint, const char *at)
+{
+	static const char *const paths[] = { "/proc", "/sys", "/dev", "/run" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (mountpoint && layout_mounts(dataset) && is_or_is_below(mountpoint, paths[i]))
+			finding(c, at, "%s is the kernel's, and nothing of a pool is mounted there",
+				paths[i]);
+}
+
 static void check_dataset(struct checker *c, const struct layout_pool *pool,
 			  const struct layout_dataset *dataset)
 {
@@ -344,9 +383,13 @@ static void check_dataset(struct checker *c, const struct layout_pool *pool,
 	const char *other = m && *m == '/' ? mounted_before(c->layout, dataset, m) : NULL;
 
 	if (!is_dataset_name(dataset->name))
-		finding(c, at, "'%s' is no name for a dataset", dataset->name);
+		finding(c, at, "'%s' is no name for a dataset: " DATASET_NAME, dataset->name);
 	if (m && *m != '/' && !streq(m, "none") && !streq(m, "legacy"))
 		finding(c, at_mount, "'mountpoint' is a path, none or legacy");
+	else if (m && *m == '/' && !is_mountpoint(m))
+		finding(c, at_mount, "'%s' is written in another way than the kernel has it: no '//', "
+			"'.', '..' or '/' at its end", m);
+	check_kernels_own(c, dataset, mountpoint, at_mount);
 	check_boot(c, dataset, mountpoint, at_mount);
 	if (other)
 		finding(c, at_mount, "'%s' and '%s' are both mounted on %s", other, dataset->name, m);
@@ -375,7 +418,7 @@ static void check_volumes(struct checker *c, const struct layout_pool *pool)
 		_cleanup_free_ char *at = pool_path(c, pool, below);
 
 		if (!is_dataset_name(volume->name))
-			finding(c, at, "'%s' is no name for a volume", volume->name);
+			finding(c, at, "'%s' is no name for a volume: " DATASET_NAME, volume->name);
 		FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
 			if (streq(dataset->name, volume->name))
 				finding(c, at, "a dataset has the name '%s' already", volume->name);
@@ -568,6 +611,28 @@ static void check_keyboard(struct checker *c)
 	diag_hint(c->diag, "/usr/share/X11/xkb/rules/base.lst lists them");
 }
 
+/* Debian Policy 5.6.1, with an architecture behind it or not. */
+static bool is_package(const char *name)
+{
+	return strlen(name) > 1 && made_of(name, "+-.:") && !strchr("+-.:", *name);
+}
+
+/* Words that go to apt, and to a link below /usr/share/zoneinfo. */
+static void check_words(struct checker *c)
+{
+	const struct layout_system *s = &c->layout->system;
+
+	for (size_t i = 0; i < s->packages.n_items; i++) {
+		_cleanup_free_ char *at = str_printf("system\tpackages\t%zu", i);
+
+		if (!is_package(s->packages.items[i]))
+			finding(c, at, "'%s' is no name of a package", s->packages.items[i]);
+	}
+	if (s->timezone && !has_names(s->timezone))
+		finding(c, "system\ttimezone", "'timezone' is a name below /usr/share/zoneinfo, "
+			"Europe/Berlin for example");
+}
+
 static void check_system(struct checker *c)
 {
 	uint64_t rejoin;
@@ -590,7 +655,10 @@ static void check_system(struct checker *c)
 		yaml_place(c->source, c->diag, "system");
 	}
 	check_keyboard(c);
+	check_words(c);
 	check_sizes(c);
+	if (c->layout->boot.timeout > 3600)
+		finding(c, "boot\ttimeout", "'timeout' is in seconds, 0 to 3600");
 	if (c->layout->boot.device_timeout < 1 || c->layout->boot.device_timeout > 3600)
 		finding(c, "boot\tdevice-timeout", "'device-timeout' is in seconds, 1 to 3600");
 	if (c->layout->boot.window > 3600)

@@ -41,7 +41,10 @@ int layout_read(const char *path, struct layout **ret, struct diag *diag)
 
 	if (r) {
 		(void)diag_error(diag, r, "cannot read the layout %s: %s", path, strerror(-r));
-		diag_hint(diag, "eyrie init writes one");
+		if (r == -EACCES)
+			diag_hint(diag, "run it as root");
+		else if (r == -ENOENT)
+			diag_hint(diag, "eyrie init writes one");
 		return r;
 	}
 	return layout_parse(path, text.data, ret, diag);

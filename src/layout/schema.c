@@ -30,12 +30,12 @@ static const struct field disk_fields[] = {
 	  "whose table is not eyrie's. What holds data is a whole disk, since each of those of the root's "
 	  "pool starts the machine. The disk that a partition is on is none of this layout." },
 	{ "size", FIELD_SIZE, AT(layout_disk, size), .help =
-	  "The size that you expect. Less is an error, more is a word; the rehearsal makes its "
+	  "The size that you expect. Less is an error, more is a note; the rehearsal makes its "
 	  "virtual disk, or the partition on one, this large." },
 	{ "sector-size", FIELD_NUMBER, AT(layout_disk, sector_size), .help =
 	  "The logical sectors that you expect, 512 or 4096 bytes (4Kn). A BIOS starts nothing from "
 	  "the latter, so it is refused with firmware: bios or both; else either is good, and another "
-	  "than expected is a word. The rehearsal's virtual disk has such ones." },
+	  "than expected is a note. The rehearsal's virtual disk has such ones." },
 };
 const struct record record_layout_disk = RECORD(layout_disk, disk_fields);
 
@@ -77,7 +77,7 @@ static const struct field encryption_fields[] = {
 	{ "sector-size", FIELD_NUMBER, AT(layout_encryption, sector_size), .help =
 	  "Bytes that are encrypted as one: 4096 costs least, but OpenZFS before 2.2.7 has lost data "
 	  "with it. Without this key it is 4096 with suite: trixie, and else 512: nothing says what is "
-	  "in a tarball, or what you install by hand. bookworm gets 512 in any case, with a word." },
+	  "in a tarball, or what you install by hand. bookworm gets 512 in any case, with a note." },
 	{ "key-device-size", FIELD_SIZE, AT(layout_encryption, key_device_size), .help =
 	  "The partition of the key device on each disk: 32MiB with unlock: keystore, else none. "
 	  "Written down, the room is kept with any unlock:, so that the machine can move to "

@@ -415,6 +415,21 @@ int yaml_read(const char *name, const char *text, const struct record *record, v
 	return reader.n_findings ? -EINVAL : 0;
 }
 
+/* By the text of the key: libfyaml's own lookup takes it for YAML, and complains where it is none. */
+static struct fy_node *value_of(struct fy_node *node, const char *name)
+{
+	struct fy_node_pair *pair;
+	void *iterator = NULL;
+
+	while ((pair = fy_node_mapping_iterate(node, &iterator))) {
+		_cleanup_free_ char *key = scalar_text(fy_node_pair_key(pair));
+
+		if (streq(key, name))
+			return fy_node_pair_value(pair);
+	}
+	return NULL;
+}
+
 void yaml_place(const struct yaml_source *source, struct diag *diag, const char *path)
 {
 	_cleanup_strv_ struct strv keys = STRV_NULL;
@@ -426,7 +441,7 @@ void yaml_place(const struct yaml_source *source, struct diag *diag, const char 
 		uint64_t index;
 
 		if (fy_node_is_mapping(node))
-			next = fy_node_mapping_lookup_by_string(node, keys.items[i], FY_NT);
+			next = value_of(node, keys.items[i]);
 		else if (fy_node_is_sequence(node) && str_to_u64(keys.items[i], &index) == 0)
 			next = fy_node_sequence_get_by_index(node, (int)index);
 		if (!next)

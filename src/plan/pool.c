@@ -72,11 +72,56 @@ static char *names_of(const struct planner *p, const struct layout_pool *pool,
 	return strv_join(&names, " ");
 }
 
+/* Bytes that the data of a vdev can have at most; 0 when the size of a disk is not known. */
+static uint64_t vdev_capacity(const struct planner *p, const struct layout_vdev *vdev)
+{
+	static const uint64_t n_parity[VDEV_KIND_MAX] = { [VDEV_RAIDZ1] = 1, [VDEV_RAIDZ2] = 2,
+							  [VDEV_RAIDZ3] = 3 };
+	const struct strv *disks = layout_vdev_disks(vdev);
+	enum vdev_kind kind = layout_vdev_kind(vdev);
+	uint64_t smallest = UINT64_MAX;
+
+	for (size_t i = 0; i < disks->n_items; i++) {
+		const struct layout_disk *want = layout_disk(p->layout, disks->items[i]);
+		const struct observed_disk *have = observed_disk(p->have, want->path);
+
+		smallest = MIN_OF(smallest, have ? have->size : 0);
+	}
+	return n_parity[kind] ? smallest * (disks->n_items - n_parity[kind]) : smallest;
+}
+
+/* zfs(8) would refuse it once the disks are partitioned and encrypted. */
+static void check_room(struct planner *p, const struct layout_pool *pool)
+{
+	_cleanup_free_ char *wanted = NULL, *has = NULL;
+	uint64_t capacity = 0, bytes = 0;
+
+	FOR_EACH_VDEV(vdev, pool)
+	{
+		uint64_t n = vdev_kinds[layout_vdev_kind(vdev)].class ? 0 : vdev_capacity(p, vdev);
+
+		if (!n && !vdev_kinds[layout_vdev_kind(vdev)].class)
+			return;
+		capacity += n;
+	}
+	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)
+		if (!streq(pair_get(&volume->properties, "refreservation"), "none"))
+			bytes = volume->size > UINT64_MAX - bytes ? UINT64_MAX : bytes + volume->size;
+	if (bytes < capacity)
+		return;
+	wanted = str_size_for_people(bytes);
+	has = str_size_for_people(capacity);
+	planner_refuse(p, "the volumes of the pool '%s' want %s, and it has less than %s", pool->name,
+		       wanted, has);
+	diag_hint(p->diag, "make them smaller; with refreservation: none ZFS reserves nothing for one");
+}
+
 /* "mirror of left right, log mirror of fast-a fast-b" */
 void planner_add_pool(struct planner *p, const struct layout_pool *pool)
 {
 	_cleanup_strbuf_ struct strbuf vdevs = STRBUF_NULL;
 
+	check_room(p, pool);
 	FOR_EACH_VDEV(vdev, pool)
 	{
 		const struct vdev_kind_info *kind = &vdev_kinds[layout_vdev_kind(vdev)];

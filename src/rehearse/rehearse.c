@@ -364,23 +364,27 @@ static bool is_wanted(const struct rehearsal *r, const struct drill *drill)
 	return r->options->all || !drill->on_request;
 }
 
-static int check_only(struct rehearsal *r)
+int rehearse_check_names(const struct layout *layout, const struct strv *only, unsigned n_cuts,
+			 struct diag *diag)
 {
-	const struct strv *only = r->options->only;
+	_cleanup_(drills_deinit) struct drills drills = {};
 	_cleanup_strv_ struct strv names = STRV_NULL;
 	_cleanup_free_ char *known = NULL;
-	int q = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < r->drills.n_items; i++)
-		strv_add(&names, r->drills.items[i].name);
+	drills_make(layout, &drills);
+	if (n_cuts)
+		drills_add_cuts(&drills, layout, n_cuts);
+	for (size_t i = 0; i < drills.n_items; i++)
+		strv_add(&names, drills.items[i].name);
 	known = strv_join(&names, ", ");
-	for (size_t i = 0; only && i < only->n_items; i++) {
+	for (size_t i = 0; i < only->n_items; i++) {
 		if (strv_has(&names, only->items[i]))
 			continue;
-		q = diag_error(r->diag, -EINVAL, "there is no drill '%s'", only->items[i]);
-		diag_hint(r->diag, "the drills of this layout: %s", known);
+		r = diag_error(diag, -EINVAL, "there is no drill '%s'", only->items[i]);
+		diag_hint(diag, "the drills of this layout: %s", known);
 	}
-	return q;
+	return r;
 }
 
 static void tell_end(struct rehearsal *r, const struct drill *drill,
@@ -474,9 +478,7 @@ int rehearse(struct runner *runner, const struct layout *layout,
 	drills_make(layout, &r.drills);
 	if (options->n_cuts)
 		drills_add_cuts(&r.drills, layout, options->n_cuts);
-	q = check_only(&r);
-	if (q == 0)
-		q = make_folders(&r);
+	q = make_folders(&r);
 	if (q == 0)
 		q = find_appliance(&r);
 	if (q)

@@ -42,11 +42,14 @@ struct rehearse_options {
 /*
  * 0 when all drills passed; -EIO when one failed, with an error for each in `diag`; another
  * negative errno when it could not be run: -EINTR after SIGINT or SIGTERM to us (which are
- * caught from here on, run_catch_interrupts()), -EINVAL for a name in `only` that is no
- * drill.
+ * caught from here on, run_catch_interrupts()).
  */
 int rehearse(struct runner *runner, const struct layout *layout,
 	     const struct rehearse_options *options, struct diag *diag);
+
+/* -EINVAL for a name that is no drill of this layout; diag lists those that are. */
+int rehearse_check_names(const struct layout *layout, const struct strv *only, unsigned n_cuts,
+			 struct diag *diag);
 
 /*
  * The layout as the appliance sees it: virtual disks, the tarball, a KDF that costs little.

@@ -9,6 +9,11 @@
 
 #include "test.h"
 
+#define POOL_NAME                                                                              \
+	"a letter, then letters, digits and '-_.:', and not what zpool(8) calls vdevs: mirror, " \
+	"raidz, draid, spare, log"
+#define DATASET_NAME "letters, digits and '-_.:', parts between slashes, up to 200"
+
 /* A whole file; the finding as "line:column: text". */
 struct wrong {
 	const char *yaml;
@@ -81,12 +86,17 @@ static const struct wrong wrong_encryption[] = {
 	{ ALL "encryption: { sector-size: 2048 }\n",
 	  "11:28: 'sector-size' is in bytes: 512 or 4096" },
 	{ ALL "encryption: { cipher: cipher_null-ecb }\n",
-	  "11:23: 'cipher_null-ecb' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	  "11:23: 'cipher_null-ecb' is not a cipher for disks that eyrie knows: aes-xts-plain64, "
+	  "serpent-xts-plain64, twofish-xts-plain64" },
 	{ ALL "encryption: { cipher: aes-cbc-essiv }\n",
-	  "11:23: 'aes-cbc-essiv' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	  "11:23: 'aes-cbc-essiv' is not a cipher for disks that eyrie knows: aes-xts-plain64, "
+	  "serpent-xts-plain64, twofish-xts-plain64" },
 	{ ALL "encryption: { cipher: aes-xts-plain }\n",
-	  "11:23: 'aes-xts-plain' is not a cipher for disks that eyrie knows: aes-xts-plain64" },
+	  "11:23: 'aes-xts-plain' is not a cipher for disks that eyrie knows: aes-xts-plain64, "
+	  "serpent-xts-plain64, twofish-xts-plain64" },
 	{ ALL "encryption: { cipher: 'aes-xts-essiv:sha256' }\n", NULL },
+	{ ALL "encryption: { kdf: { iterations: 4294967297 } }\n",
+	  "11:34: 'iterations' is 4294967295 at most" },
 	{ ALL "encryption: { kdf: { iterations: 3 } }\n", "11:34: 'iterations' is 4 at least" },
 	{ ALL "encryption: { kdf: { type: pbkdf2, iterations: 999 } }\n",
 	  "11:48: 'iterations' is 1000 at least" },
@@ -108,11 +118,11 @@ static const struct wrong wrong_encryption[] = {
 
 static const struct wrong wrong_pool[] = {
 	{ POOL("  name: mirror1\n  vdevs: [ { mirror: [left, right] } ]\n"),
-	  "7:9: 'mirror1' is no name for a pool" },
+	  "7:9: 'mirror1' is no name for a pool: " POOL_NAME },
 	{ POOL("  name: 1pool\n  vdevs: [ { mirror: [left, right] } ]\n"),
-	  "7:9: '1pool' is no name for a pool" },
+	  "7:9: '1pool' is no name for a pool: " POOL_NAME },
 	{ POOL("  name: a/b\n  vdevs: [ { mirror: [left, right] } ]\n"),
-	  "7:9: 'a/b' is no name for a pool" },
+	  "7:9: 'a/b' is no name for a pool: " POOL_NAME },
 	{ POOL("  name: 'a b'\n  vdevs: [ { mirror: [left, right] } ]\n"), NULL },
 	{ POOL("  name: ''\n  vdevs: [ { mirror: [left, right] } ]\n"), NULL },
 	{ POOL("  vdevs: [ { mirror: [left, right, none] } ]\n"),
@@ -183,6 +193,8 @@ static const struct wrong wrong_pools[] = {
 	  "14:36: 'pbkdf2iters' is 100000 at least" },
 };
 
+#define NORMAL                                                                                 \
+	"is written in another way than the kernel has it: no '//', '.', '..' or '/' at its end"
 #define DATASETS(text) TWO TEST_POOL "datasets:\n" text
 
 static const struct wrong wrong_datasets[] = {
@@ -225,20 +237,28 @@ static const struct wrong wrong_datasets[] = {
 		   "  ROOT: { mountpoint: / }\nfirmware: bios\n"),
 	  "11:3: /boot/eyrie would be on a dataset, which GRUB cannot read" },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a//b: { mountpoint: /x }\n"),
-	  "11:11: 'a//b' is no name for a dataset" },
+	  "11:11: 'a//b' is no name for a dataset: " DATASET_NAME },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  /a: { mountpoint: /x }\n"),
-	  "11:9: '/a' is no name for a dataset" },
+	  "11:9: '/a' is no name for a dataset: " DATASET_NAME },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a/: { mountpoint: /x }\n"),
-	  "11:9: 'a/' is no name for a dataset" },
+	  "11:9: 'a/' is no name for a dataset: " DATASET_NAME },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  'a b': { mountpoint: /x }\n"),
-	  "11:12: 'a b' is no name for a dataset" },
+	  "11:12: 'a b' is no name for a dataset: " DATASET_NAME },
 	{ DATASETS("  ROOT: { mountpoint: / }\n  a@b: { mountpoint: /x }\n"),
-	  "11:10: 'a@b' is no name for a dataset" },
+	  "11:10: 'a@b' is no name for a dataset: " DATASET_NAME },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a/../b: { mountpoint: /x }\n"),
+	  "11:13: 'a/../b' is no name for a dataset: " DATASET_NAME },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: //usr }\n"), "11:20: '//usr' " NORMAL },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: /usr/ }\n"), "11:20: '/usr/' " NORMAL },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: /x/../usr }\n"),
+	  "11:20: '/x/../usr' " NORMAL },
+	{ DATASETS("  ROOT: { mountpoint: / }\n  a: { mountpoint: /run/a }\n"),
+	  "11:20: /run is the kernel's, and nothing of a pool is mounted there" },
 	{ TWO TEST_POOL, NULL },
 };
 
 static const struct wrong wrong_volumes[] = {
-	{ ALL "volumes: { 'a b': { size: 1GiB } }\n", "11:21: 'a b' is no name for a volume" },
+	{ ALL "volumes: { 'a b': { size: 1GiB } }\n", "11:21: 'a b' is no name for a volume: " DATASET_NAME },
 	{ ALL "volumes: { vm: { size: 512KiB } }\n", "11:18: a volume is 1MiB at least" },
 	{ ALL "volumes: { vm: { } }\n", "11:12: the key 'size' is missing", 1 },
 	{ ALL "swap: { on: volume }\nvolumes: { swap: { size: 1GiB } }\n",
@@ -273,6 +293,10 @@ static const struct wrong wrong_system[] = {
 	  "11:25: 'device-timeout' is in seconds, 1 to 3600" },
 	{ ALL "encryption: { unlock: shared }\nboot: { initramfs: initramfs-tools }\n",
 	  "12:20: with 'unlock: shared' initramfs-tools would ask for each disk by itself" },
+	{ SYSTEM("  packages: [-x]\n"), "13:14: '-x' is no name of a package" },
+	{ SYSTEM("  timezone: ../passwd\n"), "13:13: 'timezone' is a name below /usr/share/zoneinfo, "
+	  "Europe/Berlin for example" },
+	{ ALL "boot: { timeout: 3601 }\n", "11:18: 'timeout' is in seconds, 0 to 3600" },
 	{ ALL "boot: { timeout: soon }\n", "11:18: 'timeout' wants a whole number" },
 	{ ALL "firmware: coreboot\n", "11:11: 'firmware' wants one of: uefi, bios, both" },
 	{ ALL "boot: { bios-size: 512KiB }\n",
