@@ -128,7 +128,7 @@ static void add_volumes(struct random *r, struct strbuf *b)
 	if (n)
 		strbuf_add(b, "volumes:\n");
 	for (unsigned i = 0; i < n; i++)
-		strbuf_printf(b, "  vm%s%u: { size: %uGiB }\n", random_one_in(r, 2) ? "/" : "", i,
+		strbuf_printf(b, "  vm%s%u: { size: %uMiB }\n", random_one_in(r, 2) ? "/" : "", i,
 			      1 + random_below(r, 4));
 	strbuf_printf(b, "swap: { on: %s, size: %uMiB }\n", swaps[random_below(r, 3)],
 		      64 + random_below(r, 1024));
