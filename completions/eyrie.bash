@@ -29,8 +29,8 @@ _eyrie()
 		return
 		;;
 	--wipe)
-		mapfile -t COMPREPLY < <(compgen -W "$(sed -n '/^disks:/,/^[^ ]/s/^  \([a-z0-9-]*\):.*/\1/p' \
-			/etc/eyrie/eyrie.yaml "${COMP_WORDS[@]:2}" 2>/dev/null)" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(sed -n -e '/^disks:/,/^[^ ]/s/^  \([a-z0-9-]*\):.*/\1/p' \
+			-- /etc/eyrie/eyrie.yaml "${COMP_WORDS[@]:2}" 2>/dev/null)" -- "$cur")
 		return
 		;;
 	--disk)

@@ -147,10 +147,18 @@ static const char *option_too_many(const struct cli_options *o, const struct ver
 	return NULL;
 }
 
+static bool is_root(const char *path)
+{
+	struct stat a, b;
+
+	return stat(path, &a) == 0 && stat("/", &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* Neither disks nor the files of the system that runs are written by what a file says of some machine. */
 static bool writes_by_file(const struct cli_options *o, const struct verb *verb)
 {
-	return o->observed && (verb->needs_root || (verb->run == boot_write && !o->root && !o->check));
+	return o->observed && (verb->needs_root ||
+			       (verb->run == boot_write && !o->check && (!o->root || is_root(o->root))));
 }
 
 static bool is_folder(const char *path)
@@ -173,7 +181,7 @@ static enum cli_exit run_verb(struct cli *cli, const struct verb *verb)
 	if (option || writes_by_file(&cli->options, verb)) {
 		(void)diag_error(&cli->diag, -EINVAL, "eyrie boot %s does not take %s%s", verb->name,
 				 option ? option : "--observed",
-				 !option && !verb->needs_root ? " without --root or --check" : "");
+				 !option && !verb->needs_root ? " without --check or a --root of its own" : "");
 		return CLI_USAGE;
 	}
 	if (cli->options.root && !is_folder(cli->options.root)) {

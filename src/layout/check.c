@@ -611,10 +611,16 @@ static void check_keyboard(struct checker *c)
 	diag_hint(c->diag, "/usr/share/X11/xkb/rules/base.lst lists them");
 }
 
-/* Debian Policy 5.6.1, with an architecture behind it or not. */
+/* Debian Policy 5.6.1, with an architecture, a version or a suite behind it as apt(8) takes them. */
 static bool is_package(const char *name)
 {
-	return strlen(name) > 1 && made_of(name, "+-.:") && !strchr("+-.:", *name);
+	size_t n = strcspn(name, ":=/");
+	_cleanup_free_ char *first = str_printf("%.*s", (int)n, name);
+
+	for (const char *s = name; *s; s++)
+		if (!isalnum((unsigned char)*s) && !strchr("+-.:=/~*_", *s))
+			return false;
+	return n > 1 && made_of(first, "+-.") && !strchr("+-.", *name);
 }
 
 /* Words that go to apt, and to a link below /usr/share/zoneinfo. */

@@ -8,6 +8,9 @@
 #include "boot/files.h"
 #include "plan/internal.h"
 
+#define BEYOND_HINT                                                                            \
+	"put its disk into the layout; or zpool remove, or zpool detach, takes it out of the pool"
+
 static bool has_every_disk(const struct planner *p)
 {
 	FOR_EACH_PLANNED_MEMBER(d, p)
@@ -31,8 +34,7 @@ static void tell_beyond(struct planner *p)
 		return;
 	diag_warning(p->diag, "the pool '%s' has %s, which is of no disk of the layout: the files that the "
 		     "machine starts by stay as they are", p->layout->pool.name, node);
-	diag_hint(p->diag, "put its disk into the layout; or zpool remove, or zpool detach, takes it out of "
-		  "the pool");
+	diag_hint(p->diag, BEYOND_HINT);
 }
 
 static void hint_at(struct planner *p, const struct boot_file *file, const char *have)
@@ -107,8 +109,15 @@ static void refuse_overwriting(struct planner *p, const struct boot_file *file, 
 bool plan_may_write_files(struct planner *p, const char *is)
 {
 	_cleanup_boot_files_ struct boot_files files = {};
+	const char *node = has_every_disk(p) ? pool_device_beyond(p->layout, p->have) : NULL;
 	bool may = true;
 
+	if (node) {
+		planner_refuse(p, "the pool '%s' has %s, which is of no disk of the layout: the machine would "
+			       "not open it in another way", p->layout->pool.name, node);
+		diag_hint(p->diag, BEYOND_HINT);
+		return false;
+	}
 	if (!can_be_known(p))
 		return true;
 	boot_files(p->layout, p->have, &files);

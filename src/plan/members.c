@@ -206,6 +206,18 @@ static bool is_in(const struct planned_disk *d, const struct observed_pool *pool
 				       streq(d->member->luks.inside_uuid, pool->guid);
 }
 
+/* It was detached, or absent when the pool was imported. */
+static void tell_unused(struct planner *p, const struct planned_disk *d, const struct observed_pool *pool)
+{
+	diag_warning(p->diag, "disk '%s' was in the pool '%s', which does not use it now", d->want->name,
+		     pool->name);
+	if (p->layout->encryption.unlock == UNLOCK_PEER)
+		diag_hint(p->diag, "eyrie heal brings it back");
+	else
+		diag_hint(p->diag, "zpool status %s says how it left: zpool online, or zpool attach, brings it "
+			  "back", pool->name);
+}
+
 /* The pool is imported: what is left of its creation. */
 static void plan_imported(struct planner *p, const struct observed_pool *pool,
 			  const enum progress *progress)
@@ -221,6 +233,9 @@ static void plan_imported(struct planner *p, const struct observed_pool *pool,
 		else if (is == MEMBER_FILLED && !d->member->luks.mapped)
 			diag_warning(p->diag, "disk '%s' is there, but its member is not open",
 				     d->want->name);
+		else if (is == MEMBER_FILLED && !is_in(d, pool) &&
+			 streq(d->member->luks.inside_uuid, pool->guid))
+			tell_unused(p, d, pool);
 		else if (is == MEMBER_EMPTY || (is == MEMBER_FILLED && !is_in(d, pool)))
 			diag_warning(p->diag, "disk '%s' is there, but not a member of the pool",
 				     d->want->name);

@@ -105,7 +105,7 @@ static void check_room(struct planner *p, const struct layout_pool *pool)
 		capacity += n;
 	}
 	FOR_EACH_ITEM(struct layout_volume, volume, &pool->volumes)
-		if (!streq(pair_get(&volume->properties, "refreservation"), "none"))
+		if (!pair_get(&volume->properties, "refreservation"))
 			bytes = volume->size > UINT64_MAX - bytes ? UINT64_MAX : bytes + volume->size;
 	if (bytes < capacity)
 		return;
@@ -224,6 +224,8 @@ static bool is_alias(const char *have, const char *want)
 	} words[] = {
 		{ "posix", "posixacl" }, { "off", "noacl" },	 { "gzip", "gzip-6" },
 		{ "zstd", "zstd-3" },	 { "zstd-fast", "zstd-fast-1" },
+		{ "on", "dir" },	 { "sa", "on" },
+		{ "full", "geom" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -242,12 +244,15 @@ static bool is_same_value(const char *have, const char *want)
 	       (is_number(want, bytes) || (streq(want, "none") && !bytes));
 }
 
-/* Decided when a dataset is made, zfsprops(7); zfs-change-key(8) is how to have another key. */
+/*
+ * Decided when a dataset is made, zfsprops(7); zfs-change-key(8) is how to have another key. What a volume
+ * reserves is shown in bytes that ZFS reckoned, or that whoever made it larger did.
+ */
 static bool is_of_creation(const char *property)
 {
 	static const char *const names[] = { "encryption",	"keyformat",	 "keylocation",
 					     "pbkdf2iters",	"casesensitivity", "normalization",
-					     "utf8only",	"volblocksize" };
+					     "utf8only",	"volblocksize",	 "refreservation" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (streq(property, names[i]))
@@ -275,15 +280,54 @@ static void plan_properties(struct planner *p, const struct layout_pool *pool,
 	}
 }
 
-/* ZFS mounts over what is in a folder, and would hide it: at once, and at every start. */
-static bool hides_something(struct planner *p, const char *mountpoint, const char *name)
+static const struct observed_dataset *find_root(const struct planner *p)
 {
-	if (!mountpoint || !strv_has(&p->have->system.occupied, mountpoint))
-		return false;
-	planner_refuse(p, "%s has something in it, which the new dataset %s would hide", mountpoint, name);
+	return find_dataset(p, &p->layout->pool, layout_root(p->layout)->name);
+}
+
+/*
+ * What is in the folders of a system that is there is seen once its root is mounted, in the next round:
+ * plan_system() adds it. While a system is put on, datasets come first.
+ */
+static bool waits_for_root(const struct planner *p)
+{
+	const struct observed_dataset *root = find_root(p);
+	const char *state = root ? pair_get(&root->properties, NAME_STATE_PROPERTY) : NULL;
+
+	return root && !root->mounted &&
+	       (!layout_has_system(p->layout) || (state && starts_with(state, STATE_DONE)));
+}
+
+/* ZFS mounts over what is in a folder, and would hide it: at once, and at every start. */
+static bool would_hide(const struct planner *p, const struct layout_pool *pool,
+		       const struct layout_dataset *want)
+{
+	_cleanup_free_ char *mountpoint = layout_mounts(want) ? layout_mountpoint(pool, want) : NULL;
+
+	return mountpoint && find_root(p) && find_root(p)->mounted && strv_has(&p->have->system.occupied, mountpoint);
+}
+
+/* The dataset that is not made, and so nothing below it either; or NULL. */
+static const struct layout_dataset *left_out(const struct planner *p, const struct layout_pool *pool,
+					     const char *name)
+{
+	FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)
+		if (is_or_is_below(name, dataset->name) && !find_dataset(p, pool, dataset->name) &&
+		    would_hide(p, pool, dataset))
+			return dataset;
+	return NULL;
+}
+
+static void tell_left_out(struct planner *p, const struct layout_pool *pool,
+			  const struct layout_dataset *want)
+{
+	_cleanup_free_ char *name = name_dataset(pool, want->name);
+	_cleanup_free_ char *mountpoint = layout_mountpoint(pool, want);
+
+	diag_warning(p->diag, "%s has something in it, which the dataset %s would hide: it is not made",
+		     mountpoint, name);
 	diag_hint(p->diag, "give %s another mount point and copy what is there into it, or move that "
 		  "away first", name);
-	return true;
 }
 
 static void plan_dataset(struct planner *p, const struct layout_pool *pool,
@@ -291,10 +335,12 @@ static void plan_dataset(struct planner *p, const struct layout_pool *pool,
 {
 	const struct observed_dataset *have = find_dataset(p, pool, want->name);
 	_cleanup_free_ char *name = name_dataset(pool, want->name);
-	_cleanup_free_ char *mountpoint = layout_mounts(want) ? layout_mountpoint(pool, want) : NULL;
 	bool is_path = want->mountpoint && *want->mountpoint == '/';
+	const struct layout_dataset *without = left_out(p, pool, want->name);
 
-	if (!have && hides_something(p, mountpoint, name))
+	if (without == want)
+		tell_left_out(p, pool, want);
+	if (without || (!have && waits_for_root(p)))
 		return;
 	if (!have) {
 		add_key(p, pool, locked_above(p, pool, want->name));
@@ -305,9 +351,15 @@ static void plan_dataset(struct planner *p, const struct layout_pool *pool,
 		return;
 	}
 	plan_properties(p, pool, have, &want->properties);
-	if (want->mountpoint &&
-	    !streq(pair_get(&have->properties, "mountpoint"), want->mountpoint))
-		add_property(p, pool, have->name, "mountpoint", want->mountpoint);
+	if (!want->mountpoint || streq(pair_get(&have->properties, "mountpoint"), want->mountpoint))
+		return;
+	if (would_hide(p, pool, want)) {
+		diag_warning(p->diag, "%s has something in it, which %s would hide there: it stays where it is",
+			     want->mountpoint, name);
+		diag_hint(p->diag, "move what is there away first");
+		return;
+	}
+	add_property(p, pool, have->name, "mountpoint", want->mountpoint);
 }
 
 /* Smaller, it would lose what is in it; larger, whoever uses it must be told. */
@@ -335,6 +387,8 @@ static void plan_volume(struct planner *p, const struct layout_pool *pool,
 	_cleanup_free_ char *size = str_size_for_people(want->size);
 	bool swap = layout_is_swap(p->layout, pool, want);
 
+	if (left_out(p, pool, want->name) || (!have && waits_for_root(p)))
+		return;
 	if (have) {
 		plan_properties(p, pool, have, &want->properties);
 		tell_size(p, have, want);
@@ -391,7 +445,8 @@ static void plan_mount(struct planner *p, const struct layout_pool *pool,
 	_cleanup_free_ char *name = name_dataset(pool, dataset->name);
 	const char *under = root_pool && !root_pool->altroot ? "" : p->options->target;
 
-	if (!mountpoint || (have && have->mounted) || stays_locked(p, have))
+	if (!mountpoint || (have && have->mounted) || stays_locked(p, have) ||
+	    left_out(p, pool, dataset->name) || (!have && waits_for_root(p)))
 		return;
 	if (!layout_mounts(dataset) && dataset != layout_root(p->layout))
 		return;
@@ -399,7 +454,7 @@ static void plan_mount(struct planner *p, const struct layout_pool *pool,
 			     under, *under && streq(mountpoint, "/") ? "" : mountpoint);
 }
 
-/* How large the blocks of a vdev are is decided when it is made; the others can be set at any time. */
+/* How large the blocks of a vdev are is decided when it is made, and so are features. */
 static void plan_pool_properties(struct planner *p, const struct layout_pool *want)
 {
 	const struct observed_pool *have = planner_pool(p, want);
@@ -412,7 +467,8 @@ static void plan_pool_properties(struct planner *p, const struct layout_pool *wa
 		const char *value = pair_get(&have->properties, property->name);
 		struct step *step;
 
-		if (streq(property->name, "ashift") || is_same_value(value, property->value))
+		if (streq(property->name, "ashift") || starts_with(property->name, "feature@") ||
+		    is_same_value(value, property->value))
 			continue;
 		step = planner_add_in(p, want, STEP_POOL_SET, property->name, "set %s=%s on the pool '%s'",
 				      property->name, property->value, want->name);

@@ -194,10 +194,10 @@ test_no_bios_partition() {
 	refused "another firmware" "which 'firmware: bios' does not use"
 	says "another firmware: what to do" "put 'firmware: uefi' back"
 	sed -i '1s/.*/firmware: both/' "$LAYOUT"
-	refused "no BIOS boot partition" "has no partition for the BIOS boot partition"
+	refused "no BIOS boot partition" "has no BIOS boot partition"
 	says "no BIOS boot partition: what to do" "a BIOS starts nothing from a GPT disk without it"
 	sed -i '/^encryption:$/,+1d; 1s/.*/encryption: { unlock: keystore }/' "$LAYOUT"
-	refused "no key partition" "has no partition for the key device"
+	refused "no key partition" "has no key device"
 	says "no key partition: what to do" "no room for one once a disk is partitioned"
 }
 
