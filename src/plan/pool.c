@@ -224,7 +224,7 @@ static bool is_alias(const char *have, const char *want)
 	} words[] = {
 		{ "posix", "posixacl" }, { "off", "noacl" },	 { "gzip", "gzip-6" },
 		{ "zstd", "zstd-3" },	 { "zstd-fast", "zstd-fast-1" },
-		{ "on", "dir" },	 { "sa", "on" },
+		{ "on", "sa" },		 { "on", "dir" }, /* xattr, since 2.3 and before */
 		{ "full", "geom" },
 	};
 

@@ -92,9 +92,8 @@ swap: { on: volume, size: 64MiB }'
 	status 3 "open under another name: apply" apply
 	says "open under another name: what to do" "cryptsetup close other-left"
 	cryptsetup close other-left
-	truncate -s 32M /tmp/other
 	cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 512 --key-file /dev/urandom \
-		/tmp/other tank-left
+		"$(disk up)" tank-left
 	status 1 "its name is of another device: apply" apply
 	says "its name is of another device: it says so" "/dev/mapper/tank-left is open already, and is not of"
 	same "its name is of another device: nothing is imported" "" "$(zpool list -H -o name)"
