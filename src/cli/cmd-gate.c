@@ -37,6 +37,19 @@ static void remember(const struct held *old, const char *name, struct held_gate 
 	record_deinit(&record_held_gate, &copy);
 }
 
+static void take_roots(struct cli *cli, const struct gate_work *work, const struct gate *gate,
+		       const struct zfs_state *state, struct held_gate *held)
+{
+	const struct held_gate *before = held_gate(work->held, gate->name);
+
+	held_from_zfs(&work->gates->gates, gate, state, held);
+	if (!before || !gate_is_open(gate->name) || !held_keep_open(held, before, state))
+		return;
+	diag_warning(&cli->diag, "the gate %s is open, and below it is new what has no key here: it stays open, "
+		     "and the next start waits for that key, too", gate->name);
+	diag_hint(&cli->diag, "except: names what it shall not wait for, a backup for example");
+}
+
 static int look_at_gate(struct cli *cli, const struct gate_work *work, const struct gate *gate,
 			const struct unit_list *units, struct held_gate *held)
 {
@@ -49,7 +62,7 @@ static int look_at_gate(struct cli *cli, const struct gate_work *work, const str
 	held->hold = gate->hold;
 	held->policy = gate_policy(gate);
 	if (state->exists)
-		held_from_zfs(&work->gates->gates, gate, state, held);
+		take_roots(cli, work, gate, state, held);
 	else
 		remember(work->held, gate->name, held);
 	r = check_gate(gate, state, held, &cli->diag);
@@ -178,16 +191,22 @@ static bool is_held(const struct held *held, const char *unit)
 	return false;
 }
 
-/* Whom no gate holds any more, and who was skipped, starts now. */
-static int let_go(struct gate_work *work, const struct held *now)
+static void add_freed(const struct held *before, const struct held *now, struct strv *names)
 {
-	_cleanup_strv_ struct strv names = STRV_NULL;
-
-	FOR_EACH_HELD(gate, work->held)
+	FOR_EACH_HELD(gate, before)
 		FOR_EACH_UNIT(unit, gate)
-			if (!is_held(now, unit->name))
-				strv_add(&names, unit->name);
-	return services_start_skipped(&work->cxt, &names);
+			if (!is_held(now, unit->name) && !strv_has(names, unit->name))
+				strv_add(names, unit->name);
+}
+
+/* Whom no gate holds any more, of those that sync and that the generator found before. */
+static void find_freed(const struct gate_work *work, const struct held *now, struct strv *names)
+{
+	_cleanup_(held_freep) struct held *generated = NULL;
+
+	add_freed(work->held, now, names);
+	if (held_read(HELD_GENERATED, &generated, NULL) == 0)
+		add_freed(generated, now, names);
 }
 
 static int tell_watch(struct cli *cli, const char *verb)
@@ -203,16 +222,22 @@ static bool is_watched(struct cli *cli, const struct held *held)
 	return !held->gates.n_items || tell_watch(cli, "is-active") == 0;
 }
 
-/* Units, and who watches, go by what was written; it may have failed too often before. */
+/*
+ * Units, and who watches, go by what was written; it may have failed too often before. Who was skipped and
+ * is not held any more starts now.
+ */
 static int put_into_force(struct cli *cli, struct gate_work *work, const struct held *now)
 {
-	int r = systemd_reload(&cli->run, &cli->diag);
+	_cleanup_strv_ struct strv freed = STRV_NULL;
+	int r;
 
+	find_freed(work, now, &freed);
+	r = systemd_reload(&cli->run, &cli->diag);
 	(void)tell_watch(cli, "reset-failed");
 	if (r == 0)
 		r = run_words(&cli->run, &cli->diag, "systemctl", "--no-block", "restart",
 			      WATCH_UNIT, NULL);
-	return r ? r : let_go(work, now);
+	return r ? r : services_start_skipped(&work->cxt, &freed);
 }
 
 enum cli_exit gate_sync(struct cli *cli)

@@ -18,14 +18,12 @@ static void add_rest(struct gate_work *work, const struct zfs_state *state)
 	held_from_zfs(&with_rest, &gates[all->n_items], state, held);
 }
 
-/* What has no key of its own is locked with what has it. */
-static int refuse_keyless(struct cli *cli, const struct zfs_state *state)
+/* What has no key of its own is locked with what has it: unmounted alone, it would not be locked at all. */
+static int refuse_keyless(struct cli *cli, const struct zfs_dataset *own)
 {
-	const struct zfs_dataset *own = zfs_dataset(state, state->name);
-
-	(void)diag_error(&cli->diag, -EINVAL, "%s is not encrypted by itself", state->name);
-	if (own && own->root)
-		diag_hint(&cli->diag, "its key is that of %s", own->root);
+	(void)diag_error(&cli->diag, -EINVAL, "%s has no key of its own: it has that of %s", own->name,
+			 own->root);
+	diag_hint(&cli->diag, "Run 'eyrie lock %s'", own->root);
 	return -EINVAL;
 }
 
@@ -43,18 +41,23 @@ static int close_gates(struct cli *cli, struct gate_work *work, const struct zfs
 		if (gate->roots.n_items)
 			gates[n++] = gate;
 	}
-	return n ? gate_close(&work->cxt, state->name, gates, n) : refuse_keyless(cli, state);
+	return n ? gate_close(&work->cxt, state->name, gates, n) :
+		   diag_error(&cli->diag, -EINVAL, "nothing of %s is encrypted", state->name);
 }
 
 static int close_name(struct cli *cli, struct gate_work *work, const char *name)
 {
 	_cleanup_(zfs_state_freep) struct zfs_state *state = NULL;
+	const struct zfs_dataset *own;
 	int r = zfs_read(&cli->run, name, &state, &cli->diag);
 
 	if (r)
 		return r;
 	if (!state->exists)
 		return diag_error(&cli->diag, -ENOENT, "there is no dataset %s", name);
+	own = zfs_dataset(state, name);
+	if (own && own->root && !streq(own->root, name))
+		return refuse_keyless(cli, own);
 	if (!held_gate(work->held, name))
 		add_rest(work, state);
 	return close_gates(cli, work, state);

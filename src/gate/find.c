@@ -331,7 +331,8 @@ void find_misspelt(const struct gate *gate, const struct unit_list *units, struc
 		diag_warning(diag, "the gate %s lists %s, and systemd knows no such unit now",
 			     gate->name, name);
 		diag_hint(diag, "it is held as soon as there is one; systemctl list-unit-files shows "
-			  "how they are written");
+			  "how they are written, and systemctl show --property=Id %s what an alias stands "
+			  "for, which is what has to be listed", name);
 	}
 }
 

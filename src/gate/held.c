@@ -230,3 +230,20 @@ void held_from_zfs(const struct list *gates, const struct gate *gate,
 	if (ret->mounts.n_items)
 		qsort(ret->mounts.items, ret->mounts.n_items, sizeof(struct held_mount), by_path);
 }
+
+size_t held_keep_open(struct held_gate *now, const struct held_gate *then,
+		      const struct zfs_state *state)
+{
+	struct strv found = now->roots;
+	size_t n = found.n_items;
+
+	now->roots = (struct strv)STRV_NULL;
+	for (size_t i = 0; i < n; i++) {
+		const struct zfs_dataset *root = zfs_dataset(state, found.items[i]);
+
+		if (!root || root->key == KEY_LOADED || strv_has(&then->roots, found.items[i]))
+			strv_add(&now->roots, found.items[i]);
+	}
+	strv_deinit(&found);
+	return n - now->roots.n_items;
+}

@@ -68,6 +68,13 @@ void held_drop_others(struct held *held, const struct list *gates);
 void held_from_zfs(const struct list *gates, const struct gate *gate,
 		   const struct zfs_state *state, struct held_gate *ret);
 
+/*
+ * Of a gate that is open: a root that it did not have then, and that has no key, is left out, as what was
+ * received into it meanwhile; the next start waits for it. How many were.
+ */
+size_t held_keep_open(struct held_gate *now, const struct held_gate *then,
+		      const struct zfs_state *state);
+
 #define FOR_EACH_HELD(each, held)                                                              \
 	for (struct held_gate *each = (held)->gates.items;                                     \
 	     each && each < (struct held_gate *)(held)->gates.items + (held)->gates.n_items;   \

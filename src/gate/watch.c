@@ -36,6 +36,7 @@ struct watched {
 	int64_t since;	    /* it waits: mark_since() */
 	int64_t missing_at; /* its pool was found not to be there, or nobody has said yet */
 	int64_t failed_at;  /* it did not open though its keys are there; 0: they are not, or it did */
+	int64_t keyless_at; /* nobody can type a key that it lacks, and none is to come; 0: somebody can */
 	int64_t limit;	    /* milliseconds of waiting, or INT64_MAX */
 	bool unfinished;    /* the wait is over, and not everybody was started that goes on */
 	int64_t retry_at;
@@ -248,6 +249,15 @@ static void note_keys(struct watched *item, const struct zfs_state *state)
 	for (size_t i = 0; i < item->locked.n_items; i++)
 		if (!mark_is_locked_in(item->locked.items[i], item->gate->name))
 			note_location(item, zfs_dataset(state, item->locked.items[i]));
+	if (!item->locked.n_items || item->typed.n_items || item->files.n_items || item->fetched.n_items)
+		item->keyless_at = 0;
+	else if (!item->keyless_at)
+		item->keyless_at = now_ms();
+}
+
+static bool is_released(const struct watched *item)
+{
+	return mark_get(item->gate->name) >= MARK_OPENING;
 }
 
 /* What is held follows what is there: sync may have run before its pool was. */
@@ -258,6 +268,8 @@ static void follow_zfs(struct watch *w, struct watched *item, const struct zfs_s
 	if (!state->exists)
 		return;
 	held_from_zfs(&w->cxt->gates->gates, item->gate, state, &now);
+	if (gate_is_open(item->gate->name))
+		(void)held_keep_open(&now, item->held, state);
 	strv_deinit(&item->held->roots);
 	item->held->roots = now.roots;
 	now.roots = (struct strv)STRV_NULL;
@@ -277,12 +289,23 @@ static void wait_anew(struct watched *item)
 		item->missing_at = now_ms();
 }
 
+/* From when it waits on; it begins anew each time that the gate was open. */
+static int64_t limit_of(const struct gate *gate)
+{
+	uint64_t wait = GATE_FOREVER;
+
+	(void)gate_wait(gate, &wait);
+	return wait == GATE_FOREVER ? INT64_MAX : (int64_t)wait * 1000;
+}
+
 static void set_state(struct watch *w, struct watched *item, enum gate_state state)
 {
 	if (item->state == state)
 		return;
 	if (is_waiting(state))
 		w->loud = true;
+	if (state == GATE_OPEN)
+		item->limit = limit_of(item->gate);
 	if (state == GATE_OPEN || state == GATE_OPENING)
 		for (size_t i = 0; i < w->n_items; i++)
 			wait_anew(&w->items[i]);
@@ -294,11 +317,6 @@ static void set_state(struct watch *w, struct watched *item, enum gate_state sta
 	if (state == GATE_OVERDUE && item->state == GATE_UNKNOWN)
 		item->unfinished = item->gate->then == GATE_CONTINUE;
 	item->state = state;
-}
-
-static bool is_released(const struct watched *item)
-{
-	return mark_get(item->gate->name) >= MARK_OPENING;
 }
 
 static void retry_later(struct watched *item)
@@ -629,15 +647,17 @@ static void pause_for_event(struct watch *w)
 }
 
 /*
- * Nobody can be asked for a key: of a pool that is not there, while ZFS says nothing, or where all keys
- * are there and something else is wrong.
+ * Nobody can be asked for a key: of a pool that is not there, while ZFS says nothing, where all keys
+ * are there and something else is wrong, or where those that are not can come from nowhere, as that of a
+ * raw backup.
  */
 static bool is_absent(const struct watch *w, const struct watched *item)
 {
-	int64_t since = item->state == GATE_CLOSED ? item->failed_at : item->missing_at;
+	int64_t stuck_at = item->failed_at ? item->failed_at : item->keyless_at;
+	int64_t since = item->state == GATE_CLOSED ? stuck_at : item->missing_at;
 
 	return (item->state == GATE_MISSING || item->state == GATE_UNKNOWN ||
-		(item->state == GATE_CLOSED && item->failed_at)) &&
+		(item->state == GATE_CLOSED && stuck_at)) &&
 	       now_ms() - since >= (int64_t)w->options->missing_seconds * 1000;
 }
 
@@ -676,7 +696,6 @@ static void add_gates(struct watch *w)
 	FOR_EACH_GATE(gate, &w->cxt->gates->gates)
 	{
 		struct watched *item;
-		uint64_t wait = GATE_FOREVER;
 
 		if (w->options->boot_only && gate->hold != GATE_BOOT)
 			continue;
@@ -685,8 +704,7 @@ static void add_gates(struct watch *w)
 		item->gate = gate;
 		item->held = held_gate(w->cxt->held, gate->name);
 		item->missing_at = now_ms();
-		(void)gate_wait(gate, &wait);
-		item->limit = wait == GATE_FOREVER ? INT64_MAX : (int64_t)wait * 1000;
+		item->limit = limit_of(gate);
 	}
 }
 

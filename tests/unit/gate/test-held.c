@@ -58,6 +58,25 @@ static void test_from_zfs(void **state)
 	record_deinit(&record_held_gate, &held);
 }
 
+/* nest/vault was received while the gate was open: what it had then, and what has a key, stays. */
+static void test_keeps_open(void **state)
+{
+	_cleanup_(zfs_state_freep) struct zfs_state *zfs = mem_alloc(sizeof(*zfs));
+	struct held_gate held = {}, then = {};
+	struct zfs_dataset *disk;
+
+	(void)state;
+	assert_int_equal(zfs_parse(nest, &zfs->datasets), 0);
+	disk = (struct zfs_dataset *)zfs_dataset(zfs, "nest/disk");
+	disk->key = KEY_LOADED;
+	strv_add(&then.roots, "nest");
+	look("gates: { nest: }\n", "nest", &held);
+	assert_int_equal(held_keep_open(&held, &then, zfs), 1);
+	expect_roots(&held, "nest nest/disk");
+	record_deinit(&record_held_gate, &held);
+	strv_deinit(&then.roots);
+}
+
 static void test_a_gate_below_takes_out(void **state)
 {
 	struct held_gate held = {}, vault = {};
@@ -203,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_from_zfs),
+		cmocka_unit_test(test_keeps_open),
 		cmocka_unit_test(test_a_gate_below_takes_out),
 		cmocka_unit_test(test_backups),
 		cmocka_unit_test(test_file),
