@@ -91,6 +91,19 @@ add_service() {
 	systemctl enable --now www
 }
 
+# To what this tree has. The initramfs has no part in it, and takes minutes to be made.
+upgrade() {
+	local program r
+
+	for program in dracut update-initramfs; do
+		ln -s /bin/true "/usr/local/sbin/$program"
+	done
+	dpkg -i /cargo/eyrie.deb
+	r=$?
+	rm /usr/local/sbin/dracut /usr/local/sbin/update-initramfs
+	return "$r"
+}
+
 # What has nothing to do with nest.
 add_stranger() {
 	cat >/etc/systemd/system/stranger.service <<-EOF
@@ -117,6 +130,8 @@ case $round in
 1)
 	check "the gate of the layout was put on" grep -q nest /etc/eyrie/gate.yaml
 	check "its daemon runs" until_is eyrie-gate active
+	check "eyrie is upgraded while it is closed" upgrade
+	check "its daemon runs again" until_is eyrie-gate active
 	check "a service is installed while it is closed" add_service
 	is_held "first start"
 	type_it
