@@ -28,9 +28,9 @@ enum role role_named(const char *name)
 
 /*
  * Its parts on the disks that are there, and how many of them are new: also of a key device that the
- * layout does not want any more.
+ * layout does not want any more. All: each of these disks has one, which udev may show late.
  */
-static size_t find_parts(const struct apply_context *cxt, enum role role, struct strv *nodes)
+static size_t find_parts(const struct apply_context *cxt, enum role role, bool all, struct strv *nodes)
 {
 	size_t n_new = 0;
 
@@ -42,7 +42,8 @@ static size_t find_parts(const struct apply_context *cxt, enum role role, struct
 		if (layout_is_partition(want))
 			continue;
 		disk = device_disk(cxt, want->name);
-		if (!disk || !device_has_partition(cxt, want->name, role, &node, &is_new))
+		if (!disk || !(all ? device_partition(cxt, want->name, role, &node, &is_new) == 0 :
+				     device_has_partition(cxt, want->name, role, &node, &is_new)))
 			continue;
 		strv_add(nodes, node);
 		n_new += is_new;
@@ -72,7 +73,7 @@ int device_array(const struct apply_context *cxt, enum role role, char **ret_nod
 {
 	_cleanup_strv_ struct strv nodes = STRV_NULL;
 
-	(void)find_parts(cxt, role, &nodes);
+	(void)find_parts(cxt, role, /* all= */ false, &nodes);
 	for (size_t i = 0; i < nodes.n_items; i++) {
 		_cleanup_free_ char *md = array_over(nodes.items[i]);
 
@@ -126,7 +127,7 @@ int apply_ARRAY_CREATE(struct apply_context *cxt, const struct step *step)
 {
 	enum role role = role_named(step->object);
 	_cleanup_strv_ struct strv nodes = STRV_NULL;
-	size_t n_new = find_parts(cxt, role, &nodes);
+	size_t n_new = find_parts(cxt, role, /* all= */ true, &nodes);
 	int r;
 
 	if (n_new < nodes.n_items)
@@ -150,7 +151,7 @@ int apply_ARRAY_START(struct apply_context *cxt, const struct step *step)
 	_cleanup_strv_ struct strv nodes = STRV_NULL, argv = STRV_NULL;
 	int r;
 
-	(void)find_parts(cxt, role, &nodes);
+	(void)find_parts(cxt, role, /* all= */ false, &nodes);
 	r = stop_arrays(cxt, &nodes, /* active= */ false);
 	if (r)
 		return r;
@@ -253,7 +254,7 @@ int arrays_stop(struct apply_context *cxt)
 
 		if (!role_wants_array(cxt->layout, role))
 			continue;
-		(void)find_parts(cxt, role, &nodes);
+		(void)find_parts(cxt, role, /* all= */ false, &nodes);
 		r = stop_arrays(cxt, &nodes, /* active= */ true);
 	}
 	return r;

@@ -191,9 +191,9 @@ static char *place_of(struct apply_context *cxt, const struct layout_pool *pool,
 }
 
 /*
- * Where the devices of a pool are looked for: each by its path, since the import is forced, and
- * by name where the disks do not say the GUID: a foreign pool of that name may lie on any other mapping. Members that are not open are left out;
- * without a single path zpool(8) would look everywhere.
+ * Where the devices of a pool are looked for: each by its path, since the import is forced, and by name
+ * where the disks do not say the GUID: a foreign pool of that name may lie on any other mapping. Members
+ * that are not open are left out; without a single path zpool(8) would look everywhere.
  */
 static int add_places(struct apply_context *cxt, const struct layout_pool *pool, struct strv *argv)
 {

@@ -65,8 +65,7 @@ static bool has_every_device(struct writing *w)
 		return true;
 	(void)diag_error(&w->cli->diag, -EINVAL, "the pool '%s' has %s, which is of no disk of the layout: "
 			 "the files would forget it", w->layout->pool.name, node);
-	diag_hint(&w->cli->diag, "put its disk into the layout; or zpool remove, or zpool detach, takes it "
-		  "out of the pool");
+	diag_hint(&w->cli->diag, POOL_BEYOND_HINT);
 	return false;
 }
 

@@ -180,7 +180,7 @@ static void log_program(void *context, const char *line)
 static enum cli_exit finish_output(enum cli_exit status)
 {
 	errno = 0;
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE) /* who read had enough */
 		return status;
 	fprintf(stderr, "eyrie: error: cannot write the output: %s\n", strerror(errno ? errno : EIO));
 	return status == CLI_OK || status == CLI_PENDING ? CLI_FAILED : status;

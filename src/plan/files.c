@@ -8,9 +8,6 @@
 #include "boot/files.h"
 #include "plan/internal.h"
 
-#define BEYOND_HINT                                                                            \
-	"put its disk into the layout; or zpool remove, or zpool detach, takes it out of the pool"
-
 static bool has_every_disk(const struct planner *p)
 {
 	FOR_EACH_PLANNED_MEMBER(d, p)
@@ -34,7 +31,7 @@ static void tell_beyond(struct planner *p)
 		return;
 	diag_warning(p->diag, "the pool '%s' has %s, which is of no disk of the layout: the files that the "
 		     "machine starts by stay as they are", p->layout->pool.name, node);
-	diag_hint(p->diag, BEYOND_HINT);
+	diag_hint(p->diag, POOL_BEYOND_HINT);
 }
 
 static void hint_at(struct planner *p, const struct boot_file *file, const char *have)
@@ -115,7 +112,7 @@ bool plan_may_write_files(struct planner *p, const char *is)
 	if (node) {
 		planner_refuse(p, "the pool '%s' has %s, which is of no disk of the layout: the machine would "
 			       "not open it in another way", p->layout->pool.name, node);
-		diag_hint(p->diag, BEYOND_HINT);
+		diag_hint(p->diag, POOL_BEYOND_HINT);
 		return false;
 	}
 	if (!can_be_known(p))

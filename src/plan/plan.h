@@ -63,6 +63,8 @@ int plan_make(const struct layout *layout, const struct observed *have,
  * generated files would forget it, and the machine would not find it at the next start.
  */
 const char *pool_device_beyond(const struct layout *layout, const struct observed *have);
+#define POOL_BEYOND_HINT \
+	"put its disk into the layout; or zpool remove, or zpool detach, takes it out of the pool"
 
 /*
  * Whether what is planned would be done to the system of the layout: a pool that is imported is mounted

@@ -28,7 +28,7 @@
 
 struct fake_dataset {
 	const char *name, *root, *mountpoint;
-	bool key, mounted;
+	bool key, mounted, raw;
 	const char *location; /* of its key; NULL: somebody types it */
 };
 
@@ -76,7 +76,8 @@ static void show_datasets(const char *name, struct strbuf *out)
 			continue;
 		strbuf_printf(out, "%s\tencryptionroot\t%s\n%s\tkeystatus\t%s\n", d->name, d->root,
 			      d->name, d->key ? "available" : "unavailable");
-		strbuf_printf(out, "%s\tkeyformat\tpassphrase\n%s\tkeylocation\t%s\n", d->name, d->name,
+		strbuf_printf(out, "%s\tkeyformat\t%s\n%s\tkeylocation\t%s\n", d->name,
+			      d->raw ? "raw" : "passphrase", d->name,
 			      d->location ? d->location : "prompt");
 		strbuf_printf(out, "%s\tcanmount\ton\n%s\tmountpoint\t%s\n%s\tmounted\t%s\n",
 			      d->name, d->name, d->mountpoint, d->name, d->mounted ? "yes" : "no");
@@ -261,7 +262,8 @@ static int setup(void **state)
 	memcpy(units, before, sizeof(units));
 	starts_as = "active";
 	for (size_t i = 0; i < ARRAY_SIZE(datasets); i++)
-		datasets[i].key = datasets[i].mounted = false, datasets[i].location = NULL;
+		datasets[i].key = datasets[i].mounted = datasets[i].raw = false,
+		datasets[i].location = NULL;
 	pg->mountpoint = "/nowhere/nest/pg";
 	forget_marks();
 	return 0;
@@ -1126,6 +1128,34 @@ static void test_boot_without_a_mount(void **state)
 	assert_true(nest->key && !gate_is_open("nest"));
 }
 
+/* Of a raw backup: nobody can type its key, and it can come from nowhere. */
+static void test_boot_without_a_raw_key(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	nest->key = pg->key = has_libzfs = true;
+	assert_true(watch_until(HOLDS_BOOT, &(struct watch_options){ .boot_only = true }));
+	go_on();
+	archive->raw = true;
+	assert_false(watch_until(HOLDS_BOOT, &(struct watch_options){ .boot_only = true }));
+	assert_false(gate_is_open("nest"));
+}
+
+/* One that is received below an open gate is none of it; its own keys that go do close it. */
+static void test_a_backup_closes_nothing(void **state)
+{
+	(void)state;
+	(void)add_nest();
+	(void)mark_set("nest", MARK_OPEN, NULL);
+	nest->key = pg->key = nest->mounted = pg->mounted = archive->raw = true;
+	watch_disturbed("gates: { nest: {} }");
+	assert_int_equal(mark_get("nest"), MARK_OPEN);
+	go_on();
+	nest->key = pg->key = false;
+	watch_disturbed("gates: { nest: {} }");
+	assert_int_equal(mark_get("nest"), MARK_NONE);
+}
+
 /* Its data is there: the boot does not wait for what could not be started yet. */
 static void test_boot_without_a_start(void **state)
 {
@@ -1396,6 +1426,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_question_that_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_without_a_mount, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_without_a_raw_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_backup_closes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_boot_without_a_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_on_in_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_goes_on_when_it_can_be_marked, setup, teardown),
