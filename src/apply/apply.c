@@ -106,6 +106,10 @@ int apply_run(const struct plan *plan, struct apply_context *cxt)
 		if (cxt->later && all[i].kind >= STEP_PEER_REMOVE)
 			break; /* keys go when all else is done */
 		r = n ? lanes_run(cxt, &all[i], n) : apply_step(cxt, &all[i]);
+		if (r && !n && step_flags(&all[i]) & STEP_APART && !run_interrupted()) {
+			cxt->later = r;
+			r = 0;
+		}
 		i += n ? n : 1;
 	}
 	return r ? r : cxt->later;

@@ -78,6 +78,38 @@ int environment_set_state(struct apply_context *cxt, const char *dataset, const 
 	return r ? r : dataset_set(cxt, dataset, NAME_STATE_PROPERTY, state);
 }
 
+/* That of the dataset before the "@", or that of a system of which no more is known. */
+static char *state_of_origin(struct observed_pool *pool, const char *origin)
+{
+	_cleanup_free_ char *name = str_dup(origin);
+	const struct observed_dataset *source;
+	const char *state;
+
+	if (name)
+		name[strcspn(name, "@")] = '\0';
+	source = name ? observed_dataset(pool, name) : NULL;
+	state = source ? pair_get(&source->properties, NAME_STATE_PROPERTY) : NULL;
+	return str_dup(state && starts_with(state, STATE_DONE) ? state : STATE_DONE);
+}
+
+int environment_finish(struct apply_context *cxt, struct observed *have)
+{
+	struct observed_pool *pool = observed_pool(have, cxt->layout->pool.name);
+	_cleanup_free_ char *root = name_dataset(&cxt->layout->pool, layout_root(cxt->layout)->name);
+	struct observed_dataset *current = pool ? observed_dataset(pool, root) : NULL;
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	if (!current || pool->altroot || !streq(current->mounted, "/") ||
+	    !streq(pair_get(&current->properties, NAME_STATE_PROPERTY), STATE_CLONING))
+		return 0;
+	state = state_of_origin(pool, current->origin);
+	r = environment_set_state(cxt, root, state);
+	if (r == 0)
+		pair_set(&current->properties, NAME_STATE_PROPERTY, state);
+	return r;
+}
+
 int environment_check_removal(struct apply_context *cxt, const struct environment *environment)
 {
 	_cleanup_strv_ struct strv inside = STRV_NULL;

@@ -26,6 +26,12 @@ int environment_clone(struct apply_context *cxt, const struct environment *sourc
 /* Half-made, or with the state of what it was cloned from: the commit points. */
 int environment_set_state(struct apply_context *cxt, const char *dataset, const char *state);
 
+/*
+ * The system that runs is half-made: a menu had it when its creation, or its removal, was cut off, and it came
+ * up. It is done then, as what it was cloned from; `have` says so, too.
+ */
+int environment_finish(struct apply_context *cxt, struct observed *have);
+
 /* -EBUSY when something is in it that destroying would take along: snapshots, datasets. */
 int environment_check_removal(struct apply_context *cxt, const struct environment *environment);
 /* The dataset, and the snapshot that was taken for it. */

@@ -71,6 +71,8 @@ int arrays_stop(struct apply_context *cxt);
 /* The pool that a step works on, the root's for steps of the system; its dataset, full name. */
 const struct layout_pool *apply_pool(const struct apply_context *cxt, const struct step *step);
 char *apply_dataset(const struct apply_context *cxt, const struct step *step);
+/* The root starts by other images than before: plan's came_up_since() goes by the boot of now. */
+int dataset_note_images(struct apply_context *cxt, const char *root);
 int dataset_set(struct apply_context *cxt, const char *dataset, const char *property,
 		const char *value);
 

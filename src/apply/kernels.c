@@ -276,6 +276,17 @@ static bool make_do(const struct apply_context *cxt, const struct observed *have
 	return kept.n_items;
 }
 
+/* Of the system that runs: whoever is started by the menu from now on is so by another image. */
+static int write_list(struct apply_context *cxt, const struct environment *environment,
+		      const char *path, const char *text)
+{
+	_cleanup_strbuf_ struct strbuf there = STRBUF_NULL;
+	bool is = file_read(path, &there) == 0 && streq(there.data, text);
+	int r = is || !environment->current ? 0 : dataset_note_images(cxt, environment->dataset);
+
+	return r ? r : file_replace(path, text, 0644, cxt->diag);
+}
+
 static int write_lists(struct apply_context *cxt, const struct observed *have,
 		       struct wishes *wishes, bool full)
 {
@@ -290,7 +301,7 @@ static int write_lists(struct apply_context *cxt, const struct observed *have,
 		    !store_of(&have->system, wish->environment->name))
 			continue; /* nothing was ever copied of it, and the menu names /boot itself */
 		text = store_list(wish->options, &wish->kernels);
-		r = file_replace(path, text, 0644, cxt->diag);
+		r = write_list(cxt, wish->environment, path, text);
 	}
 	return r;
 }
@@ -474,7 +485,7 @@ int kernels_sync(struct apply_context *cxt, struct observed *have)
 		if (r == 0)
 			r = clean_store(cxt, have);
 	}
-	if (r == 0)
+	if (r == 0 && full)
 		cxt->later = full; /* a disk without GRUB, and each ESP, need no room here */
 	return r;
 }

@@ -124,7 +124,7 @@ static char *open_system(struct apply_context *cxt, const struct environment *en
 	return stored ? str_dup(cxt->target) : NULL;
 }
 
-static int sync_esp(struct apply_context *cxt, const struct environments *list)
+static int sync_esp(struct apply_context *cxt, const struct environments *list, bool runs)
 {
 	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
 	_cleanup_free_ char *running = NULL, *started_by = NULL;
@@ -132,7 +132,7 @@ static int sync_esp(struct apply_context *cxt, const struct environments *list)
 	_cleanup_strv_ struct strv roots = STRV_NULL;
 	size_t n = 0;
 
-	if (!*cxt->target)
+	if (runs)
 		observe_running(&running, &started_by);
 	observe_store(cxt->target, &have->system);
 	FOR_EACH_ENVIRONMENT(environment, list)
@@ -159,12 +159,14 @@ static int sync_environments(struct apply_context *cxt)
 {
 	_cleanup_(observed_freep) struct observed *have = mem_alloc(sizeof(*have));
 	_cleanup_environments_ struct environments list = ENVIRONMENTS_NULL;
+	const struct observed_pool *pool;
 	int r = observe_pools(cxt->run, have, cxt->diag);
 
 	if (r)
 		return r;
 	environments_make(cxt->layout, have, cxt->filling, &list);
-	return sync_esp(cxt, &list);
+	pool = observed_pool(have, cxt->layout->pool.name);
+	return sync_esp(cxt, &list, !*cxt->target && !(pool && pool->altroot));
 }
 
 /*

@@ -26,6 +26,13 @@ int dataset_set(struct apply_context *cxt, const char *dataset, const char *prop
 	return run_words(cxt->run, cxt->diag, "zfs", "set", assignment, dataset, NULL);
 }
 
+int dataset_note_images(struct apply_context *cxt, const char *root)
+{
+	_cleanup_free_ char *boot_id = observe_boot_id();
+
+	return dataset_set(cxt, root, NAME_IMAGES_PROPERTY, boot_id ? boot_id : "");
+}
+
 bool pool_is_imported(struct apply_context *cxt, const char *pool)
 {
 	const char *const argv[] = { "zpool", "list", "-H", "-o", "name", pool, NULL };

@@ -541,7 +541,7 @@ int apply_INITRD(struct apply_context *cxt, const struct step *step)
 {
 	_cleanup_free_ char *root = apply_dataset(cxt, step);
 	_cleanup_free_ char *folder = str_printf("%s/boot", cxt->target);
-	_cleanup_free_ char *hash = NULL, *boot_id = NULL;
+	_cleanup_free_ char *hash = NULL;
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
 	size_t n = 0;
@@ -564,9 +564,8 @@ int apply_INITRD(struct apply_context *cxt, const struct step *step)
 		diag_hint(cxt->diag, "the root tarball wants linux-image-amd64 and the module");
 		return r;
 	}
-	boot_id = observe_boot_id();
 	r = get_hash(cxt, root, &hash);
 	if (r == 0)
-		r = dataset_set(cxt, root, NAME_IMAGES_PROPERTY, boot_id ? boot_id : "");
+		r = dataset_note_images(cxt, root);
 	return r ? r : set_state(cxt, root, STATE_DONE, hash);
 }

@@ -41,6 +41,7 @@ struct esp {
 	bool several; /* environments: entries name theirs */
 	const char *path;
 	struct list *kernels; /* for each system, of struct observed_kernel */
+	bool *has_none; /* for each system: nothing of it can be published today */
 	struct wish *wishes;
 	size_t n_wishes;
 	struct list before; /* of struct observed_kernel, which wishes point to */
@@ -101,7 +102,7 @@ static int sync_loader(struct esp *e)
 
 static bool is_ours(const char *file)
 {
-	return starts_with(file, "eyrie-");
+	return starts_with(file, "eyrie-") && !file_is_aside(file);
 }
 
 static int read_entry(const struct esp *e, const char *file, struct strbuf *ret)
@@ -151,10 +152,14 @@ static const struct wish *find_wish(const struct esp *e, const char *file)
 	return NULL;
 }
 
-/* What it falls back to is known to nobody but the system of that environment, when it runs. */
+/*
+ * What it falls back to is known to nobody but the system of that environment, when it runs; and what has
+ * no kernel for the menu today, by a torn initramfs or an empty /boot, still starts by those of before.
+ */
 static bool is_kept(const struct esp *e, const struct esp_system *system, const char *text)
 {
-	return !system->root || (system != e->systems && boot_entry_is_before(text));
+	return !system->root || e->has_none[system - e->systems] ||
+	       (system != e->systems && boot_entry_is_before(text));
 }
 
 /* Nobody would miss it: its environment is gone, or that one's /boot has nothing of its version. */
@@ -364,22 +369,23 @@ static bool has_room(const struct esp *e, uint64_t bytes)
 
 static int remove_torn(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	size_t n = strlen(path), n_end = strlen(ESP_FILE_ASIDE);
+	const char *end = strrchr(path, '.');
 
 	(void)st;
 	(void)ftw;
-	if (type == FTW_F && n > n_end && streq(path + n - n_end, ESP_FILE_ASIDE))
+	if (type == FTW_F && (streq(end, ESP_FILE_ASIDE) || file_is_aside(path)))
 		(void)unlink(path);
 	return 0;
 }
 
 /*
- * What an interrupted run left: copies that never got their name, and folders of kernels that no entry
+ * What an interrupted run left: files that never got their name, and folders of kernels that no entry
  * names yet. All of it is copied anew, and counted so.
  */
 static void remove_leftovers(const struct esp *e)
 {
-	static const char *const places[] = { "eyrie", FALLBACK_FOLDER, LOADER_FOLDER };
+	static const char *const places[] = { "eyrie", FALLBACK_FOLDER, LOADER_FOLDER,
+					      "loader/entries" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		_cleanup_free_ char *path = str_printf("%s/%s", e->path, places[i]);
@@ -470,7 +476,7 @@ static char *find_entry(const struct esp *e, const char *name, bool *ret_others)
 		if (streq(plain, name) && !found)
 			found = str_printf("%s/%s", folder, entry->d_name);
 		else
-			*ret_others |= starts_with(entry->d_name, "eyrie-") != NULL;
+			*ret_others |= is_ours(entry->d_name);
 	}
 	if (dir)
 		closedir(dir);
@@ -636,8 +642,9 @@ static int no_kernel(struct esp *e, const struct esp_system *system)
 		return diag_error(e->diag, -ENOENT, "the boot environment %s would have no kernel "
 				  "whose initramfs holds its zfs.ko", name);
 	if (system != e->systems) {
-		diag_warning(e->diag, "the boot environment %s has no kernel that would find its "
-			     "root", name);
+		e->has_none[system - e->systems] = true;
+		diag_warning(e->diag, "the boot environment %s has no kernel in /boot that would find its "
+			     "root, and keeps what it has in the menu", name);
 		return 0;
 	}
 	(void)diag_error(e->diag, -ENOENT, "there is no kernel whose initramfs holds its zfs.ko");
@@ -766,7 +773,8 @@ int esp_sync(struct runner *run, const struct layout *layout, const struct esp_s
 {
 	struct esp e = { .run = run, .layout = layout, .systems = systems, .n_systems = n_systems,
 			 .several = n_systems > 1, .path = path, .diag = diag,
-			 .kernels = mem_alloc(n_systems * sizeof(*e.kernels)) };
+			 .kernels = mem_alloc(n_systems * sizeof(*e.kernels)),
+			 .has_none = mem_alloc(n_systems * sizeof(*e.has_none)) };
 	int r;
 
 	r = sync_all(&e);
@@ -777,6 +785,7 @@ int esp_sync(struct runner *run, const struct layout *layout, const struct esp_s
 		free(e.wishes[i].folder);
 	}
 	free(e.wishes);
+	free(e.has_none);
 	free(e.kernels);
 	list_deinit(&e.before, &record_observed_kernel);
 	return r;

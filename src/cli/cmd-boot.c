@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "apply/apply.h"
+#include "apply/environment.h"
 #include "apply/lock.h"
 #include "cli/boot.h"
 #include "observe/observe.h"
@@ -56,6 +57,7 @@ enum cli_exit boot_sync_disks(struct cli *cli, const struct layout *layout,
 				     .diag = &cli->diag };
 
 	options.filling = filling;
+	options.root_alone = true;
 	if (plan_make(layout, have, &options, &plan, &cli->diag))
 		return CLI_REFUSED;
 	keep_boot_steps(plan);
@@ -108,6 +110,9 @@ static enum cli_exit boot_sync(struct cli *cli)
 	if (layout_read(cli->n_args > 1 ? cli->args[1] : CLI_LAYOUT_FILE, &layout, &cli->diag))
 		return CLI_REFUSED;
 	if (lock_take(&lock, &cli->diag) || cli_observe(cli, layout, &have))
+		return CLI_FAILED;
+	if (environment_finish(&(struct apply_context){ .layout = layout, .target = "", .run = &cli->run,
+							.diag = &cli->diag }, have))
 		return CLI_FAILED;
 	status = boot_sync_disks(cli, layout, have, NULL, &plan);
 	if (status == CLI_OK && has_taken(plan))

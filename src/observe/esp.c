@@ -49,13 +49,13 @@ static char *entry_value(const char *text, const char *key)
 
 char *entry_name(const char *file)
 {
-	const char *end = strstr(file, ".conf"), *plus = strrchr(file, '+');
+	const char *end = strrchr(file, '.'), *plus = strrchr(file, '+');
 	size_t n = plus ? strspn(plus + 1, "0123456789") : 0;
 	const char *at = plus ? plus + 1 + n : NULL;
 
 	if (n && *at == '-')
 		at += 1 + strspn(at + 1, "0123456789");
-	return n && at == end ? str_printf("%.*s.conf", (int)(plus - file), file) :
+	return n && at == end && streq(end, ".conf") ? str_printf("%.*s.conf", (int)(plus - file), file) :
 				str_dup(file);
 }
 
@@ -118,7 +118,7 @@ static void read_tree(const char *root, struct observed_esp *esp)
 	if (file_read(config, &text) == 0)
 		esp->config = strbuf_take(&text);
 	while (dir && (entry = readdir(dir)))
-		if (starts_with(entry->d_name, "eyrie-"))
+		if (starts_with(entry->d_name, "eyrie-") && !file_is_aside(entry->d_name))
 			read_entry(root, entry->d_name, esp);
 	if (dir)
 		closedir(dir);

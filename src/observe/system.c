@@ -162,13 +162,14 @@ char *observe_boot_id(void)
 	return str_dup(text.data);
 }
 
-static bool is_mounted_on(const struct observed *observed, const char *path)
+/* The pool that has it, or NULL. */
+static const struct observed_pool *pool_mounted_on(const struct observed *observed, const char *path)
 {
 	FOR_EACH_ITEM(struct observed_pool, pool, &observed->pools)
 		FOR_EACH_ITEM(struct observed_dataset, dataset, &pool->datasets)
 			if (streq(dataset->mounted, path))
-				return true;
-	return false;
+				return pool;
+	return NULL;
 }
 
 #define FILE_SIZE_MAX (256 * KIB) /* what is larger is nothing of ours */
@@ -233,9 +234,8 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 		   struct diag *diag)
 {
 	struct observed_system *system = &observed->system;
-	const char *root = is_mounted_on(observed, target) ? target :
-			   is_mounted_on(observed, "/")	   ? "" :
-							     NULL;
+	const struct observed_pool *running = pool_mounted_on(observed, "/");
+	const char *root = pool_mounted_on(observed, target) ? target : running ? "" : NULL;
 	_cleanup_free_ char *loader = root ? str_printf("%s/" LOADER_SOURCE, root) : NULL;
 	char hash[HASH_HEX_SIZE];
 
@@ -243,7 +243,7 @@ int observe_system(struct runner *run_by, struct observed *observed, const char 
 	if (!root)
 		return 0;
 	system->root = str_dup(*root ? root : "/");
-	if (!*root) {
+	if (!*root && !running->altroot) { /* with one it is a chroot of a rescue system, whose kernel runs */
 		observe_running(&system->running, &system->started_by);
 		system->boot_id = observe_boot_id();
 	}

@@ -15,6 +15,7 @@
 
 enum step_flags {
 	STEP_LANE = 1 << 0,
+	STEP_APART = 1 << 1,
 };
 
 enum step_kind {
@@ -43,6 +44,7 @@ struct plan {
 struct plan_options {
 	const struct strv *wipe; /* names of disks whose content may go */
 	const char *filling; /* a boot environment that counts already though half-made, or NULL */
+	bool root_alone; /* what the machine starts by is to be planned, and no further pool */
 	const char *target;	 /* where a system is mounted that is not the running one */
 };
 

@@ -509,7 +509,8 @@ bool plan_pools(struct planner *p)
 	bool more = true;
 
 	FOR_EACH_ITEM(struct layout_pool, pool, &p->layout->pools)
-		more &= plan_raw_pool(p, pool);
+		if (!p->options->root_alone)
+			more &= plan_raw_pool(p, pool);
 	if (p->refused)
 		return false;
 	plan_contents(p, &p->layout->pool);
@@ -527,7 +528,7 @@ bool plan_pools(struct planner *p)
 	}
 	FOR_EACH_ITEM(struct layout_pool, pool, &p->layout->pools)
 	{
-		if (!planner_has_pool(p, pool))
+		if (p->options->root_alone || !planner_has_pool(p, pool))
 			continue;
 		plan_contents(p, pool);
 		FOR_EACH_ITEM(struct layout_dataset, dataset, &pool->datasets)

@@ -409,16 +409,16 @@ static void plan_boot(struct planner *p)
 		diag_warning(p->diag, "/boot is not there: no disk gets kernels or GRUB");
 		return;
 	}
-	if (!system->grub) {
-		diag_warning(p->diag, "the system has no GRUB for BIOS machines");
-		diag_hint(p->diag, "apt install grub-pc-bin grub2-common");
-		return;
-	}
 	config = make_menu(p);
 	if (!streq(system->grub_config, config) ||
 	    !store_in_step(p->layout, p->have, p->options->filling) || outdates_copies(p))
 		add_boot_sync(p)->details = system->grub_config ?
 			boot_file_difference(system->grub_config, config) : NULL;
+	if (!system->grub) { /* what the disks have still reads that menu */
+		diag_warning(p->diag, "the system has no GRUB for BIOS machines: no disk gets one");
+		diag_hint(p->diag, "apt install grub-pc-bin grub2-common");
+		return;
+	}
 	FOR_EACH_PLANNED_MEMBER(d, p)
 		if (can_take_grub(p, d) && d->state == DISK_OURS && !grub_in_step(p, d))
 			add_grub(p, d);
@@ -500,7 +500,8 @@ static bool plan_switch(struct planner *p)
 /*
  * The image that the machine fell back to, or would fall back to, may still open its disks in the way
  * of before: only a start by an image of now says that this one does it. Where the boot loader does
- * not say what it started, new images replaced the old ones at once, and any start since will do.
+ * not say what it started, new images replaced the old ones at once, or when the store of /boot got them,
+ * and any start since will do.
  */
 static bool came_up_since(const struct planner *p)
 {
@@ -510,7 +511,8 @@ static bool came_up_since(const struct planner *p)
 	if (!system->running || planner_has(p, STEP_INITRD, NULL))
 		return false;
 	if (!system->started_by)
-		return !streq(system->boot_id, made_in);
+		return store_in_step(p->layout, p->have, p->options->filling) &&
+		       !streq(system->boot_id, made_in);
 	FOR_EACH_ITEM(struct observed_kernel, kernel, &system->kernels)
 		if (kernel->has_zfs && came_up(p, kernel))
 			return true;
@@ -699,8 +701,7 @@ static bool plan_take(struct planner *p, const char *state)
 {
 	const char *owner = p->have->system.boot_owner;
 	_cleanup_free_ char *name = environment_current(p->layout);
-	bool standing = starts_with(state, STATE_DONE) || starts_with(state, STATE_CONFIGURED) ||
-			streq(state, STATE_CLONING); /* its creation was cut off, and the menu had it */
+	bool standing = starts_with(state, STATE_DONE) || starts_with(state, STATE_CONFIGURED);
 
 	if (!standing || root_is_closed(p) || !plan_finds_boot(p->layout, p->have) ||
 	    !store_is_of_another(p->layout, p->have))
@@ -732,6 +733,8 @@ void plan_system(struct planner *p)
 	bool takes, has_moved;
 
 	state = state ? state : "";
+	if (streq(state, STATE_CLONING)) /* its creation was cut off, and the menu had it: nothing is unpacked */
+		state = STATE_DONE;
 	check_environments(p);
 	if (layout_has_system(p->layout) && !*state && refuse_system_of_others(p))
 		return;

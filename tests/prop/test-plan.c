@@ -756,6 +756,37 @@ static void test_others_are_kept_in_step(void **state)
 	}
 }
 
+/* What the machine starts by does not wait for pools that it can start without. */
+static void test_a_further_pool_keeps_nobody(void **state)
+{
+	(void)state;
+	FOR_EACH_CASE(one)
+	{
+		_cleanup_(plan_freep) struct plan *plan = NULL;
+		size_t n = 0;
+
+		expect_finished(&one);
+		if (!layout_has_system(one.layout) || !layout_boots_uefi(one.layout))
+			continue;
+		(void)rebuild_image(&one);
+		FOR_EACH_ITEM(struct layout_pool, pool, &one.layout->pools)
+			world_tear(&one.world, &(struct step){ .kind = STEP_POOL_CREATE, .pool = pool->name },
+				   &one.r);
+		one.world.options.root_alone = true;
+		plan = world_plan(&one.world, NULL);
+		if (!plan)
+			one_fail(&one, "refused");
+		FOR_EACH_ITEM(struct step, step, &plan->steps)
+		{
+			n += step->kind == STEP_ESP_SYNC;
+			if (step->kind == STEP_POOL_IMPORT || step->kind == STEP_LOOK_AGAIN)
+				one_fail(&one, "%s", step->text);
+		}
+		if (n != role_count(one.layout, ROLE_ESP))
+			one_fail(&one, "kernels go onto %zu disks", n);
+	}
+}
+
 static void swap_disk(struct one *one)
 {
 	struct observed_disk *disk = disk_of(one, random_below(&one->r, 6));
@@ -1442,6 +1473,7 @@ int main(void)
 		cmocka_unit_test(test_planning_is_pure),
 		cmocka_unit_test(test_done_is_never_made_again),
 		cmocka_unit_test(test_others_are_kept_in_step),
+		cmocka_unit_test(test_a_further_pool_keeps_nobody),
 		cmocka_unit_test(test_swapped_disk),
 		cmocka_unit_test(test_order_of_steps),
 		cmocka_unit_test(test_moving_converges),

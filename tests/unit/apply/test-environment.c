@@ -150,13 +150,57 @@ static void test_marks(void **state)
 				       "zpool set bootfs=rpool/ROOT/before rpool\n");
 }
 
+static struct observed *machine_of(const char *name, const char *state, const char *mounted)
+{
+	struct observed *have = mem_alloc(sizeof(*have));
+	struct observed_pool *pool = list_add(&have->pools, &record_observed_pool);
+	struct observed_dataset *one = list_add(&pool->datasets, &record_observed_dataset), *clone;
+
+	pool->name = str_dup("rpool");
+	one->name = str_dup("rpool/ROOT/old");
+	pair_set(&one->properties, NAME_STATE_PROPERTY, "done:7");
+	clone = list_add(&pool->datasets, &record_observed_dataset);
+	clone->name = str_dup("rpool/ROOT/debian");
+	clone->origin = str_printf("rpool/ROOT/%s@eyrie-debian", name);
+	clone->mounted = str_dup(mounted);
+	pair_set(&clone->properties, NAME_STATE_PROPERTY, state);
+	return have;
+}
+
+static void expect_finish(const char *origin, const char *state, const char *mounted, const char *wanted)
+{
+	_cleanup_(observed_freep) struct observed *have = machine_of(origin, state, mounted);
+	const struct observed_dataset *all = ((struct observed_pool *)have->pools.items)->datasets.items;
+
+	strbuf_deinit(&told);
+	assert_int_equal(environment_finish(&cxt, have), 0);
+	assert_true(streq(pair_get(&all[1].properties, NAME_STATE_PROPERTY), wanted ? wanted : state));
+	if (!wanted) {
+		assert_null(told.data);
+		return;
+	}
+	assert_non_null(strstr(told.data, wanted));
+	assert_non_null(strstr(told.data, " rpool/ROOT/debian\n"));
+}
+
+/* What came up is no half-made environment, whatever its state still says. */
+static void test_finish(void **state)
+{
+	(void)state;
+	expect_finish("old", STATE_CLONING, "/", "done:7");
+	expect_finish("gone", STATE_CLONING, "/", STATE_DONE);
+	expect_finish("old", STATE_CLONING, "/mnt", NULL);
+	expect_finish("old", "populating:1", "/", NULL);
+	expect_finish("old", "done:8", "/", NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_clone),	 TEST(test_clone_again), TEST(test_clone_of_a_snapshot),
 		TEST(test_clone_fails), TEST(test_remove),	 TEST(test_not_empty),
-		TEST(test_marks),
+		TEST(test_marks),	 TEST(test_finish),
 	};
 
 	return cmocka_run_group_tests_name("environment", tests, NULL, NULL);

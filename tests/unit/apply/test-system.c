@@ -195,6 +195,30 @@ static void test_journal(void **state)
 	assert_int_equal(umount(test_path("boot")), 0);
 }
 
+/* A leg that cannot be had back, or a disk that takes no GRUB, keeps no other one from its own. */
+static void test_sick_disk(void **state)
+{
+	_cleanup_(plan_freep) struct plan *plan = mem_alloc(sizeof(*plan));
+	static const enum step_kind kinds[] = { STEP_ARRAY_ADD, STEP_GRUB_INSTALL, STEP_POOL_SET };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct step *step = list_add(&plan->steps, &record_step);
+
+		step->kind = kinds[i];
+		step->disk = str_dup("left");
+		step->object = str_dup("boot");
+		step->value = str_dup("on");
+	}
+	assert_int_equal(apply_run(plan, &cxt), -ENODEV);
+	assert_int_equal(diag.n_errors, 2);
+	order_expect("run zpool set boot=on rpool", NULL);
+	((struct step *)plan->steps.items)[2].kind = STEP_PEER_REMOVE;
+	order_begin();
+	assert_int_equal(apply_run(plan, &cxt), -ENODEV);
+	assert_int_equal(diag.n_errors, 4);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -207,6 +231,7 @@ int main(void)
 		TEST(test_close),
 		TEST(test_disk_dropped),
 		TEST(test_journal),
+		TEST(test_sick_disk),
 	};
 
 	return cmocka_run_group_tests_name("system", tests, NULL, NULL);

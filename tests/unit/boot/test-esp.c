@@ -423,7 +423,8 @@ static void test_without_zfs(void **state)
 	without = "6.3";
 	assert_int_equal(sync_of(systems, 2, &diag), 0);
 	assert_string_equal(test_only_finding(&diag),
-			    "the boot environment work has no kernel that would find its root");
+			    "the boot environment work has no kernel in /boot that would find its root, "
+			    "and keeps what it has in the menu");
 	assert_int_equal(test_count("esp/loader/entries"), 1);
 
 	systems[1].is_new = true;
@@ -434,6 +435,48 @@ static void test_without_zfs(void **state)
 	without = "6.3";
 	assert_int_equal(sync_of(systems, 2, NULL), 0);
 	expect_entry("eyrie-work-6.3-", "\nlinux /eyrie/6.3-");
+}
+
+/* What it is started by stays when its /boot has nothing today: a torn initramfs, or nothing at all. */
+static void test_nothing_for_the_menu(void **state)
+{
+	(void)state;
+	add_kernel("before", "6.2", "two");
+	sync_with("before");
+	add_kernel("before", "6.2", "torn");
+	without = "6.2";
+	sync_with("before");
+	assert_int_equal(test_count("esp/eyrie"), 2);
+	expect_entry("eyrie-before-6.2-", "\nlinux /eyrie/6.2-");
+	remove_kernel("before", "6.2");
+	sync_with("before");
+	expect_entry("eyrie-before-6.2-", "\nlinux /eyrie/6.2-");
+	before.active = true;
+	debian.active = false;
+	sync_with("before");
+	expect_entry("eyrie-before-6.2-", "\nsort-key eyrie\n");
+	sync_alone();
+	expect_none("eyrie-before-6.2-");
+}
+
+/* An entry that was written and never got its name is none. */
+static void test_entry_cut_off(void **state)
+{
+	_cleanup_free_ char *name = NULL, *from = NULL, *to = NULL, *again = NULL;
+
+	(void)state;
+	sync_alone();
+	add_kernel("debian", "6.2", "two");
+	sync_alone();
+	name = file_of("eyrie-6.2-");
+	assert_non_null(strstr(name, "+3.conf"));
+	from = str_printf("esp/loader/entries/%s", name);
+	to = str_printf("%s" FILE_ASIDE, from);
+	assert_int_equal(rename(test_path(from), test_path(to)), 0);
+	sync_alone();
+	again = file_of("eyrie-6.2-");
+	assert_string_equal(again, name);
+	assert_int_equal(test_count("esp/loader/entries"), 2);
 }
 
 /* A partition of five MiB, of which four are kept free; false where that cannot be had. */
@@ -869,7 +912,8 @@ int main(void)
 		TEST(test_not_said),	TEST(test_counter_goes),  TEST(test_before_and_environments),
 		TEST(test_edited),	TEST(test_order_of_names), TEST(test_rescued),
 		TEST(test_rescued_made_anew), TEST(test_leftovers),
-		TEST(test_no_room_for_another),
+		TEST(test_no_room_for_another), TEST(test_nothing_for_the_menu),
+		TEST(test_entry_cut_off),
 	};
 
 	return cmocka_run_group_tests_name("esp", tests, NULL, NULL);

@@ -121,6 +121,32 @@ static void test_selected(void **state)
 	assert_null(entry_selected(NULL, 0));
 }
 
+/* In a chroot of a rescue system the kernel that runs is not one of this system. */
+static void test_chroot(void **state)
+{
+	struct observed machine = {}, rescued = {};
+	struct observed *const both[] = { &machine, &rescued };
+	struct runner runner = { .start = start };
+
+	(void)state;
+	lister = "none";
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		struct observed_pool *pool = list_add(&both[i]->pools, &record_observed_pool);
+
+		pool->altroot = str_dup(i ? "/mnt" : NULL);
+		((struct observed_dataset *)list_add(&pool->datasets, &record_observed_dataset))->mounted =
+			str_dup("/");
+		assert_int_equal(observe_system(&runner, both[i], "/nowhere", NULL), 0);
+		assert_string_equal(both[i]->system.root, "/");
+	}
+	assert_non_null(machine.system.running);
+	assert_non_null(machine.system.boot_id);
+	assert_null(rescued.system.running);
+	assert_null(rescued.system.boot_id);
+	record_deinit(&record_observed, &machine);
+	record_deinit(&record_observed, &rescued);
+}
+
 /* Of this very machine, wherever the test runs. */
 static void test_running(void **state)
 {
@@ -148,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_lsinitrd),
 		cmocka_unit_test(test_no_lister),
 		cmocka_unit_test(test_selected),
+		cmocka_unit_test(test_chroot),
 		cmocka_unit_test(test_running),
 	};
 
