@@ -306,6 +306,8 @@ static int take_discards(struct heal *heal)
 		member->state = MEMBER_OPEN;
 		member->behind = true;
 		member->box = box_free(member->box);
+		member->has_history = false;
+		list_deinit(&member->history, &record_epoch);
 	}
 	if (n == heal->cli->options.discards.n_items)
 		return 0;

@@ -29,6 +29,8 @@ void set_deinit(struct set *set)
 		free(member->name);
 		free(member->why);
 		member->box = box_free(member->box);
+		list_deinit(&member->history, &record_epoch);
+		list_deinit(&member->before, &record_epoch);
 	}
 	free(set->members);
 	free(set->body);

@@ -47,6 +47,10 @@ struct member {
 	struct box *box;    /* its own, when that differs from the set's; journal.h */
 	bool in_use;	    /* the caller's word: the pool runs on it now */
 	bool behind;	    /* it was away while others went on; journal.h */
+	bool has_history;   /* what it took part in is known: */
+	struct list history;
+	struct list before; /* what that was before journal_begin() */
+	bool noted;	    /* and may not be any more */
 };
 
 struct set {

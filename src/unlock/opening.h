@@ -55,7 +55,10 @@ void opening_deactivate(struct opening *o, const struct member *member);
  */
 void opening_begin(struct opening *o);
 
-/* This pool, by its GUID, from the mappings; nothing is mounted. */
+/*
+ * This pool, by its GUID, from the mappings; nothing is mounted. When it fails, what opening_begin() noted
+ * is taken back.
+ */
 int opening_import(struct opening *o);
 
 /*

@@ -122,6 +122,63 @@ static void test_cut_before_the_join_is_noted(void **state)
 	assert_int_equal(start(*state, A | B | C, 4), A | B | C);
 }
 
+/* The start of a raidz1 of which too few came: `mask` notes who is absent, and then the import fails. */
+static void start_in_vain(const struct world *world, unsigned mask, uint64_t now)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+
+	come_together(world, &set, mask);
+	assert_int_equal(journal_begin(&set, now, &diag), 0);
+	assert_int_equal(journal_take_back(&set, &diag), 0);
+}
+
+static void test_nothing_ran_when_the_import_failed(void **state)
+{
+	world_enroll(*state, 0, 3);
+	assert_int_equal(start(*state, B | C, 1), B | C);
+	start_in_vain(*state, A, 2);
+	assert_int_equal(start(*state, A | B | C, 3), A | B | C);
+	assert_int_equal(start(*state, B | C, 4), B | C);
+	start_in_vain(*state, A | B, 5);
+	assert_int_equal(start(*state, A | C, 6), A | C);
+	assert_int_equal(start(*state, A | B | C, 7), A | B | C);
+}
+
+/* Those that were there before the failed import, and who came after it. */
+static void test_who_comes_after_a_failed_import(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 3);
+	come_together(world, &set, A);
+	assert_int_equal(journal_begin(&set, 1, &diag), 0);
+	assert_int_equal(journal_take_back(&set, &diag), 0);
+	set_add(&set, world->paths[1]);
+	assert_int_equal(set_unlock(&set, NULL), 0);
+	journal_compare(&set);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(journal_begin(&set, 2, &diag), 0);
+	assert_int_equal(journal_joined(&set, &diag), 0);
+	/* It is noted on B, too. */
+	assert_int_equal(start(world, B, 3), B);
+	assert_int_equal(start(world, A, 4), A);
+	assert_int_equal(start(world, A | B, 5), A);
+}
+
+static void test_the_time_of_before_is_back(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 2);
+	assert_int_equal(start(*state, A, 1), A);
+	assert_int_equal(start(*state, B, 2), B);
+	start_in_vain(*state, A, 3);
+	assert_int_equal(start(*state, A | B, 4), B);
+}
+
 static void test_what_is_in_use_goes_on(void **state)
 {
 	_cleanup_set_ struct set set = {};
@@ -216,6 +273,9 @@ int main(void)
 		TEST(test_a_third_decides_nothing),
 		TEST(test_an_ancestor_by_way_of_a_third),
 		TEST(test_cut_before_the_join_is_noted),
+		TEST(test_nothing_ran_when_the_import_failed),
+		TEST(test_who_comes_after_a_failed_import),
+		TEST(test_the_time_of_before_is_back),
 		TEST(test_what_is_in_use_goes_on),
 		TEST(test_who_is_ahead_of_what_runs_went_apart),
 		TEST(test_what_runs_lost_its_box),
