@@ -68,6 +68,12 @@ struct set {
  */
 const char *member_blemish(const struct set *set, const struct member *member);
 
+/*
+ * The next slot after `slot` that a passphrase may open beside the token's: of a second administrator, of
+ * a recovery key, of a change that was cut. -ENOENT.
+ */
+int member_further_slot(const struct member *member, int slot);
+
 void set_add(struct set *set, const char *path);
 void set_deinit(struct set *set);
 #define _cleanup_set_ _cleanup_(set_deinit)
@@ -82,7 +88,7 @@ size_t set_load(struct set *set);
 /*
  * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the
  * passphrase is wrong, or that of before a change which the newest member took part in: one intact
- * slot settles that for all of its set; SET_ORPHANS: it is right, but nobody whom it opens knows the
+ * slot settles that for all of its set, but for further slots that members have; SET_ORPHANS: it is right, but nobody whom it opens knows the
  * set; -ENODEV: there is no member to try.
  *
  * May be called again when further members were added. `passphrase` may be NULL once the box is
