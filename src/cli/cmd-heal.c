@@ -337,13 +337,22 @@ static bool is_whole(const struct heal *heal)
 	return !absent.n_items;
 }
 
+/* The pool runs on it, and it lost what it took part in. */
+static bool has_behind(const struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++)
+		if (set->members[i].state == MEMBER_OPEN && set->members[i].behind)
+			return true;
+	return false;
+}
+
 /* Who dropped out of the pool since the start is noted, too. */
 static int join(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
 	int r = 0;
 
-	if (all_in_use(&o->set) && is_whole(heal))
+	if (all_in_use(&o->set) && is_whole(heal) && !has_behind(&o->set))
 		return 0;
 	for (size_t i = 0; i < o->set.n_members; i++)
 		if (is_late(&o->set.members[i]) && activate(heal, &o->set.members[i]))

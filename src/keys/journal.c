@@ -125,6 +125,19 @@ static bool is_apart(const struct set *set, const struct member *member, bool in
 	return kin == KIN_DIVERGED || (kin == KIN_AHEAD && in_use);
 }
 
+/*
+ * Who is late in a machine that runs is, whatever it knows. One that another tool took its box from may be
+ * ahead as well: at a start ZFS tells which side is newer, and nothing can be noted on it.
+ */
+static bool is_behind(const struct set *set, const struct member *member, bool in_use)
+{
+	const struct list *own = history_of(member);
+
+	if (in_use && !member->in_use)
+		return true;
+	return own ? history_compare(own, &set->history) != KIN_SAME : !member->by_passphrase;
+}
+
 static void judge(const struct set *set, struct member *member, bool in_use)
 {
 	const struct list *own = history_of(member);
@@ -135,7 +148,7 @@ static void judge(const struct set *set, struct member *member, bool in_use)
 	}
 	member->state = MEMBER_OPEN;
 	str_set(&member->why, NULL);
-	member->behind = !own || history_compare(own, &set->history) != KIN_SAME;
+	member->behind = is_behind(set, member, in_use);
 }
 
 void journal_compare(struct set *set)
@@ -254,9 +267,11 @@ static int note_join(struct set *set, struct member *member, const char *join, u
 	return r;
 }
 
-/* `r`: whether those who go on could note the join. */
-static void join_behind(struct set *set, const char *join, uint64_t now, int r)
+/* `r`: whether those who go on could note the join. True when somebody has to stay away. */
+static bool join_behind(struct set *set, const char *join, uint64_t now, int r)
 {
+	bool closed = false;
+
 	for (size_t i = 0; i < set->n_members; i++) {
 		struct member *member = &set->members[i];
 
@@ -265,22 +280,9 @@ static void join_behind(struct set *set, const char *join, uint64_t now, int r)
 			continue;
 		member->state = MEMBER_CLOSED;
 		str_set(&member->why, "it was away, and that it joins again cannot be noted on it");
+		closed = true;
 	}
-}
-
-static int begin_join(struct set *set, uint64_t now, const struct strv *absent, struct diag *diag)
-{
-	static const struct strv nobody = STRV_NULL;
-	_cleanup_free_ char *join = history_new_id(), *go_on = history_new_id();
-	int r;
-
-	if (!join || !go_on)
-		return diag_error(diag, -EIO, "the kernel gives no random bytes");
-	history_add(&set->history, join, now, &nobody);
-	history_add(&set->history, go_on, now, absent);
-	r = write_all(set, /* behind= */ false, diag);
-	join_behind(set, join, now, r);
-	return r;
+	return closed;
 }
 
 static int begin_alone(struct set *set, uint64_t now, const struct strv *absent, struct diag *diag)
@@ -294,6 +296,31 @@ static int begin_alone(struct set *set, uint64_t now, const struct strv *absent,
 		history_add(&set->history, id, now, absent);
 	}
 	return write_all(set, /* behind= */ false, diag);
+}
+
+/* Who stays away is absent: what is not known of it must not pass for nothing. */
+static int begin_without(struct set *set, uint64_t now, struct diag *diag)
+{
+	_cleanup_strv_ struct strv absent = STRV_NULL;
+
+	journal_absent(set, &absent);
+	return begin_alone(set, now, &absent, diag);
+}
+
+static int begin_join(struct set *set, uint64_t now, const struct strv *absent, struct diag *diag)
+{
+	static const struct strv nobody = STRV_NULL;
+	_cleanup_free_ char *join = history_new_id(), *go_on = history_new_id();
+	int r, q = 0;
+
+	if (!join || !go_on)
+		return diag_error(diag, -EIO, "the kernel gives no random bytes");
+	history_add(&set->history, join, now, &nobody);
+	history_add(&set->history, go_on, now, absent);
+	r = write_all(set, /* behind= */ false, diag);
+	if (join_behind(set, join, now, r))
+		q = begin_without(set, now, r ? NULL : diag);
+	return r ? r : q;
 }
 
 /* One whose history is not known is from here on one that never went on without the others. */

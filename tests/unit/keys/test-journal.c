@@ -230,6 +230,60 @@ static void test_what_runs_lost_its_box(void **state)
 	assert_int_equal(apart.members[1].state, MEMBER_DIVERGED);
 }
 
+/*
+ * A ran alone, and its box went in a reencryption; B knows nothing of that. Both are imported, and ZFS takes
+ * the newer side; once B ran without A, they are apart.
+ */
+static void test_who_lost_its_box_is_not_left_behind(void **state)
+{
+	const struct world *world = *state;
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(start(world, A, 1), A);
+	world_take_slots(world->paths[0], 1, 1);
+	world_take_slots(world->paths[0], 3, 3); /* the box that the start wrote */
+	assert_int_equal(start(world, A | B, 2), A | B);
+	assert_int_equal(start(world, B, 3), B);
+	assert_int_equal(start(world, A | B, 4), B);
+}
+
+/* What runs was made a set again, and knows no more than who is late: that one is behind all the same. */
+static void test_who_is_late_is_behind(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	show_up(world, &set);
+	assert_true(set.members[1].behind);
+	assert_false(set.members[0].behind);
+	assert_int_equal(journal_begin(&set, 1, &diag), 0);
+	set_deinit(&set);
+	/* Power fails while B is brought up to date, and B starts alone. */
+	assert_int_equal(start(world, B, 2), B);
+	assert_int_equal(start(world, A | B, 3), B);
+}
+
+/* A went on with C, B was away; now B opens by the passphrase only, and cannot note that it joins. */
+static void test_who_cannot_join_is_absent(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+	const struct epoch *newest;
+
+	world_enroll(world, 0, 3);
+	assert_int_equal(start(world, A | C, 1), A | C);
+	world_take_slots(world->paths[1], 1, 1);
+	come_together(world, &set, A | B | C);
+	assert_true(set.members[1].behind);
+	assert_int_equal(journal_begin(&set, 2, &diag), 0);
+	assert_int_equal(set.members[1].state, MEMBER_CLOSED);
+	newest = history_newest(&set.members[0].history);
+	assert_true(strv_has(&newest->absent, set.members[1].luks->uuid));
+}
+
 static void test_a_damaged_slot_is_not_vouched_for(void **state)
 {
 	const struct world *world = *state;
@@ -279,6 +333,9 @@ int main(void)
 		TEST(test_what_is_in_use_goes_on),
 		TEST(test_who_is_ahead_of_what_runs_went_apart),
 		TEST(test_what_runs_lost_its_box),
+		TEST(test_who_lost_its_box_is_not_left_behind),
+		TEST(test_who_is_late_is_behind),
+		TEST(test_who_cannot_join_is_absent),
 		TEST(test_a_damaged_slot_is_not_vouched_for),
 		TEST(test_the_set_key_alone_opens),
 	};
