@@ -438,9 +438,42 @@ static int heal_machine(struct heal *heal)
 	return 0;
 }
 
-static bool stays_apart(const struct heal *heal)
+/* A person has to do something about it. A stranger is nobody's fault here, and eyrie apply decides on it. */
+static bool is_unfinished(const struct set *set, const struct member *member)
 {
-	return set_count(&heal->opening.set, MEMBER_DIVERGED) > 0;
+	if (member->state == MEMBER_OPEN)
+		return member_blemish(set, member);
+	return member->state != MEMBER_FOREIGN && (member->why || !member->in_use);
+}
+
+static bool is_finished(const struct heal *heal)
+{
+	const struct set *set = &heal->opening.set;
+
+	for (size_t i = 0; i < set->n_members; i++)
+		if (is_unfinished(set, &set->members[i]))
+			return false;
+	return true;
+}
+
+/* Of a change that was cut, or of somebody who wants it: both look the same. */
+static void say_further_slots(const struct heal *heal)
+{
+	const struct set *set = &heal->opening.set;
+
+	for (size_t i = 0; i < set->n_members; i++) {
+		const struct member *member = &set->members[i];
+		int slot = member->state == MEMBER_OPEN ? member_further_slot(member, -1) : -1;
+
+		for (; slot >= 0; slot = member_further_slot(member, slot)) {
+			if (luks_slot_is_of_another_tool(member->luks, slot))
+				continue;
+			diag_note(&heal->cli->diag, "'%s' has a further passphrase, in key slot %d",
+				  opening_member(&heal->opening, member)->name, slot);
+			diag_hint(&heal->cli->diag, "when nobody needs it: cryptsetup luksKillSlot %s %d",
+				  member->path, slot);
+		}
+	}
 }
 
 /* Disks of one controller come one after another, while the first of them is taken in. */
@@ -473,8 +506,10 @@ static enum cli_exit run_heal(struct cli *cli)
 		opening_deinit(&heal.opening);
 		return CLI_REFUSED;
 	}
-	if (lock_take(&lock, &cli->diag) == 0 && heal_all(&heal) == 0)
-		result = stays_apart(&heal) ? CLI_FAILED : CLI_OK;
+	if (lock_take(&lock, &cli->diag) == 0 && heal_all(&heal) == 0) {
+		say_further_slots(&heal);
+		result = is_finished(&heal) ? CLI_OK : CLI_FAILED;
+	}
 	show(&heal);
 	opening_deinit(&heal.opening);
 	(void)secret_free(heal.passphrase);
