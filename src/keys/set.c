@@ -255,7 +255,9 @@ static struct box *open_by_passphrase(struct set *set, struct member *member,
 	if (answer != ANSWER_OPENED) {
 		set->outdated |= answer == ANSWER_WRONG && claims_newer(set, member) &&
 				 !is_running(set);
-		close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
+		close_member(member, MEMBER_CLOSED,
+			     passphrase ? "neither the set key nor the passphrase opens it" :
+					  "the set key does not open it, and no passphrase was given");
 		return NULL;
 	}
 	box = open_box(member);

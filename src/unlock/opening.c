@@ -188,7 +188,7 @@ size_t opening_say_blemishes(const struct opening *o)
 		if (blemish)
 			opening_say(o, "%s: %s; eyrie heal mends it", opening_member(o, member)->name,
 				    blemish);
-		n += !!blemish;
+		n += blemish && member->state == MEMBER_OPEN;
 	}
 	return n;
 }

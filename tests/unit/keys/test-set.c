@@ -466,6 +466,25 @@ static void test_set_key_slot_killed(void **state)
 	assert_true(set.members[1].by_passphrase);
 }
 
+/* The set key is in the keyring, and nobody is asked at first. */
+static void test_passphrase_comes_after_the_set_key(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(WORLD_RIGHT);
+	_cleanup_set_ struct set first = {}, set = {};
+
+	world_enroll(world, 0, 2);
+	world_take_slots(world->paths[1], 1, 1);
+	assert_int_equal(world_unlock(world, &first, 1, WORLD_RIGHT), 0);
+	for (size_t i = 0; i < 2; i++)
+		set_add(&set, world->paths[i]);
+	assert_int_equal(set_unlock_by_key(&set, first.box->set_key), 0);
+	assert_int_equal(set.members[1].state, MEMBER_CLOSED);
+	assert_non_null(strstr(set.members[1].why, "no passphrase was given"));
+	assert_int_equal(set_unlock(&set, passphrase), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
 static void test_box_taken_by_a_stock_tool(void **state)
 {
 	const struct world *world = *state;
@@ -633,6 +652,7 @@ int main(void)
 		TEST(test_refusal_of_another_set),
 		TEST(test_passphrase_changed_by_a_stock_tool),
 		TEST(test_set_key_slot_killed),
+		TEST(test_passphrase_comes_after_the_set_key),
 		TEST(test_box_taken_by_a_stock_tool),
 		TEST(test_set_key_slot_taken_from_the_first),
 		TEST(test_orphan_opens_when_nobody_else_comes),
