@@ -6,6 +6,7 @@
 
 #define ANY_SLOT -1 /* CRYPT_ANY_SLOT */
 #define ORPHAN	 "it does not know its set"
+#define STALE	 "it is a stale copy, or was away when the set changed"
 
 void set_add(struct set *set, const char *path)
 {
@@ -264,7 +265,7 @@ static struct box *open_by_passphrase(struct set *set, struct member *member,
 	if (box && box->generation > set->box->generation)
 		return take_ptr(box);
 	if (box && box->generation < set->box->generation) {
-		close_member(member, MEMBER_CLOSED, "it is a stale copy, or was away when the set changed");
+		close_member(member, MEMBER_CLOSED, STALE);
 		return NULL;
 	}
 	member->by_passphrase = true;
@@ -356,7 +357,7 @@ static int unlock_with(struct set *set, struct member *member, const struct secr
 		return -EAGAIN;
 	box = open_box(member);
 	if (!box || (set->box && box->generation <= set->box->generation)) {
-		close_member(member, MEMBER_CLOSED, ORPHAN);
+		close_member(member, MEMBER_CLOSED, box ? STALE : ORPHAN);
 		return -EAGAIN;
 	}
 	believe(set, member, take_ptr(box));
