@@ -109,6 +109,30 @@ void world_take_slots(const char *path, int first, int last)
 	crypt_free(cd);
 }
 
+int world_add_passphrase(const char *path, const char *text)
+{
+	struct crypt_device *cd = NULL;
+	int slot;
+
+	assert_int_equal(crypt_init(&cd, path), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_set_pbkdf_type(cd, &world_kdf), 0);
+	slot = crypt_keyslot_add_by_passphrase(cd, CRYPT_ANY_SLOT, WORLD_RIGHT, strlen(WORLD_RIGHT), text,
+					       strlen(text));
+	assert_true(slot >= 0);
+	crypt_free(cd);
+	return slot;
+}
+
+bool world_opens(const char *path, const char *text)
+{
+	_cleanup_(luks_freep) struct luks *luks = NULL;
+	_cleanup_(secret_freep) struct secret *key = NULL;
+
+	assert_int_equal(luks_load(path, &luks, NULL), 0);
+	return luks_slot_key(luks, CRYPT_ANY_SLOT, text, strlen(text), &key) == 0;
+}
+
 void world_copy(const char *from, const char *to)
 {
 	_cleanup_free_ char *command = str_printf("cp --sparse=always %s %s", from, to);

@@ -35,4 +35,6 @@ int world_unlock(const struct world *world, struct set *set, size_t n, const cha
 void world_write_at(const char *path, off_t offset, size_t size, int byte);
 /* As another tool does; 1 and 2, the set key's and the box, are what reencryption leaves out. */
 void world_take_slots(const char *path, int first, int last);
+int world_add_passphrase(const char *path, const char *text); /* as luksAddKey does: its slot */
+bool world_opens(const char *path, const char *text); /* that member alone, by any slot */
 void world_copy(const char *from, const char *to);

@@ -35,20 +35,42 @@ static bool add_members(struct set *set, const struct observed *have, const char
 	return enrolled;
 }
 
-static int refuse_apart(const struct set *set, struct diag *diag)
+/* The steps would open it by the passphrase. One without a token never was of a set, and nothing ran on it alone. */
+static bool is_out(const struct member *member)
+{
+	return member->state != MEMBER_OPEN && (member->has_token || !member->luks);
+}
+
+static int refuse_who_is_out(const struct set *set, struct diag *diag)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < set->n_members; i++) {
 		const struct member *member = &set->members[i];
 
-		if (member->state != MEMBER_DIVERGED)
+		if (!is_out(member))
 			continue;
-		r = diag_error(diag, -EXDEV, "'%s' is not opened: %s", member->name, member->why);
-		diag_hint(diag, "start the machine, which goes on with the other side, or eyrie unlock; "
-			  "then eyrie heal --discard %s gives up what only '%s' has",
-			  member->name, member->name);
+		r = diag_error(diag, -EXDEV, "'%s' is not opened: %s", member->name,
+			       member->why ? member->why : "nothing opens it");
+		if (member->state == MEMBER_DIVERGED)
+			diag_hint(diag, "start the machine, which goes on with the other side, or eyrie "
+				  "unlock; then eyrie heal --discard %s gives up what only '%s' has",
+				  member->name, member->name);
+		else
+			diag_hint(diag, "start the machine, or eyrie unlock, which goes on without it");
 	}
+	return r;
+}
+
+/* Who cannot note that it joins must not be opened; then nothing is imported, and nobody is absent. */
+static int begin(struct set *set, struct diag *diag)
+{
+	int r = journal_begin(set, (uint64_t)time(NULL), diag);
+
+	if (r == 0)
+		r = refuse_who_is_out(set, diag);
+	if (r)
+		(void)journal_take_back(set, diag);
 	return r;
 }
 
@@ -70,6 +92,6 @@ int together_begin(const struct plan *plan, const struct observed *have,
 	if (r)
 		return 0;
 	journal_compare(&set);
-	r = refuse_apart(&set, cxt->diag);
-	return r ? r : journal_begin(&set, (uint64_t)time(NULL), cxt->diag);
+	r = refuse_who_is_out(&set, cxt->diag);
+	return r ? r : begin(&set, cxt->diag);
 }

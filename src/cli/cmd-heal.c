@@ -110,20 +110,66 @@ static bool knows_who_runs(const struct set *set)
 	return false;
 }
 
+static bool can_ask(const struct heal *heal)
+{
+	return heal->cli->options.passphrase_file || cli_can_ask();
+}
+
+/*
+ * The members may have been opened by the key that is kept. What is typed now must open those that run:
+ * every other member is given a slot for it, mistyped or of before as it may be.
+ */
+static int ask_beside_the_key(struct heal *heal)
+{
+	_cleanup_set_ struct set running = {};
+	const struct set *set = &heal->opening.set;
+	int r = cli_ask_passphrase(heal->cli, false, &heal->passphrase);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < set->n_members; i++)
+		if (set->members[i].in_use && set->members[i].state == MEMBER_OPEN)
+			set_add(&running, set->members[i].path);
+	r = set_unlock(&running, heal->passphrase);
+	if (r == 0 || r == SET_ORPHANS) /* right either way; what they knew of the set is made again */
+		return 0;
+	heal->passphrase = secret_free(heal->passphrase);
+	(void)diag_error(&heal->cli->diag, -EPERM, "the passphrase does not open the members that the "
+			 "pool runs on; nothing was changed");
+	diag_hint(&heal->cli->diag, "run eyrie heal again, and type the one of the last start");
+	return -EPERM;
+}
+
+/* Those that the kept key does not open, if there is somebody to ask. */
+static int open_rest(struct heal *heal)
+{
+	struct set *set = &heal->opening.set;
+	bool closed = false;
+	int r;
+
+	for (size_t i = 0; i < set->n_members; i++)
+		closed |= set->members[i].state == MEMBER_CLOSED && set->members[i].luks;
+	if (!closed || !can_ask(heal))
+		return 0;
+	r = ask_beside_the_key(heal);
+	if (r == 0)
+		(void)set_unlock(set, heal->passphrase);
+	return r;
+}
+
 static int open_set(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
 	int r;
 
-	if (!heal->passphrase && open_by_keyring(heal)) {
-		if (knows_who_runs(&o->set))
-			return 0;
-		/* The key is of an older set: it opens only who was away. */
+	if (heal->passphrase || !open_by_keyring(heal)) {
+		r = open_by_passphrase(heal);
+	} else if (knows_who_runs(&o->set)) {
+		r = open_rest(heal);
+	} else { /* the key is of an older set: it opens only who was away */
 		r = look(heal);
-		if (r)
-			return r;
+		r = r ? r : open_by_passphrase(heal);
 	}
-	r = open_by_passphrase(heal);
 	if (r || knows_who_runs(&o->set))
 		return r;
 	(void)diag_error(&heal->cli->diag, -EKEYREJECTED, "no member on which the pool runs can be "
@@ -152,31 +198,6 @@ static size_t gather(struct heal *heal, struct enroll_member *members)
 	return n;
 }
 
-/*
- * The members may have been opened by the key that is kept. What is typed now must open those that run:
- * every other member is given a slot for it, mistyped or of before as it may be.
- */
-static int ask_for_mending(struct heal *heal)
-{
-	_cleanup_set_ struct set running = {};
-	const struct set *set = &heal->opening.set;
-	int r = cli_ask_passphrase(heal->cli, false, &heal->passphrase);
-
-	if (r)
-		return r;
-	for (size_t i = 0; i < set->n_members; i++)
-		if (set->members[i].in_use && set->members[i].state == MEMBER_OPEN)
-			set_add(&running, set->members[i].path);
-	r = set_unlock(&running, heal->passphrase);
-	if (r == 0 || r == SET_ORPHANS) /* right either way; what they knew of the set is made again */
-		return 0;
-	heal->passphrase = secret_free(heal->passphrase);
-	(void)diag_error(&heal->cli->diag, -EPERM, "the passphrase does not open the members that the "
-			 "pool runs on; nothing was changed");
-	diag_hint(&heal->cli->diag, "run eyrie heal again, and type the one of the last start");
-	return -EPERM;
-}
-
 static int mend(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
@@ -187,9 +208,9 @@ static int mend(struct heal *heal)
 
 	if (!opening_say_blemishes(o))
 		return 0;
-	if (!heal->passphrase && !heal->cli->options.passphrase_file && !cli_can_ask())
+	if (!heal->passphrase && !can_ask(heal))
 		return 0; /* said; a person has to do it */
-	r = heal->passphrase ? 0 : ask_for_mending(heal);
+	r = heal->passphrase ? 0 : ask_beside_the_key(heal);
 	if (r == 0)
 		r = set_enroll(members, n, o->config.set, heal->passphrase, ENROLL_KEEP_ABSENT,
 			       &heal->cli->diag);
@@ -266,9 +287,6 @@ static int clear(struct heal *heal, struct member *member)
 
 	if (strv_has(&heal->discarded, name))
 		return 0;
-	if (member->state != MEMBER_DIVERGED)
-		return diag_error(&heal->cli->diag, -EINVAL,
-				  "'%s' did not go apart from the others: nothing to discard", name);
 	r = activate(heal, member);
 	if (r == 0)
 		r = content_probe(path, &content);
@@ -283,19 +301,49 @@ static int clear(struct heal *heal, struct member *member)
 	return r;
 }
 
+static const struct member *member_named(const struct heal *heal, const char *name)
+{
+	const struct set *set = &heal->opening.set;
+
+	for (size_t i = 0; i < set->n_members; i++)
+		if (streq(opening_member(&heal->opening, &set->members[i])->name, name))
+			return &set->members[i];
+	return NULL;
+}
+
+/* All of them before anything goes. */
+static int check_discards(struct heal *heal)
+{
+	const struct strv *names = &heal->cli->options.discards;
+	int r = 0;
+
+	for (size_t i = 0; i < names->n_items; i++) {
+		const char *name = names->items[i];
+		const struct member *member = member_named(heal, name);
+
+		if (!member)
+			r = diag_error(&heal->cli->diag, -EINVAL,
+				       "--discard %s: no member of that name is there", name);
+		else if (member->state != MEMBER_DIVERGED && !strv_has(&heal->discarded, name))
+			r = diag_error(&heal->cli->diag, -EINVAL,
+				       "'%s' did not go apart from the others: nothing to discard", name);
+	}
+	return r;
+}
+
 /* From here on a member that went apart and is discarded is one that knows nothing. */
 static int take_discards(struct heal *heal)
 {
 	struct set *set = &heal->opening.set;
-	size_t n = 0;
+	int r = check_discards(heal);
 
+	if (r)
+		return r;
 	for (size_t i = 0; i < set->n_members; i++) {
 		struct member *member = &set->members[i];
-		int r;
 
 		if (!is_discarded(heal, member))
 			continue;
-		n++;
 		r = member->in_use && strv_has(&heal->discarded, member->name) ?
 			    0 :
 			    clear(heal, member);
@@ -306,10 +354,10 @@ static int take_discards(struct heal *heal)
 		member->state = MEMBER_OPEN;
 		member->behind = true;
 		member->box = box_free(member->box);
+		member->has_history = false;
+		list_deinit(&member->history, &record_epoch);
 	}
-	if (n == heal->cli->options.discards.n_items)
-		return 0;
-	return diag_error(&heal->cli->diag, -EINVAL, "--discard names a member that is not there");
+	return 0;
 }
 
 static bool is_late(const struct member *member)
@@ -335,13 +383,22 @@ static bool is_whole(const struct heal *heal)
 	return !absent.n_items;
 }
 
+/* The pool runs on it, and it lost what it took part in. */
+static bool has_behind(const struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++)
+		if (set->members[i].state == MEMBER_OPEN && set->members[i].behind)
+			return true;
+	return false;
+}
+
 /* Who dropped out of the pool since the start is noted, too. */
 static int join(struct heal *heal)
 {
 	struct opening *o = &heal->opening;
 	int r = 0;
 
-	if (all_in_use(&o->set) && is_whole(heal))
+	if (all_in_use(&o->set) && is_whole(heal) && !has_behind(&o->set))
 		return 0;
 	for (size_t i = 0; i < o->set.n_members; i++)
 		if (is_late(&o->set.members[i]) && activate(heal, &o->set.members[i]))
@@ -406,7 +463,7 @@ static int heal_machine(struct heal *heal)
 	int r = look(heal);
 
 	/* Without a person to ask, only who is late is looked at. */
-	if (r || (all_in_use(&o->set) && !cli_can_ask() && !heal->cli->options.passphrase_file))
+	if (r || (all_in_use(&o->set) && !can_ask(heal)))
 		return r;
 	r = open_set(heal);
 	if (r == 0)
@@ -427,9 +484,42 @@ static int heal_machine(struct heal *heal)
 	return 0;
 }
 
-static bool stays_apart(const struct heal *heal)
+/* A person has to do something about it. A stranger is nobody's fault here, and eyrie apply decides on it. */
+static bool is_unfinished(const struct set *set, const struct member *member)
 {
-	return set_count(&heal->opening.set, MEMBER_DIVERGED) > 0;
+	if (member->state == MEMBER_OPEN)
+		return member_blemish(set, member);
+	return member->state != MEMBER_FOREIGN && (member->why || !member->in_use);
+}
+
+static bool is_finished(const struct heal *heal)
+{
+	const struct set *set = &heal->opening.set;
+
+	for (size_t i = 0; i < set->n_members; i++)
+		if (is_unfinished(set, &set->members[i]))
+			return false;
+	return true;
+}
+
+/* Of a change that was cut, or of somebody who wants it: both look the same. */
+static void say_further_slots(const struct heal *heal)
+{
+	const struct set *set = &heal->opening.set;
+
+	for (size_t i = 0; i < set->n_members; i++) {
+		const struct member *member = &set->members[i];
+		int slot = member->state == MEMBER_OPEN ? member_further_slot(member, -1) : -1;
+
+		for (; slot >= 0; slot = member_further_slot(member, slot)) {
+			if (luks_slot_is_of_another_tool(member->luks, slot))
+				continue;
+			diag_note(&heal->cli->diag, "'%s' has a further passphrase, in key slot %d",
+				  opening_member(&heal->opening, member)->name, slot);
+			diag_hint(&heal->cli->diag, "when nobody needs it: cryptsetup luksKillSlot %s %d",
+				  member->path, slot);
+		}
+	}
 }
 
 /* Disks of one controller come one after another, while the first of them is taken in. */
@@ -462,8 +552,10 @@ static enum cli_exit run_heal(struct cli *cli)
 		opening_deinit(&heal.opening);
 		return CLI_REFUSED;
 	}
-	if (lock_take(&lock, &cli->diag) == 0 && heal_all(&heal) == 0)
-		result = stays_apart(&heal) ? CLI_FAILED : CLI_OK;
+	if (lock_take(&lock, &cli->diag) == 0 && heal_all(&heal) == 0) {
+		say_further_slots(&heal);
+		result = is_finished(&heal) ? CLI_OK : CLI_FAILED;
+	}
 	show(&heal);
 	opening_deinit(&heal.opening);
 	(void)secret_free(heal.passphrase);

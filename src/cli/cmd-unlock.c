@@ -6,7 +6,7 @@
 
 #include "cli/gate-work.h"
 #include "cli/unlock.h"
-#include "keys/set.h"
+#include "keys/journal.h"
 
 static const char *const states[] = {
 	[MEMBER_CLOSED] = "closed",
@@ -80,7 +80,7 @@ static enum cli_exit tell_result(struct cli *cli, const struct set *set, int r)
 	} else if (r) {
 		(void)diag_error(&cli->diag, r, "there is no member to try");
 	} else {
-		(void)diag_error(&cli->diag, -EIO, "%zu of %zu members do not open",
+		(void)diag_error(&cli->diag, -EIO, "%zu of %zu members do not open, or not together",
 				 set->n_members - n_open, set->n_members);
 	}
 	return CLI_FAILED;
@@ -100,6 +100,8 @@ static enum cli_exit try_passphrase(struct cli *cli)
 	if (cli_ask_passphrase(cli, /* twice= */ false, &passphrase))
 		return CLI_REFUSED;
 	r = set_unlock(&set, passphrase);
+	if (r == 0)
+		journal_compare(&set);
 	unlock_show(cli, &set, r == SET_WRONG);
 	warn_of_changed(cli, &set);
 	return tell_result(cli, &set, r);

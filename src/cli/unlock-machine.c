@@ -149,7 +149,6 @@ static int is_imported(struct cli *cli, const struct opening *o, bool *ret)
 static int open_all(struct cli *cli, struct opening *o)
 {
 	_cleanup_(secret_freep) struct secret *passphrase = NULL;
-	size_t n;
 	int r;
 
 	if (!opening_add_arrivals(o))
@@ -164,19 +163,19 @@ static int open_all(struct cli *cli, struct opening *o)
 	if (r)
 		return diag_error(&cli->diag, r, "no member can be tried");
 	journal_compare(&o->set);
-	n = opening_activate_all(o);
-	opening_begin(o);
+	r = opening_activate_all(o) ? find_pool(cli, o) :
+				      diag_error(&cli->diag, -ENODEV, "no member is open");
+	if (r == 0)
+		opening_begin(o);
 	(void)opening_say_blemishes(o);
 	opening_say_who_is_missing(o);
-	return n ? 0 : diag_error(&cli->diag, -ENODEV, "no member is open");
+	return r;
 }
 
 static int import(struct cli *cli, struct opening *o)
 {
-	int r = find_pool(cli, o);
+	int r = opening_import(o);
 
-	if (r == 0)
-		r = opening_import(o);
 	if (r)
 		return diag_error(&cli->diag, r, "the members are open, but the pool is not imported");
 	opening_joined(o);

@@ -15,18 +15,14 @@ struct enrolled {
 	struct luks *luks;
 	struct secret *key;
 	struct box *old; /* what it had, or NULL */
-	int outdated;	 /* slot of a passphrase that is none any more, or -1 */
+	int named;	 /* passphrase slot by its token, or -1 */
+	bool intact;	 /* and nobody changed it since */
+	int opened;	 /* slot of the passphrase that was given; negative: it had none */
 };
 
-static struct box *open_old_box(struct enrolled *e)
+static void token_deinit(struct token *token)
 {
-	struct token token = {};
-	struct box *box = NULL;
-
-	if (token_read(e->luks, &token))
-		box = set_open_box(e->luks, &token, e->key);
-	record_deinit(&record_token, &token);
-	return box;
+	record_deinit(&record_token, token);
 }
 
 /* A slot for the passphrase, as slow as those that the member has. */
@@ -47,46 +43,82 @@ static int add_passphrase(struct luks *luks, const struct secret *key,
 						       passphrase->size);
 }
 
+static int try_slot(struct enrolled *e, int slot, const struct secret *passphrase)
+{
+	size_t size = VOLUME_KEY_MAX;
+	int r = crypt_volume_key_get(e->luks->cd, slot, e->key->data, &size, passphrase->data,
+				     passphrase->size);
+
+	e->key->size = size;
+	return r;
+}
+
+/* Its volume key: nothing is changed before every member opened. */
+static int open_member(struct enrolled *e, const struct enroll_member *want,
+		       const struct secret *passphrase, struct diag *diag)
+{
+	_cleanup_(token_deinit) struct token token = {};
+	int r = luks_load(want->path, &e->luks, diag);
+	bool has_token = r == 0 && token_read(e->luks, &token);
+
+	if (r)
+		return r;
+	e->named = has_token ? (int)token.passphrase_slot : -1;
+	e->intact = has_token && token_slot_is_intact(&token, e->luks);
+	e->key = secret_new();
+	e->opened = has_token ? try_slot(e, e->named, passphrase) : -EPERM;
+	if (e->opened < 0)
+		e->opened = try_slot(e, CRYPT_ANY_SLOT, passphrase);
+	if (e->opened < 0 && !want->key)
+		return diag_error(diag, e->opened, "the passphrase does not open '%s'", want->name);
+	if (e->opened < 0) {
+		memcpy(e->key->data, want->key->data, want->key->size);
+		e->key->size = want->key->size;
+	}
+	e->old = has_token ? set_open_box(e->luks, &token, e->key) : NULL;
+	return 0;
+}
+
 /* The passphrase opens it from here on; what was read of its header is read again. */
 static int let_in(struct enrolled *e, const struct enroll_member *want,
 		  const struct secret *passphrase, struct diag *diag)
 {
-	int slot = add_passphrase(e->luks, want->key, passphrase), r;
+	int slot = add_passphrase(e->luks, e->key, passphrase);
 
 	if (slot < 0)
-		return slot;
-	memcpy(e->key->data, want->key->data, want->key->size);
-	e->key->size = want->key->size;
+		return diag_error(diag, slot, "the passphrase does not open '%s', and cannot be added to it",
+				  want->name);
 	e->luks = luks_free(e->luks);
-	r = luks_load(want->path, &e->luks, diag);
-	return r ? r : slot;
+	e->commit.passphrase_slot = slot;
+	return luks_load(want->path, &e->luks, diag);
 }
 
-/* Its volume key and passphrase slot: nothing else is changed before every member opened. */
-static int open_member(struct enrolled *e, const struct enroll_member *want,
-		       const struct secret *passphrase, struct diag *diag)
+/*
+ * The passphrase that was given is the one of the set when a token names its slot, whatever another tool
+ * did to that. Else it is a further one, as a recovery key: what is intact by the tokens stays what it is.
+ */
+static bool is_of_the_set(const struct enrolled *all, size_t n)
 {
-	size_t size = VOLUME_KEY_MAX;
-	bool is_new;
-	int r;
+	for (size_t i = 0; i < n; i++)
+		if (all[i].opened >= 0 && all[i].opened == all[i].named)
+			return true;
+	return false;
+}
 
-	r = luks_load(want->path, &e->luks, diag);
-	if (r)
-		return r;
-	e->key = secret_new();
-	r = crypt_volume_key_get(e->luks->cd, CRYPT_ANY_SLOT, e->key->data, &size,
-				 passphrase->data, passphrase->size);
-	e->key->size = size;
-	is_new = r < 0 && want->key;
-	if (is_new)
+static int prepare(struct enrolled *e, const struct enroll_member *want, bool of_the_set,
+		   const struct secret *passphrase, struct diag *diag)
+{
+	int r = 0;
+
+	e->commit.passphrase_slot = e->opened;
+	if (e->opened < 0)
 		r = let_in(e, want, passphrase, diag);
-	if (r < 0)
-		return diag_error(diag, r, "the passphrase does not open '%s'", want->name);
-	e->old = open_old_box(e);
-	e->outdated = is_new && e->old ? (int)box_member(e->old, e->luks->uuid)->passphrase_slot : -1;
-	e->commit = (struct commit){ .name = want->name, .luks = e->luks, .key = e->key,
-				     .passphrase_slot = r };
-	return 0;
+	if (!of_the_set && e->intact)
+		e->commit.passphrase_slot = e->named;
+	e->commit.name = want->name;
+	e->commit.luks = e->luks;
+	e->commit.key = e->key;
+	return r;
 }
 
 static int random_key(struct secret **ret)
@@ -192,15 +224,26 @@ static int commit_all(struct enrolled *all, size_t n, struct box *box, struct di
 	return r;
 }
 
+/*
+ * The slot of the passphrase that the others have no more: as it was when the set was made. One that somebody
+ * changed since may have the newer one.
+ */
+static bool is_outdated(const struct enrolled *e)
+{
+	return e->opened < 0 && e->intact && e->old &&
+	       box_member(e->old, e->luks->uuid)->passphrase_slot == (uint64_t)e->named &&
+	       e->named != e->commit.passphrase_slot;
+}
+
 /* The passphrase was changed on another member: what it was opens none of them from here on. */
 static int forget_outdated(struct enrolled *all, size_t n, struct diag *diag)
 {
 	for (size_t i = 0; i < n; i++) {
-		int slot = all[i].outdated, r;
+		int r;
 
-		if (slot < 0 || slot == all[i].commit.passphrase_slot || !luks_has_slot(all[i].luks, slot))
+		if (!is_outdated(&all[i]))
 			continue;
-		r = crypt_keyslot_destroy(all[i].luks->cd, slot);
+		r = crypt_keyslot_destroy(all[i].luks->cd, all[i].named);
 		if (r < 0)
 			return diag_error(diag, r, "'%s': the slot of the passphrase of before cannot be "
 					  "removed", all[i].commit.name);
@@ -214,12 +257,16 @@ static int enroll_all(struct enrolled *all, const struct enroll_member *members,
 {
 	_cleanup_(box_freep) struct box *box = box_new();
 	const struct box *old;
+	bool of_the_set;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = open_member(&all[i], &members[i], passphrase, diag);
 	if (r == 0 && uuid_parse(set_id, box->set) < 0)
 		r = diag_error(diag, -EINVAL, "'%s' is not a UUID", set_id);
+	of_the_set = is_of_the_set(all, n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = prepare(&all[i], &members[i], of_the_set, passphrase, diag);
 	if (r)
 		return r;
 	old = newest_box(all, n);

@@ -20,6 +20,10 @@ enum enroll_flags {
  * further one when its volume key is known, else nothing is done at all. Each member keeps the
  * history that it has.
  *
+ * Such a member loses the passphrase of before when that is intact by its token and the new one has the
+ * place of it on another member. One that was changed since stays, and so does everything when the
+ * passphrase that is given is but a further one, as a recovery key: the tokens go on to name what they did.
+ *
  * With a member absent that stays one, the set key before is kept in the box to open it when it
  * returns; when that place is taken, the set key stays as it is.
  */

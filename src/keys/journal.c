@@ -24,22 +24,27 @@ static bool is_candidate(const struct member *member)
 static const struct list nothing;
 
 /* NULL: its box cannot be read. */
-static const struct list *history_of(const struct set *set, const struct member *member)
+static const struct list *history_of(const struct member *member)
 {
-	if (shares_box(set, member))
-		return &set->box->history;
-	return member->box ? &member->box->history : NULL;
+	return member->has_history ? &member->history : NULL;
 }
 
-static void read_boxes(struct set *set)
+static void know(struct member *member, const struct list *history)
 {
-	for (size_t i = 0; i < set->n_members; i++) {
-		struct member *member = &set->members[i];
+	history_copy(&member->history, history);
+	member->has_history = true;
+}
 
-		if (is_candidate(member) && !member->box && member->has_token &&
-		    !shares_box(set, member))
-			member->box = set_open_box(member->luks, &member->token, member->key);
+static void read_history(const struct set *set, struct member *member)
+{
+	if (shares_box(set, member)) {
+		know(member, &set->box->history);
+		return;
 	}
+	if (!member->box && member->has_token)
+		member->box = set_open_box(member->luks, &member->token, member->key);
+	if (member->box)
+		know(member, &member->box->history);
 }
 
 static uint64_t last_used(const struct list *history)
@@ -50,9 +55,9 @@ static uint64_t last_used(const struct list *history)
 }
 
 /* Whether `a` has the better claim: it is in use, descends from `b`, or was used later. */
-static bool precedes(const struct set *set, const struct member *a, const struct member *b)
+static bool precedes(const struct member *a, const struct member *b)
 {
-	const struct list *of_a = history_of(set, a), *of_b = b ? history_of(set, b) : NULL;
+	const struct list *of_a = history_of(a), *of_b = b ? history_of(b) : NULL;
 	enum kinship kin;
 
 	if (!b)
@@ -70,7 +75,7 @@ static const struct member *choose(const struct set *set)
 	const struct member *best = NULL;
 
 	for (size_t i = 0; i < set->n_members; i++)
-		if (is_candidate(&set->members[i]) && precedes(set, &set->members[i], best))
+		if (is_candidate(&set->members[i]) && precedes(&set->members[i], best))
 			best = &set->members[i];
 	return best;
 }
@@ -108,7 +113,7 @@ static void set_apart(const struct set *set, struct member *member, const struct
  */
 static bool is_apart(const struct set *set, const struct member *member, bool in_use)
 {
-	const struct list *own = history_of(set, member);
+	const struct list *own = history_of(member);
 	const struct epoch *newest = history_newest(&set->history);
 	enum kinship kin;
 
@@ -120,9 +125,22 @@ static bool is_apart(const struct set *set, const struct member *member, bool in
 	return kin == KIN_DIVERGED || (kin == KIN_AHEAD && in_use);
 }
 
+/*
+ * Who is late in a machine that runs is, whatever it knows. One that another tool took its box from may be
+ * ahead as well: at a start ZFS tells which side is newer, and nothing can be noted on it.
+ */
+static bool is_behind(const struct set *set, const struct member *member, bool in_use)
+{
+	const struct list *own = history_of(member);
+
+	if (in_use && !member->in_use)
+		return true;
+	return own ? history_compare(own, &set->history) != KIN_SAME : !member->by_passphrase;
+}
+
 static void judge(const struct set *set, struct member *member, bool in_use)
 {
-	const struct list *own = history_of(set, member);
+	const struct list *own = history_of(member);
 
 	if (is_apart(set, member, in_use)) {
 		set_apart(set, member, own);
@@ -130,7 +148,7 @@ static void judge(const struct set *set, struct member *member, bool in_use)
 	}
 	member->state = MEMBER_OPEN;
 	str_set(&member->why, NULL);
-	member->behind = !own || history_compare(own, &set->history) != KIN_SAME;
+	member->behind = is_behind(set, member, in_use);
 }
 
 void journal_compare(struct set *set)
@@ -140,11 +158,13 @@ void journal_compare(struct set *set)
 
 	if (!set->box)
 		return;
-	read_boxes(set);
+	for (size_t i = 0; i < set->n_members; i++)
+		if (is_candidate(&set->members[i]) && !set->members[i].has_history)
+			read_history(set, &set->members[i]);
 	first = choose(set);
 	if (!first)
 		return;
-	history = history_of(set, first);
+	history = history_of(first);
 	history_copy(&set->history, history ? history : &nothing);
 	for (size_t i = 0; i < set->n_members; i++)
 		if (is_candidate(&set->members[i]))
@@ -179,7 +199,10 @@ static struct box *box_of(const struct set *set, const struct member *member)
 										 set->box;
 }
 
-/* What is written comes from the box; the fingerprint stays what it was when the slot was made. */
+/*
+ * What is written comes from the box, whose own history stays the one that its body has; the
+ * fingerprint stays what it was when the slot was made.
+ */
 static int write_history(struct set *set, struct member *member, const struct list *history,
 			 struct diag *diag)
 {
@@ -191,12 +214,19 @@ static int write_history(struct set *set, struct member *member, const struct li
 				       .set_key_slot = (int)known->set_key_slot,
 				       .fingerprint = member->token.passphrase_fingerprint,
 				       .history_only = true };
+	const struct list own = box->history;
+	int r;
 
 	if (member->by_passphrase || !member->has_token)
 		return diag_error(diag, -EUCLEAN, "'%s' was changed by another tool and cannot note "
 				  "who is absent", member->name);
-	history_copy(&box->history, history);
-	return commit_box(&commit, box, diag);
+	member->noted = true;
+	box->history = *history;
+	r = commit_box(&commit, box, diag);
+	box->history = own;
+	if (r == 0)
+		know(member, history);
+	return r;
 }
 
 /* The history of the set on every open member that is, or is not, behind. */
@@ -230,17 +260,18 @@ static int note_join(struct set *set, struct member *member, const char *join, u
 	struct list history = {};
 	int r;
 
-	if (member->box)
-		history_copy(&history, &member->box->history);
+	history_copy(&history, &member->history);
 	history_add(&history, join, now, &nobody);
 	r = write_history(set, member, &history, NULL);
 	list_deinit(&history, &record_epoch);
 	return r;
 }
 
-/* `r`: whether those who go on could note the join. */
-static void join_behind(struct set *set, const char *join, uint64_t now, int r)
+/* `r`: whether those who go on could note the join. True when somebody has to stay away. */
+static bool join_behind(struct set *set, const char *join, uint64_t now, int r)
 {
+	bool closed = false;
+
 	for (size_t i = 0; i < set->n_members; i++) {
 		struct member *member = &set->members[i];
 
@@ -249,22 +280,9 @@ static void join_behind(struct set *set, const char *join, uint64_t now, int r)
 			continue;
 		member->state = MEMBER_CLOSED;
 		str_set(&member->why, "it was away, and that it joins again cannot be noted on it");
+		closed = true;
 	}
-}
-
-static int begin_join(struct set *set, uint64_t now, const struct strv *absent, struct diag *diag)
-{
-	static const struct strv nobody = STRV_NULL;
-	_cleanup_free_ char *join = history_new_id(), *go_on = history_new_id();
-	int r;
-
-	if (!join || !go_on)
-		return diag_error(diag, -EIO, "the kernel gives no random bytes");
-	history_add(&set->history, join, now, &nobody);
-	history_add(&set->history, go_on, now, absent);
-	r = write_all(set, /* behind= */ false, diag);
-	join_behind(set, join, now, r);
-	return r;
+	return closed;
 }
 
 static int begin_alone(struct set *set, uint64_t now, const struct strv *absent, struct diag *diag)
@@ -280,14 +298,75 @@ static int begin_alone(struct set *set, uint64_t now, const struct strv *absent,
 	return write_all(set, /* behind= */ false, diag);
 }
 
-int journal_begin(struct set *set, uint64_t now, struct diag *diag)
+/* Who stays away is absent: what is not known of it must not pass for nothing. */
+static int begin_without(struct set *set, uint64_t now, struct diag *diag)
 {
 	_cleanup_strv_ struct strv absent = STRV_NULL;
 
 	journal_absent(set, &absent);
+	return begin_alone(set, now, &absent, diag);
+}
+
+static int begin_join(struct set *set, uint64_t now, const struct strv *absent, struct diag *diag)
+{
+	static const struct strv nobody = STRV_NULL;
+	_cleanup_free_ char *join = history_new_id(), *go_on = history_new_id();
+	int r, q = 0;
+
+	if (!join || !go_on)
+		return diag_error(diag, -EIO, "the kernel gives no random bytes");
+	history_add(&set->history, join, now, &nobody);
+	history_add(&set->history, go_on, now, absent);
+	r = write_all(set, /* behind= */ false, diag);
+	if (join_behind(set, join, now, r))
+		q = begin_without(set, now, r ? NULL : diag);
+	return r ? r : q;
+}
+
+/* One whose history is not known is from here on one that never went on without the others. */
+static void remember(struct set *set)
+{
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+
+		history_copy(&member->before, &member->history);
+		member->noted = false;
+	}
+}
+
+int journal_begin(struct set *set, uint64_t now, struct diag *diag)
+{
+	_cleanup_strv_ struct strv absent = STRV_NULL;
+
+	remember(set);
+	journal_absent(set, &absent);
 	if (has_behind(set))
 		return begin_join(set, now, &absent, diag);
 	return absent.n_items ? begin_alone(set, now, &absent, diag) : 0;
+}
+
+static int take_back(struct set *set, bool behind, struct diag *diag)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < set->n_members; i++) {
+		struct member *member = &set->members[i];
+		int r;
+
+		if (!member->noted || member->behind != behind)
+			continue;
+		r = write_history(set, member, &member->before, diag);
+		member->noted = r != 0;
+		result = result ? result : r;
+	}
+	return result;
+}
+
+int journal_take_back(struct set *set, struct diag *diag)
+{
+	int r = take_back(set, /* behind= */ true, diag);
+
+	return r ? r : take_back(set, /* behind= */ false, diag);
 }
 
 int journal_joined(struct set *set, struct diag *diag)

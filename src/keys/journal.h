@@ -9,6 +9,7 @@
  *
  *	journal_compare()   after set_unlock(), again when members arrived
  *	journal_begin()	    before the import
+ *	journal_take_back() when it failed
  *	journal_joined()    when the pool runs on every open member
  *
  * A member M that was behind joins in three writes, and power may fail after each. The others get
@@ -35,6 +36,12 @@ void journal_absent(const struct set *set, struct strv *uuids);
  * when those who go on have it noted, or when there is nothing to note.
  */
 int journal_begin(struct set *set, uint64_t now, struct diag *diag);
+
+/*
+ * Nothing was written since: each has the history again that it had before journal_begin(). Those that
+ * were behind first: with a join that nobody else knows of they would have diverged.
+ */
+int journal_take_back(struct set *set, struct diag *diag);
 
 /* The pool runs on every open member: from here on they have one history. */
 int journal_joined(struct set *set, struct diag *diag);

@@ -199,8 +199,10 @@ static void add_kdf(struct strbuf *b, struct json_object *kdf)
 		strbuf_add(b, lines.items[i]);
 }
 
-static bool is_of_another_tool(struct crypt_device *cd, int slot)
+bool luks_slot_is_of_another_tool(const struct luks *luks, int slot)
 {
+	struct crypt_device *cd = luks->cd;
+
 	for (int token = 0; token < crypt_token_max(CRYPT_LUKS2); token++) {
 		const char *type = NULL;
 
@@ -218,7 +220,24 @@ bool luks_slot_is_cheap(const struct luks *luks, int slot)
 	return crypt_keyslot_status(luks->cd, slot) >= CRYPT_SLOT_ACTIVE &&
 	       crypt_keyslot_get_pbkdf(luks->cd, slot, &kdf) == 0 &&
 	       streq(kdf.type, luks_least_kdf.type) &&
-	       kdf.iterations == luks_least_kdf.iterations && !is_of_another_tool(luks->cd, slot);
+	       kdf.iterations == luks_least_kdf.iterations && !luks_slot_is_of_another_tool(luks, slot);
+}
+
+static bool is_for_passphrases(const struct luks *luks, int slot)
+{
+	crypt_keyslot_info status = crypt_keyslot_status(luks->cd, slot);
+
+	return (status == CRYPT_SLOT_ACTIVE || status == CRYPT_SLOT_ACTIVE_LAST) &&
+	       crypt_keyslot_get_priority(luks->cd, slot) != CRYPT_SLOT_PRIORITY_IGNORE &&
+	       !luks_slot_is_cheap(luks, slot);
+}
+
+int luks_next_passphrase_slot(const struct luks *luks, int slot)
+{
+	while (++slot < crypt_keyslot_max(CRYPT_LUKS2))
+		if (is_for_passphrases(luks, slot))
+			return slot;
+	return -ENOENT;
 }
 
 bool luks_has_slot(const struct luks *luks, int slot)

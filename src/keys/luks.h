@@ -53,6 +53,14 @@ int luks_slot_key(struct luks *luks, int slot, const char *passphrase, size_t si
 extern const struct crypt_pbkdf_type luks_least_kdf;
 bool luks_slot_is_cheap(const struct luks *luks, int slot);
 
+bool luks_slot_is_of_another_tool(const struct luks *luks, int slot); /* a token of it names the slot */
+
+/*
+ * The next slot after `slot` that opens the data, none of eyrie's cheap ones, and not one that is to be left
+ * alone unless it is asked for by its number; -ENOENT.
+ */
+int luks_next_passphrase_slot(const struct luks *luks, int slot);
+
 bool luks_has_slot(const struct luks *luks, int slot);
 
 /* 0 when `key` is the volume key, -EPERM when not. */

@@ -6,6 +6,7 @@
 
 #define ANY_SLOT -1 /* CRYPT_ANY_SLOT */
 #define ORPHAN	 "it does not know its set"
+#define STALE	 "it is a stale copy, or was away when the set changed"
 
 void set_add(struct set *set, const char *path)
 {
@@ -29,6 +30,8 @@ void set_deinit(struct set *set)
 		free(member->name);
 		free(member->why);
 		member->box = box_free(member->box);
+		list_deinit(&member->history, &record_epoch);
+		list_deinit(&member->before, &record_epoch);
 	}
 	free(set->members);
 	free(set->body);
@@ -91,20 +94,41 @@ enum answer {
 
 static bool slot_is_intact(const struct member *member)
 {
-	char now[LUKS_FINGERPRINT_SIZE];
-
-	return member->has_token && member->token.passphrase_fingerprint &&
-	       luks_fingerprint(member->luks, (int)member->token.passphrase_slot, now) == 0 &&
-	       streq(now, member->token.passphrase_fingerprint);
+	return member->has_token && token_slot_is_intact(&member->token, member->luks);
 }
 
-static enum answer try_passphrase(struct member *member, const struct secret *passphrase)
+int member_further_slot(const struct member *member, int slot)
+{
+	do
+		slot = luks_next_passphrase_slot(member->luks, slot);
+	while (member->has_token && slot == (int)member->token.passphrase_slot);
+	return slot;
+}
+
+static int try_slot(struct member *member, int slot, const struct secret *passphrase)
+{
+	return luks_slot_key(member->luks, slot, passphrase->data, passphrase->size, &member->key);
+}
+
+static int try_further_slots(struct member *member, const struct secret *passphrase)
+{
+	int r = LUKS_WRONG;
+
+	for (int slot = member_further_slot(member, -1); slot >= 0 && r;
+	     slot = member_further_slot(member, slot))
+		r = try_slot(member, slot, passphrase);
+	return r ? LUKS_WRONG : 0;
+}
+
+/* `refused`: by an intact slot of another member of its set. */
+static enum answer try_passphrase(struct member *member, const struct secret *passphrase, bool refused)
 {
 	bool intact = slot_is_intact(member);
 	int slot = intact ? (int)member->token.passphrase_slot : ANY_SLOT;
-	int r = luks_slot_key(member->luks, slot, passphrase->data, passphrase->size,
-			      &member->key);
+	int r = intact && refused ? LUKS_WRONG : try_slot(member, slot, passphrase);
 
+	if (intact && r == LUKS_WRONG)
+		r = try_further_slots(member, passphrase);
 	if (r == 0)
 		return ANSWER_OPENED;
 	return intact && r == LUKS_WRONG ? ANSWER_WRONG : ANSWER_UNKNOWN;
@@ -227,19 +251,21 @@ static struct box *open_by_passphrase(struct set *set, struct member *member,
 				      const struct secret *passphrase)
 {
 	_cleanup_(box_freep) struct box *box = NULL;
-	enum answer answer = passphrase ? try_passphrase(member, passphrase) : ANSWER_UNKNOWN;
+	enum answer answer = passphrase ? try_passphrase(member, passphrase, false) : ANSWER_UNKNOWN;
 
 	if (answer != ANSWER_OPENED) {
 		set->outdated |= answer == ANSWER_WRONG && claims_newer(set, member) &&
 				 !is_running(set);
-		close_member(member, MEMBER_CLOSED, "neither the set key nor the passphrase opens it");
+		close_member(member, MEMBER_CLOSED,
+			     passphrase ? "neither the set key nor the passphrase opens it" :
+					  "the set key does not open it, and no passphrase was given");
 		return NULL;
 	}
 	box = open_box(member);
 	if (box && box->generation > set->box->generation)
 		return take_ptr(box);
 	if (box && box->generation < set->box->generation) {
-		close_member(member, MEMBER_CLOSED, "it is a stale copy, or was away when the set changed");
+		close_member(member, MEMBER_CLOSED, STALE);
 		return NULL;
 	}
 	member->by_passphrase = true;
@@ -319,10 +345,11 @@ static bool is_confirmed(const struct set *set)
  * Try one member. 0 when the set is confirmed; SET_WRONG when an intact slot refused; -EAGAIN when
  * the next member has to be asked.
  */
-static int unlock_with(struct set *set, struct member *member, const struct secret *passphrase)
+static int unlock_with(struct set *set, struct member *member, const struct secret *passphrase,
+		       bool refused)
 {
 	_cleanup_(box_freep) struct box *box = NULL;
-	enum answer answer = try_passphrase(member, passphrase);
+	enum answer answer = try_passphrase(member, passphrase, refused);
 
 	if (answer == ANSWER_WRONG)
 		return SET_WRONG;
@@ -330,7 +357,7 @@ static int unlock_with(struct set *set, struct member *member, const struct secr
 		return -EAGAIN;
 	box = open_box(member);
 	if (!box || (set->box && box->generation <= set->box->generation)) {
-		close_member(member, MEMBER_CLOSED, ORPHAN);
+		close_member(member, MEMBER_CLOSED, box ? STALE : ORPHAN);
 		return -EAGAIN;
 	}
 	believe(set, member, take_ptr(box));
@@ -373,12 +400,17 @@ static struct member **newest_first(const struct set *set)
 	return order;
 }
 
-/* A member with an intact slot of a set of which another one refused gives the same answer. */
+/* A member with an intact slot of a set of which another one refused gives the same answer, by that slot. */
+static bool is_refused(const struct member *member, bool intact, const struct strv *refused)
+{
+	return intact && member->has_token && strv_has(refused, member->token.set);
+}
+
 static bool is_to_try(const struct member *member, bool intact, const struct strv *refused)
 {
 	if (member->state != MEMBER_CLOSED || !member->luks)
 		return false;
-	if (intact && member->has_token && strv_has(refused, member->token.set))
+	if (is_refused(member, intact, refused) && member_further_slot(member, -1) < 0)
 		return false;
 	return slot_is_intact(member) == intact;
 }
@@ -397,7 +429,8 @@ static int unlock_first(struct set *set, const struct secret *passphrase)
 			if (!is_to_try(order[i], intact, &refused))
 				continue;
 			n_tried++;
-			r = unlock_with(set, order[i], passphrase);
+			r = unlock_with(set, order[i], passphrase,
+					is_refused(order[i], intact, &refused));
 			if (r == 0)
 				return 0;
 			if (r != SET_WRONG)
@@ -426,7 +459,7 @@ void set_adopt(struct set *set, const struct secret *passphrase)
 		struct member *member = &set->members[i];
 		struct box_member *known;
 
-		if (!is_orphan(member) || try_passphrase(member, passphrase) != ANSWER_OPENED)
+		if (!is_orphan(member) || try_passphrase(member, passphrase, false) != ANSWER_OPENED)
 			continue;
 		known = box_add_member(set->box);
 		known->uuid = str_dup(member->luks->uuid);

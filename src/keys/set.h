@@ -47,6 +47,10 @@ struct member {
 	struct box *box;    /* its own, when that differs from the set's; journal.h */
 	bool in_use;	    /* the caller's word: the pool runs on it now */
 	bool behind;	    /* it was away while others went on; journal.h */
+	bool has_history;   /* what it took part in is known: */
+	struct list history;
+	struct list before; /* what that was before journal_begin() */
+	bool noted;	    /* and may not be any more */
 };
 
 struct set {
@@ -64,6 +68,12 @@ struct set {
  */
 const char *member_blemish(const struct set *set, const struct member *member);
 
+/*
+ * The next slot after `slot` that a passphrase may open beside the token's: of a second administrator, of
+ * a recovery key, of a change that was cut. -ENOENT.
+ */
+int member_further_slot(const struct member *member, int slot);
+
 void set_add(struct set *set, const char *path);
 void set_deinit(struct set *set);
 #define _cleanup_set_ _cleanup_(set_deinit)
@@ -78,7 +88,7 @@ size_t set_load(struct set *set);
 /*
  * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the
  * passphrase is wrong, or that of before a change which the newest member took part in: one intact
- * slot settles that for all of its set; SET_ORPHANS: it is right, but nobody whom it opens knows the
+ * slot settles that for all of its set, but for further slots that members have; SET_ORPHANS: it is right, but nobody whom it opens knows the
  * set; -ENODEV: there is no member to try.
  *
  * May be called again when further members were added. `passphrase` may be NULL once the box is

@@ -37,6 +37,15 @@ bool token_parse(struct json_object *json, struct token *ret)
 	return whole;
 }
 
+bool token_slot_is_intact(const struct token *token, const struct luks *luks)
+{
+	char now[LUKS_FINGERPRINT_SIZE];
+
+	return token->passphrase_fingerprint &&
+	       luks_fingerprint(luks, (int)token->passphrase_slot, now) == 0 &&
+	       streq(now, token->passphrase_fingerprint);
+}
+
 /*
  * LUKS2 has a token name the slots that it opens, and stock tools try them in that order: the
  * set key's first. The box is named so that nobody takes it for a passphrase to wipe; the

@@ -13,4 +13,7 @@ static inline bool token_read(const struct luks *luks, struct token *ret)
 	return token_parse(luks_token(luks, SET_TOKEN, NULL), ret);
 }
 
+/* The passphrase slot that it names is what it was when the token was written. */
+bool token_slot_is_intact(const struct token *token, const struct luks *luks);
+
 struct json_object *token_to_json(const struct token *token);

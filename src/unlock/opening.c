@@ -188,7 +188,7 @@ size_t opening_say_blemishes(const struct opening *o)
 		if (blemish)
 			opening_say(o, "%s: %s; eyrie heal mends it", opening_member(o, member)->name,
 				    blemish);
-		n += !!blemish;
+		n += blemish && member->state == MEMBER_OPEN;
 	}
 	return n;
 }
@@ -226,24 +226,60 @@ size_t opening_activate_all(struct opening *o)
 	return n;
 }
 
+static bool *who_is_open(const struct opening *o)
+{
+	bool *is_open = mem_alloc(o->set.n_members * sizeof(*is_open));
+
+	for (size_t i = 0; i < o->set.n_members; i++)
+		is_open[i] = o->set.members[i].state == MEMBER_OPEN;
+	return is_open;
+}
+
+/* The import takes whatever is active. */
+static void deactivate_who_is_out(struct opening *o, const bool *was_open)
+{
+	for (size_t i = 0; i < o->set.n_members; i++)
+		if (was_open[i] && o->set.members[i].state != MEMBER_OPEN)
+			opening_deactivate(o, &o->set.members[i]);
+}
+
 /* Who cannot note that it joins has no part in the import. */
 void opening_begin(struct opening *o)
 {
 	_cleanup_diag_ struct diag diag = DIAG_NULL;
-	_cleanup_free_ bool *was_open = mem_alloc(o->set.n_members * sizeof(*was_open));
-	int r;
+	_cleanup_free_ bool *was_open = who_is_open(o);
+	int r = journal_begin(&o->set, (uint64_t)time(NULL), &diag);
 
-	for (size_t i = 0; i < o->set.n_members; i++)
-		was_open[i] = o->set.members[i].state == MEMBER_OPEN;
-	r = journal_begin(&o->set, (uint64_t)time(NULL), &diag);
-	for (size_t i = 0; i < o->set.n_members; i++)
-		if (was_open[i] && o->set.members[i].state != MEMBER_OPEN)
-			opening_deactivate(o, &o->set.members[i]);
+	deactivate_who_is_out(o, was_open);
 	if (r == 0)
 		return;
 	say_diag(o, &diag);
 	opening_say(o, "that members are absent could not be noted everywhere: should they run "
 		    "without these, eyrie may not see that they went apart");
+}
+
+/* It may have been imported by a person meanwhile, and then runs without those that are absent. */
+static bool is_imported(const struct opening *o)
+{
+	_cleanup_free_ char *guids = NULL;
+	_cleanup_strv_ struct strv lines = STRV_NULL;
+	const char *const argv[] = { "zpool", "list", "-H", "-o", "guid", NULL };
+
+	if (run(o->run, &(struct command){ .argv = argv, .ret_output = &guids,
+					   .flags = RUN_OPTIONAL }, NULL))
+		return true;
+	strv_split(&lines, guids, "\n");
+	return strv_has(&lines, o->config.pool_guid);
+}
+
+static void take_back(struct opening *o)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+
+	if (is_imported(o) || journal_take_back(&o->set, &diag) == 0)
+		return;
+	say_diag(o, &diag);
+	opening_say(o, "it stays noted that members are absent, though nothing ran without them");
 }
 
 /*
@@ -258,7 +294,18 @@ int opening_import(struct opening *o)
 	int r = run(o->run, &(struct command){ .argv = argv, .deadline = RUN_FOREVER }, &diag);
 
 	say_diag(o, &diag);
+	if (r)
+		take_back(o);
 	return r;
+}
+
+/* Who was active already may be the one that others went on without. */
+static void compare_again(struct opening *o)
+{
+	_cleanup_free_ bool *was_open = who_is_open(o);
+
+	journal_compare(&o->set);
+	deactivate_who_is_out(o, was_open);
 }
 
 bool opening_take_late(struct opening *o, int64_t end)
@@ -272,7 +319,7 @@ bool opening_take_late(struct opening *o, int64_t end)
 	while (opening_clock() < end) {
 		if (opening_add_arrivals(o) + set_load(&o->set)) {
 			(void)set_unlock(&o->set, NULL);
-			journal_compare(&o->set);
+			compare_again(o);
 			(void)opening_activate_all(o);
 			opening_begin(o);
 			return true;

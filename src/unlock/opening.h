@@ -42,7 +42,7 @@ int opening_unlock(struct opening *o, const struct secret *passphrase);
 
 /* Names who stays closed, and why, and who did not come. */
 void opening_say_who_is_missing(const struct opening *o);
-size_t opening_say_blemishes(const struct opening *o); /* how many there are */
+size_t opening_say_blemishes(const struct opening *o); /* how many of those that are open have one */
 
 /* 0 also when it is active already. One that cannot be is not open any more, and says why. */
 int opening_activate(struct opening *o, struct member *member);
@@ -55,7 +55,10 @@ void opening_deactivate(struct opening *o, const struct member *member);
  */
 void opening_begin(struct opening *o);
 
-/* This pool, by its GUID, from the mappings; nothing is mounted. */
+/*
+ * This pool, by its GUID, from the mappings; nothing is mounted. When it fails, what opening_begin() noted
+ * is taken back.
+ */
 int opening_import(struct opening *o);
 
 /*

@@ -20,6 +20,8 @@ enum cut {
 	CUT_WHILE_NOTING,
 	CUT_BEFORE_IMPORT,
 	CUT_AFTER_IMPORT,
+	CUT_WHILE_TAKING_BACK, /* the import failed */
+	IMPORT_FAILED,
 	CUT_MAX,
 };
 
@@ -54,30 +56,57 @@ static bool are_nested(const uint32_t *seen, unsigned mask)
 	return true;
 }
 
-/* Power fails after some members were written: the others are as they were. */
-static void begin_and_cut(const struct world *world, struct set *set, unsigned number,
+/*
+ * Power fails after some members were written, those that are behind last or, when it is taken back, first:
+ * the others are as they were.
+ */
+static void write_and_cut(const struct world *world, struct set *set, unsigned number, bool back,
 			  struct random *random)
 {
 	unsigned n = random_below(random, (unsigned)set->n_members + 1);
 	const char *order[N_MEMBERS];
 	size_t n_order = 0;
 
-	for (int behind = 0; behind <= 1; behind++)
+	for (int turn = 0; turn <= 1; turn++)
 		for (size_t i = 0; i < set->n_members; i++)
-			if (set->members[i].behind == (bool)behind)
+			if (set->members[i].behind == (turn != back))
 				order[n_order++] = set->members[i].path;
 	for (size_t i = n; i < n_order; i++) {
 		_cleanup_free_ char *aside = str_printf("%s/aside%zu", world->folder, i);
 
 		world_copy(order[i], aside);
 	}
-	assert_int_equal(journal_begin(set, number, NULL), 0);
+	assert_int_equal(back ? journal_take_back(set, NULL) : journal_begin(set, number, NULL), 0);
 	for (size_t i = n; i < n_order; i++) {
 		_cleanup_free_ char *aside = str_printf("%s/aside%zu", world->folder, i);
 
 		world_copy(aside, order[i]);
 		assert_int_equal(unlink(aside), 0);
 	}
+}
+
+static unsigned who_would_open(const struct world *world, unsigned mask)
+{
+	_cleanup_set_ struct set set = {};
+
+	come_together(world, &set, mask);
+	return opened(world, &set);
+}
+
+/* It leaves no trace in what opens afterwards. */
+static void fail_import(const struct world *world, struct set *set, unsigned number, bool cut,
+			struct random *random)
+{
+	unsigned mask = 1 + random_below(random, (1u << N_MEMBERS) - 1);
+	unsigned before = who_would_open(world, mask);
+
+	assert_int_equal(journal_begin(set, number, NULL), 0);
+	if (cut) {
+		write_and_cut(world, set, number, true, random);
+		return;
+	}
+	assert_int_equal(journal_take_back(set, NULL), 0);
+	assert_int_equal(who_would_open(world, mask), before);
 }
 
 static void one_start(const struct world *world, uint32_t *seen, unsigned number, unsigned mask,
@@ -92,8 +121,12 @@ static void one_start(const struct world *world, uint32_t *seen, unsigned number
 	open = opened(world, &set);
 	assert_true(open);
 	assert_true(are_nested(seen, open));
+	if (cut == CUT_WHILE_TAKING_BACK || cut == IMPORT_FAILED) {
+		fail_import(world, &set, number, cut != IMPORT_FAILED, random);
+		return;
+	}
 	if (cut == CUT_WHILE_NOTING)
-		begin_and_cut(world, &set, number, random);
+		write_and_cut(world, &set, number, false, random);
 	else
 		assert_int_equal(journal_begin(&set, number, NULL), 0);
 	if (cut == CUT_BEFORE_IMPORT || cut == CUT_WHILE_NOTING)

@@ -55,6 +55,7 @@ said() {
 
 case $round in
 1)
+	slot left passphrase >/root/changed
 	check "luksChangeKey on left" change_passphrase
 	check "luksKillSlot on right" kill_set_key
 	again
@@ -66,6 +67,11 @@ case $round in
 	status 2 "the passphrase does not open left alone" opens left
 	status 0 "heal" eyrie heal --passphrase-file "$SECRET"
 	says "it says whom it mended" "left, right: mended"
+	says "it names what luksChangeKey wrote" "cryptsetup luksKillSlot /dev/disk/by-uuid/.* $(cat /root/changed)$"
+	check "the passphrase of luksChangeKey still opens left" cryptsetup open --test-passphrase \
+		--key-file <(printf another) "$(part left member)"
+	check "and goes by that command" cryptsetup luksKillSlot --batch-mode --key-file "$SECRET" \
+		"$(part left member)" "$(cat /root/changed)"
 	check "the passphrase opens left alone" opens left
 	check "the passphrase opens right alone" opens right
 	status 0 "each opens the other" eyrie unlock --test --passphrase-file "$SECRET" \

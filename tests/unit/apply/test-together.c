@@ -69,6 +69,48 @@ static void test_one_is_absent(void **state)
 	assert_int_equal(begin(*state, 0, 1), -EXDEV);
 }
 
+/* Its header is that of before a change: what it did since is not known. */
+static void test_one_is_a_stale_copy(void **state)
+{
+	const struct world *world = *state;
+
+	world_enroll(world, 0, 2);
+	world_copy(world->paths[0], world->paths[2]);
+	world_enroll(world, 0, 2);
+	world_enroll(world, 0, 2);
+	world_copy(world->paths[2], world->paths[0]);
+	assert_int_equal(begin(world, 0, 1), -EXDEV);
+	assert_non_null(strstr(diag.items[0].text, "stale"));
+}
+
+static void test_one_is_of_another_enrollment(void **state)
+{
+	world_enroll(*state, 0, 1);
+	world_enroll(*state, 1, 2);
+	assert_int_equal(begin(*state, 0, 2), -EXDEV);
+}
+
+/* Making the set was cut before it had a token. */
+static void test_one_was_never_enrolled(void **state)
+{
+	world_enroll(*state, 0, 2);
+	assert_int_equal(begin(*state, 0, 2), 0);
+}
+
+/* It was away, and only the passphrase opens it: that it joins cannot be noted, and nothing is. */
+static void test_one_cannot_join(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	start_alone(world, 0, 1);
+	world_take_slots(world->paths[1], 1, 1);
+	assert_int_equal(begin(world, 0, 1), -EXDEV);
+	assert_int_equal(world_unlock(world, &set, 1, WORLD_RIGHT), 0);
+	assert_int_equal(set.box->history.n_items, 1);
+}
+
 /* Also when all are open already, and no step asks for it. */
 static void test_passphrase_is_wanted(void **state)
 {
@@ -122,6 +164,10 @@ int main(void)
 		TEST(test_whole_set),
 		TEST(test_two_that_ran_apart),
 		TEST(test_one_is_absent),
+		TEST(test_one_is_a_stale_copy),
+		TEST(test_one_is_of_another_enrollment),
+		TEST(test_one_was_never_enrolled),
+		TEST(test_one_cannot_join),
 		TEST(test_passphrase_is_wanted),
 		TEST(test_nothing_is_imported),
 	};

@@ -98,6 +98,81 @@ static void test_who_has_another_passphrase_gets_this_one(void **state)
 				    NULL), 0);
 	assert_int_equal(world_unlock(world, &alone, 1, WORLD_RIGHT), 0);
 	assert_null(member_blemish(&alone, &alone.members[0]));
+	/* What somebody chose for it since is not taken away unasked. */
+	assert_true(world_opens(world->paths[0], "another"));
+	assert_true(member_further_slot(&alone.members[0], -1) == 0);
+}
+
+/* As heal does: by what the set key opened, and with what a person typed. */
+static int mend(const struct world *world, size_t n, const char *text)
+{
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(text);
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	struct enroll_member members[WORLD_N];
+	_cleanup_set_ struct set set = {};
+
+	assert_int_equal(world_unlock(world, &set, n, WORLD_RIGHT), 0);
+	for (size_t i = 0; i < n; i++)
+		members[i] = (struct enroll_member){ world->paths[i], world->names[i],
+						     set.members[i].key };
+	return set_enroll(members, n, WORLD_SET_ID, passphrase, ENROLL_KEEP_ABSENT, &diag);
+}
+
+/* One member has it beside its own: nobody loses the passphrase of the set for that. */
+static void test_a_further_passphrase_takes_no_place(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	int slot;
+
+	world_enroll(world, 0, 3);
+	slot = world_add_passphrase(world->paths[0], "recovery");
+	assert_int_equal(mend(world, 3, "recovery"), 0);
+	assert_int_equal(world_unlock(world, &set, 3, WORLD_RIGHT), 0);
+	assert_int_equal(set.box->generation, 2);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(set.members[i].token.passphrase_slot, 0);
+		assert_null(member_blemish(&set, &set.members[i]));
+		assert_true(world_opens(world->paths[i], WORLD_RIGHT));
+		assert_true(world_opens(world->paths[i], "recovery"));
+	}
+	assert_int_equal(member_further_slot(&set.members[0], -1), slot);
+}
+
+/* A change that was cut when the second member had a slot for it: its token says which one counts. */
+static void test_a_change_that_was_cut_goes_on(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	int slot;
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
+	slot = world_add_passphrase(world->paths[1], "new");
+	assert_true(crypt_keyslot_change_by_passphrase(set.members[0].luks->cd, 0, 0, WORLD_RIGHT,
+						       strlen(WORLD_RIGHT), "new", 3) >= 0);
+	set_deinit(&set);
+	assert_int_equal(mend(world, 2, "new"), 0);
+	assert_int_equal(world_unlock(world, &set, 2, "new"), 0);
+	assert_int_equal(set.members[1].token.passphrase_slot, slot);
+	assert_int_equal(member_further_slot(&set.members[1], -1), 0);
+}
+
+/* The one that cannot be opened comes last: the first is as it was. */
+static void test_nothing_is_done_unless_all_open(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret("new");
+	_cleanup_set_ struct set set = {};
+	struct enroll_member members[2] = {};
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
+	for (size_t i = 0; i < 2; i++)
+		members[i] = (struct enroll_member){ world->paths[i], world->names[i],
+						     i ? NULL : set.members[i].key };
+	assert_int_not_equal(set_enroll(members, 2, WORLD_SET_ID, passphrase, 0, NULL), 0);
+	assert_false(world_opens(world->paths[0], "new"));
 }
 
 /* As systemd-cryptenroll makes it: as cheap as ours, and named by a token. */
@@ -133,6 +208,9 @@ int main(void)
 		TEST(test_all_together_need_no_previous_key),
 		TEST(test_who_is_not_kept_is_a_stranger),
 		TEST(test_who_has_another_passphrase_gets_this_one),
+		TEST(test_a_further_passphrase_takes_no_place),
+		TEST(test_a_change_that_was_cut_goes_on),
+		TEST(test_nothing_is_done_unless_all_open),
 		TEST(test_a_recovery_key_stays),
 	};
 

@@ -122,6 +122,63 @@ static void test_cut_before_the_join_is_noted(void **state)
 	assert_int_equal(start(*state, A | B | C, 4), A | B | C);
 }
 
+/* The start of a raidz1 of which too few came: `mask` notes who is absent, and then the import fails. */
+static void start_in_vain(const struct world *world, unsigned mask, uint64_t now)
+{
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+
+	come_together(world, &set, mask);
+	assert_int_equal(journal_begin(&set, now, &diag), 0);
+	assert_int_equal(journal_take_back(&set, &diag), 0);
+}
+
+static void test_nothing_ran_when_the_import_failed(void **state)
+{
+	world_enroll(*state, 0, 3);
+	assert_int_equal(start(*state, B | C, 1), B | C);
+	start_in_vain(*state, A, 2);
+	assert_int_equal(start(*state, A | B | C, 3), A | B | C);
+	assert_int_equal(start(*state, B | C, 4), B | C);
+	start_in_vain(*state, A | B, 5);
+	assert_int_equal(start(*state, A | C, 6), A | C);
+	assert_int_equal(start(*state, A | B | C, 7), A | B | C);
+}
+
+/* Those that were there before the failed import, and who came after it. */
+static void test_who_comes_after_a_failed_import(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 3);
+	come_together(world, &set, A);
+	assert_int_equal(journal_begin(&set, 1, &diag), 0);
+	assert_int_equal(journal_take_back(&set, &diag), 0);
+	set_add(&set, world->paths[1]);
+	assert_int_equal(set_unlock(&set, NULL), 0);
+	journal_compare(&set);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+	assert_int_equal(journal_begin(&set, 2, &diag), 0);
+	assert_int_equal(journal_joined(&set, &diag), 0);
+	/* It is noted on B, too. */
+	assert_int_equal(start(world, B, 3), B);
+	assert_int_equal(start(world, A, 4), A);
+	assert_int_equal(start(world, A | B, 5), A);
+}
+
+static void test_the_time_of_before_is_back(void **state)
+{
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(*state, 0, 2);
+	assert_int_equal(start(*state, A, 1), A);
+	assert_int_equal(start(*state, B, 2), B);
+	start_in_vain(*state, A, 3);
+	assert_int_equal(start(*state, A | B, 4), B);
+}
+
 static void test_what_is_in_use_goes_on(void **state)
 {
 	_cleanup_set_ struct set set = {};
@@ -173,6 +230,60 @@ static void test_what_runs_lost_its_box(void **state)
 	assert_int_equal(apart.members[1].state, MEMBER_DIVERGED);
 }
 
+/*
+ * A ran alone, and its box went in a reencryption; B knows nothing of that. Both are imported, and ZFS takes
+ * the newer side; once B ran without A, they are apart.
+ */
+static void test_who_lost_its_box_is_not_left_behind(void **state)
+{
+	const struct world *world = *state;
+
+	world_enroll(world, 0, 2);
+	assert_int_equal(start(world, A, 1), A);
+	world_take_slots(world->paths[0], 1, 1);
+	world_take_slots(world->paths[0], 3, 3); /* the box that the start wrote */
+	assert_int_equal(start(world, A | B, 2), A | B);
+	assert_int_equal(start(world, B, 3), B);
+	assert_int_equal(start(world, A | B, 4), B);
+}
+
+/* What runs was made a set again, and knows no more than who is late: that one is behind all the same. */
+static void test_who_is_late_is_behind(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	show_up(world, &set);
+	assert_true(set.members[1].behind);
+	assert_false(set.members[0].behind);
+	assert_int_equal(journal_begin(&set, 1, &diag), 0);
+	set_deinit(&set);
+	/* Power fails while B is brought up to date, and B starts alone. */
+	assert_int_equal(start(world, B, 2), B);
+	assert_int_equal(start(world, A | B, 3), B);
+}
+
+/* A went on with C, B was away; now B opens by the passphrase only, and cannot note that it joins. */
+static void test_who_cannot_join_is_absent(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_diag_ struct diag diag = DIAG_NULL;
+	_cleanup_set_ struct set set = {};
+	const struct epoch *newest;
+
+	world_enroll(world, 0, 3);
+	assert_int_equal(start(world, A | C, 1), A | C);
+	world_take_slots(world->paths[1], 1, 1);
+	come_together(world, &set, A | B | C);
+	assert_true(set.members[1].behind);
+	assert_int_equal(journal_begin(&set, 2, &diag), 0);
+	assert_int_equal(set.members[1].state, MEMBER_CLOSED);
+	newest = history_newest(&set.members[0].history);
+	assert_true(strv_has(&newest->absent, set.members[1].luks->uuid));
+}
+
 static void test_a_damaged_slot_is_not_vouched_for(void **state)
 {
 	const struct world *world = *state;
@@ -216,9 +327,15 @@ int main(void)
 		TEST(test_a_third_decides_nothing),
 		TEST(test_an_ancestor_by_way_of_a_third),
 		TEST(test_cut_before_the_join_is_noted),
+		TEST(test_nothing_ran_when_the_import_failed),
+		TEST(test_who_comes_after_a_failed_import),
+		TEST(test_the_time_of_before_is_back),
 		TEST(test_what_is_in_use_goes_on),
 		TEST(test_who_is_ahead_of_what_runs_went_apart),
 		TEST(test_what_runs_lost_its_box),
+		TEST(test_who_lost_its_box_is_not_left_behind),
+		TEST(test_who_is_late_is_behind),
+		TEST(test_who_cannot_join_is_absent),
 		TEST(test_a_damaged_slot_is_not_vouched_for),
 		TEST(test_the_set_key_alone_opens),
 	};

@@ -58,6 +58,55 @@ static void test_wrong_passphrase_is_settled_by_one(void **state)
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
 }
 
+#define SECOND "of another administrator"
+
+static void test_further_passphrase_opens(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {}, by_first = {};
+
+	world_enroll(world, 0, 3);
+	for (size_t i = 0; i < 2; i++)
+		(void)world_add_passphrase(world->paths[i], SECOND);
+	assert_int_equal(world_unlock(world, &set, 3, SECOND), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+	assert_null(member_blemish(&set, &set.members[0]));
+	assert_true(member_further_slot(&set.members[0], -1) > 0);
+	assert_true(member_further_slot(&set.members[2], -1) < 0);
+	assert_int_equal(world_unlock(world, &by_first, 3, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&by_first, MEMBER_OPEN), 3);
+}
+
+/* As after a change that was cut when its passphrase had but a slot. */
+static void test_further_passphrase_of_one_opens(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 3);
+	(void)world_add_passphrase(world->paths[2], SECOND);
+	assert_int_equal(world_unlock(world, &set, 3, "wrong"), SET_WRONG);
+	assert_int_equal(world_unlock(world, &set, 0, SECOND), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
+}
+
+/* Who asked that a slot is left alone is not answered by it. */
+static void test_ignored_slot_is_left_alone(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+	struct crypt_device *cd = NULL;
+	int slot;
+
+	world_enroll(world, 0, 2);
+	slot = world_add_passphrase(world->paths[0], SECOND);
+	assert_int_equal(crypt_init(&cd, world->paths[0]), 0);
+	assert_int_equal(crypt_load(cd, CRYPT_LUKS2, NULL), 0);
+	assert_int_equal(crypt_keyslot_set_priority(cd, slot, CRYPT_SLOT_PRIORITY_IGNORE), 0);
+	crypt_free(cd);
+	assert_int_equal(world_unlock(world, &set, 2, SECOND), SET_WRONG);
+}
+
 static void test_damaged_slot_hides_nothing(void **state)
 {
 	const struct world *world = *state;
@@ -313,6 +362,21 @@ static void test_start_in_the_middle_of_a_change(void **state)
 	assert_false(all.members[1].behind);
 }
 
+/* The passphrase of before is a further one on who missed the change: it does not start what is stale. */
+static void test_further_passphrase_of_before_a_change(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_set_ struct set set = {};
+
+	world_enroll(world, 0, 2);
+	(void)world_add_passphrase(world->paths[0], SECOND);
+	change_without_the_first(world);
+	assert_int_equal(world_unlock(world, &set, 2, SECOND), SET_WRONG);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 0);
+	assert_int_equal(world_unlock(world, &set, 0, NEW), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
+}
+
 /* It knows nothing of its set any more, and neither of the change. */
 static void test_orphan_missed_a_change(void **state)
 {
@@ -400,6 +464,25 @@ static void test_set_key_slot_killed(void **state)
 	assert_int_equal(world_unlock(world, &set, 2, WORLD_RIGHT), 0);
 	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 	assert_true(set.members[1].by_passphrase);
+}
+
+/* The set key is in the keyring, and nobody is asked at first. */
+static void test_passphrase_comes_after_the_set_key(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_(secret_freep) struct secret *passphrase = world_secret(WORLD_RIGHT);
+	_cleanup_set_ struct set first = {}, set = {};
+
+	world_enroll(world, 0, 2);
+	world_take_slots(world->paths[1], 1, 1);
+	assert_int_equal(world_unlock(world, &first, 1, WORLD_RIGHT), 0);
+	for (size_t i = 0; i < 2; i++)
+		set_add(&set, world->paths[i]);
+	assert_int_equal(set_unlock_by_key(&set, first.box->set_key), 0);
+	assert_int_equal(set.members[1].state, MEMBER_CLOSED);
+	assert_non_null(strstr(set.members[1].why, "no passphrase was given"));
+	assert_int_equal(set_unlock(&set, passphrase), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 2);
 }
 
 static void test_box_taken_by_a_stock_tool(void **state)
@@ -548,6 +631,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_one_passphrase_opens_all),
 		TEST(test_wrong_passphrase_is_settled_by_one),
+		TEST(test_further_passphrase_opens),
+		TEST(test_further_passphrase_of_one_opens),
+		TEST(test_ignored_slot_is_left_alone),
 		TEST(test_damaged_slot_hides_nothing),
 		TEST(test_both_headers_gone),
 		TEST(test_member_of_another_set),
@@ -559,12 +645,14 @@ int main(void)
 		TEST(test_passphrase_of_before_is_gone),
 		TEST(test_start_in_the_middle_of_a_change),
 		TEST(test_who_took_part_in_a_change_comes_late),
+		TEST(test_further_passphrase_of_before_a_change),
 		TEST(test_orphan_missed_a_change),
 		TEST(test_who_runs_is_asked_first),
 		TEST(test_newer_box_comes_late),
 		TEST(test_refusal_of_another_set),
 		TEST(test_passphrase_changed_by_a_stock_tool),
 		TEST(test_set_key_slot_killed),
+		TEST(test_passphrase_comes_after_the_set_key),
 		TEST(test_box_taken_by_a_stock_tool),
 		TEST(test_set_key_slot_taken_from_the_first),
 		TEST(test_orphan_opens_when_nobody_else_comes),

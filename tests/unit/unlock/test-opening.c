@@ -10,6 +10,7 @@
 #include "set-world.h"
 
 static const char *listed; /* what zpool list says */
+static int imports = 0;	   /* how zpool import ends */
 static struct opening opening;
 
 static int start(struct runner *runner, const struct command *command, char **ret_output,
@@ -17,6 +18,8 @@ static int start(struct runner *runner, const struct command *command, char **re
 {
 	(void)runner;
 	assert_string_equal(command->argv[0], "zpool");
+	if (streq(command->argv[1], "import"))
+		return imports;
 	*ret_output = str_dup(listed);
 	*ret_errors = NULL;
 	return 0;
@@ -106,6 +109,35 @@ static void test_late_is_taken_in(void **state)
 	assert_false(opening_take_late(&opening, opening_clock() + 5000));
 }
 
+static void expect_noted(const struct world *world, bool noted)
+{
+	_cleanup_set_ struct set set = {};
+
+	assert_int_equal(world_unlock(world, &set, 1, WORLD_RIGHT), 0);
+	assert_int_equal(set.box->history.n_items, noted ? 1 : 0);
+}
+
+/* What was noted is taken back, unless somebody else imported it. */
+static void test_import_fails(void **state)
+{
+	const struct world *world = *state;
+	_cleanup_free_ char *away = str_printf("%s/away", world->folder);
+
+	assert_int_equal(rename(world->paths[1], away), 0);
+	open_both(world);
+	opening.config.pool_guid = str_dup("1234");
+	imports = 1;
+	opening_begin(&opening);
+	expect_noted(world, true);
+	listed = "1233\n1234\n";
+	assert_int_not_equal(opening_import(&opening), 0);
+	expect_noted(world, true);
+	listed = "1233\n";
+	assert_int_not_equal(opening_import(&opening), 0);
+	expect_noted(world, false);
+	assert_int_equal(rename(away, world->paths[1]), 0);
+}
+
 static int setup(void **state)
 {
 	int r = world_setup(state);
@@ -128,6 +160,7 @@ int main(void)
 		TEST(test_one_is_offline),
 		TEST(test_none_is_known),
 		TEST(test_late_is_taken_in),
+		TEST(test_import_fails),
 	};
 
 	return cmocka_run_group_tests_name("opening", tests, NULL, NULL);
