@@ -155,6 +155,18 @@ int opening_unlock(struct opening *o, const struct secret *passphrase)
 	return 0;
 }
 
+/* What a person can do about one that stays closed. */
+static void say_way_out(const struct opening *o, const struct member *member)
+{
+	const char *name = opening_member(o, member)->name;
+
+	if (member->state == MEMBER_DIVERGED)
+		opening_say(o, "to give up what only %s has: eyrie heal --discard %s", name, name);
+	if (member_is_stale(member))
+		opening_say(o, "to take it in with the header that it has: eyrie apply, then eyrie heal, while "
+			    "the machine runs; what only %s wrote is given up then", name);
+}
+
 void opening_say_who_is_missing(const struct opening *o)
 {
 	for (size_t i = 0; i < o->set.n_members; i++) {
@@ -164,10 +176,7 @@ void opening_say_who_is_missing(const struct opening *o)
 			continue;
 		opening_say(o, "%s stays closed: %s", opening_member(o, member)->name,
 			    member->why ? member->why : "nothing opens it");
-		if (member->state == MEMBER_DIVERGED)
-			opening_say(o, "to give up what only %s has: eyrie heal --discard %s",
-				    opening_member(o, member)->name,
-				    opening_member(o, member)->name);
+		say_way_out(o, member);
 	}
 	for (size_t i = 0; i < o->config.members.n_items; i++)
 		if (!is_added(o, i))
