@@ -211,12 +211,16 @@ static void leave_out(struct member *member, char *why)
 
 int opening_activate(struct opening *o, struct member *member)
 {
-	int r = crypt_activate_by_volume_key(member->luks->cd, opening_member(o, member)->mapping,
-					     member->key->data, member->key->size, 0);
+	const char *mapping = opening_member(o, member)->mapping;
+	int r = crypt_activate_by_volume_key(member->luks->cd, mapping, member->key->data,
+					     member->key->size, 0);
 
-	if (r == 0 || r == -EEXIST)
+	if (r == 0 || (r == -EEXIST && luks_has_mapping(member->luks, mapping)))
 		return 0;
-	leave_out(member, str_printf("it cannot be activated: %s", strerror(-r)));
+	leave_out(member, r == -EEXIST ?
+			  str_printf("/dev/mapper/%s is open already, and is not of %s", mapping,
+				     member->path) :
+			  str_printf("it cannot be activated: %s", strerror(-r)));
 	return r;
 }
 
