@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <libcryptsetup.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 
@@ -161,20 +160,10 @@ static int load_member(struct apply_context *cxt, const struct step *step, struc
 	return r;
 }
 
-static bool is_same_device(const char *a, const char *b)
-{
-	struct stat x, y;
-
-	return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_rdev == y.st_rdev;
-}
-
 /* Another machine's may be open under that name, or what is left of a disk that was pulled. */
 static int check_mapping(struct apply_context *cxt, struct luks *luks, const char *name)
 {
-	_cleanup_(crypt_freep) struct crypt_device *cd = NULL;
-
-	if (crypt_init_by_name(&cd, name) == 0 && streq(crypt_get_uuid(cd), crypt_get_uuid(luks->cd)) &&
-	    is_same_device(crypt_get_device_name(cd), crypt_get_device_name(luks->cd)))
+	if (luks_has_mapping(luks, name))
 		return 0;
 	(void)diag_error(cxt->diag, -EEXIST, "/dev/mapper/%s is open already, and is not of %s", name,
 			 crypt_get_device_name(luks->cd));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <libcryptsetup.h>
+#include <sys/stat.h>
 
 #include "base/cipher.h"
 #include "base/file.h"
@@ -45,6 +46,23 @@ struct luks *luks_free(struct luks *luks)
 	free(luks->uuid);
 	free(luks);
 	return NULL;
+}
+
+static bool is_same_device(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_rdev == y.st_rdev;
+}
+
+bool luks_has_mapping(const struct luks *luks, const char *name)
+{
+	struct crypt_device *cd = NULL;
+	bool has = crypt_init_by_name(&cd, name) == 0 && streq(crypt_get_uuid(cd), luks->uuid) &&
+		   is_same_device(crypt_get_device_name(cd), luks->path);
+
+	crypt_free(cd);
+	return has;
 }
 
 static struct json_object *get(struct json_object *json, const char *name)

@@ -35,6 +35,12 @@ int luks_load(const char *path, struct luks **ret, struct diag *diag);
 struct luks *luks_free(struct luks *luks);
 DEFINE_CLEANUP(struct luks *, luks_free)
 
+/*
+ * The mapping of that name is of this very device: not of a copy of it, of another machine's disk, or of one
+ * that was pulled.
+ */
+bool luks_has_mapping(const struct luks *luks, const char *name);
+
 /* The token of that type as JSON, borrowed, with its number; NULL when there is none. */
 struct json_object *luks_token(const struct luks *luks, const char *type, int *ret_number);
 

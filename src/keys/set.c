@@ -370,6 +370,11 @@ static bool is_orphan(const struct member *member)
 	return member->state == MEMBER_CLOSED && streq(member->why, ORPHAN);
 }
 
+bool member_is_stale(const struct member *member)
+{
+	return member->state == MEMBER_CLOSED && streq(member->why, STALE);
+}
+
 /* One that is older than who refused is of before a change. */
 static bool has_orphans(const struct set *set, uint64_t refused)
 {

@@ -68,6 +68,9 @@ struct set {
  */
 const char *member_blemish(const struct set *set, const struct member *member);
 
+/* Closed, as its header is that of before a change of the set: of a copy, or from a backup of it. */
+bool member_is_stale(const struct member *member);
+
 /*
  * The next slot after `slot` that a passphrase may open beside the token's: of a second administrator, of
  * a recovery key, of a change that was cut. -ENOENT.

@@ -155,6 +155,18 @@ int opening_unlock(struct opening *o, const struct secret *passphrase)
 	return 0;
 }
 
+/* What a person can do about one that stays closed. */
+static void say_way_out(const struct opening *o, const struct member *member)
+{
+	const char *name = opening_member(o, member)->name;
+
+	if (member->state == MEMBER_DIVERGED)
+		opening_say(o, "to give up what only %s has: eyrie heal --discard %s", name, name);
+	if (member_is_stale(member))
+		opening_say(o, "to take it in with the header that it has: eyrie apply, then eyrie heal, while "
+			    "the machine runs; what only %s wrote is given up then", name);
+}
+
 void opening_say_who_is_missing(const struct opening *o)
 {
 	for (size_t i = 0; i < o->set.n_members; i++) {
@@ -164,10 +176,7 @@ void opening_say_who_is_missing(const struct opening *o)
 			continue;
 		opening_say(o, "%s stays closed: %s", opening_member(o, member)->name,
 			    member->why ? member->why : "nothing opens it");
-		if (member->state == MEMBER_DIVERGED)
-			opening_say(o, "to give up what only %s has: eyrie heal --discard %s",
-				    opening_member(o, member)->name,
-				    opening_member(o, member)->name);
+		say_way_out(o, member);
 	}
 	for (size_t i = 0; i < o->config.members.n_items; i++)
 		if (!is_added(o, i))
@@ -202,12 +211,16 @@ static void leave_out(struct member *member, char *why)
 
 int opening_activate(struct opening *o, struct member *member)
 {
-	int r = crypt_activate_by_volume_key(member->luks->cd, opening_member(o, member)->mapping,
-					     member->key->data, member->key->size, 0);
+	const char *mapping = opening_member(o, member)->mapping;
+	int r = crypt_activate_by_volume_key(member->luks->cd, mapping, member->key->data,
+					     member->key->size, 0);
 
-	if (r == 0 || r == -EEXIST)
+	if (r == 0 || (r == -EEXIST && luks_has_mapping(member->luks, mapping)))
 		return 0;
-	leave_out(member, str_printf("it cannot be activated: %s", strerror(-r)));
+	leave_out(member, r == -EEXIST ?
+			  str_printf("/dev/mapper/%s is open already, and is not of %s", mapping,
+				     member->path) :
+			  str_printf("it cannot be activated: %s", strerror(-r)));
 	return r;
 }
 

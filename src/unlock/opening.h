@@ -44,7 +44,7 @@ int opening_unlock(struct opening *o, const struct secret *passphrase);
 void opening_say_who_is_missing(const struct opening *o);
 size_t opening_say_blemishes(const struct opening *o); /* how many of those that are open have one */
 
-/* 0 also when it is active already. One that cannot be is not open any more, and says why. */
+/* 0 also when it is active already, by its mapping. One that cannot be is not open any more, and says why. */
 int opening_activate(struct opening *o, struct member *member);
 size_t opening_activate_all(struct opening *o); /* how many are */
 void opening_deactivate(struct opening *o, const struct member *member);

@@ -165,7 +165,13 @@ static void test_stale_copy_of_a_member_comes_first(void **state)
 	assert_int_equal(set.box->generation, 2);
 	assert_int_equal(set.members[1].state, MEMBER_OPEN);
 	assert_int_equal(set.members[2].state, MEMBER_OPEN);
-	assert_int_equal(set.members[0].state, MEMBER_CLOSED);
+	assert_true(member_is_stale(&set.members[0]));
+	assert_false(member_is_stale(&set.members[1]));
+	/* As apply does: from here on it is one that was away. */
+	world_enroll(world, 0, 3);
+	set_deinit(&set);
+	assert_int_equal(world_unlock(world, &set, 3, WORLD_RIGHT), 0);
+	assert_int_equal(set_count(&set, MEMBER_OPEN), 3);
 }
 
 #define NEW "new one"
