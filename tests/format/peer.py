@@ -227,10 +227,24 @@ class Member:
         token = self.device.token()
         return token and self.device.fingerprint(token["passphrase"]) == token["fingerprint"]
 
+    def further_slots(self):
+        """Those that a passphrase may open beside the token's."""
+        keyslots, tokens = self.device.json["keyslots"], self.device.json["tokens"].values()
+        of_others = {slot for token in tokens if not token["type"].startswith("eyrie-")
+                     for slot in token["keyslots"]}
+
+        def cheap(number):
+            kdf = keyslots[number]["kdf"]
+            return kdf["type"] == "pbkdf2" and kdf["iterations"] == 1000 and number not in of_others
+
+        return [int(number) for number in map(str, self.device.bound_slots())
+                if int(number) != self.device.token()["passphrase"] and not cheap(number) and
+                keyslots[number].get("priority", 1) != 0]
+
     def try_passphrase(self, passphrase):
         slots = self.device.bound_slots()
         if self.intact():
-            slots = [self.device.token()["passphrase"]]
+            slots = [self.device.token()["passphrase"], *self.further_slots()]
         for slot in slots:
             self.key = self.device.open(slot, passphrase)
             if self.key:
@@ -279,7 +293,8 @@ class Set:
     def open(self, passphrase):
         refused, newest, orphans = set(), 0, []
         for member in self.candidates():
-            if member.state != "closed" or (member.intact() and member.set() in refused):
+            if member.state != "closed" or (member.intact() and member.set() in refused and
+                                            not member.further_slots()):
                 continue
             if not member.try_passphrase(passphrase):
                 if member.intact():
