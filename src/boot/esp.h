@@ -17,8 +17,9 @@
  * The image that the machine was started by stays until another one came up, even when /boot has
  * a new one of the same version: as the version before (boot/text.h), on each partition that has
  * it. Where the system does not run (a rescue system), so do all its images that have no counter:
- * one of them is what it comes up by. In another environment what stays so is left alone. An ESP may have to hold three images of
- * one version: that, one that nobody started, and the one that takes its place.
+ * one of them is what it comes up by. In another environment what stays so is left alone, and so is
+ * everything of one that has no kernel to publish today. An ESP may have to hold three images of one
+ * version: that, one that nobody started, and the one that takes its place.
  */
 
 #include "base/run.h"
