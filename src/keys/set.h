@@ -91,8 +91,8 @@ size_t set_load(struct set *set);
 /*
  * Open what can be opened. 0: at least one member is open and the set is known; SET_WRONG: the
  * passphrase is wrong, or that of before a change which the newest member took part in: one intact
- * slot settles that for all of its set, but for further slots that members have; SET_ORPHANS: it is right, but nobody whom it opens knows the
- * set; -ENODEV: there is no member to try.
+ * slot settles that for all of its set, but for further slots that members have; SET_ORPHANS: it is
+ * right, but nobody whom it opens knows the set; -ENODEV: there is no member to try.
  *
  * May be called again when further members were added. `passphrase` may be NULL once the box is
  * known, but a member that another tool changed, or that took part in a newer change, opens by the
