@@ -600,7 +600,7 @@ static void model_boot_take(struct model *m)
 
 static void model_boot_sync(struct model *m)
 {
-	_cleanup_free_ char *root = name_dataset(&m->layout->pool, layout_root(m->layout)->name);
+	const char *root = layout_root(m->layout)->name;
 
 	if (!store_in_step(m->layout, m->have, m->options->filling))
 		pair_set(&dataset_of(m, root)->properties, NAME_IMAGES_PROPERTY,
