@@ -35,7 +35,10 @@ static bool add_members(struct set *set, const struct observed *have, const char
 	return enrolled;
 }
 
-/* The steps would open it by the passphrase. One without a token never was of a set, and nothing ran on it alone. */
+/*
+ * The steps would open it by the passphrase. One without a token never was of a set, and nothing ran on it
+ * alone.
+ */
 static bool is_out(const struct member *member)
 {
 	return member->state != MEMBER_OPEN && (member->has_token || !member->luks);
